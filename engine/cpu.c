@@ -1,0 +1,49 @@
+// Which levels this processor can run.
+#include "kernels.h"
+#include "shufflenet.h"
+
+#include <string.h>
+
+// Best first.
+static const struct kernels *const all_kernels[] = {
+#ifdef SHUFFLENET_X86
+    &kernels_avx512,
+    &kernels_avx2,
+#endif
+    &kernels_generic,
+    &kernels_reference,
+};
+
+enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
+
+static int can_run(const struct kernels *kernels)
+{
+#ifdef SHUFFLENET_X86
+    __builtin_cpu_init();
+    if (kernels == &kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (kernels == &kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return kernels != NULL;
+}
+
+const char *const *shufflenet_isas(void)
+{
+    // Every call writes the same names, so threads don't disturb one another.
+    static const char *names[LEVELS + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < LEVELS; i++)
+        if (can_run(all_kernels[i]))
+            names[count++] = all_kernels[i]->name;
+    return names;
+}
+
+const struct kernels *find_kernels(const char *isa)
+{
+    for (size_t i = 0; i < LEVELS; i++)
+        if (can_run(all_kernels[i]) && (!isa || !strcmp(isa, all_kernels[i]->name)))
+            return all_kernels[i];
+    return NULL;
+}

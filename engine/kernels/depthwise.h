@@ -1,0 +1,72 @@
+// Depthwise 3x3, each channel by itself.
+
+// Stride 1, over the plane as one long row of pixels: the left, middle and right taps of three image rows are six
+// unaligned neighbours of each vector. What wraps around at the left and right edge is masked, and zeros stand
+// before and behind the plane.
+static void depthwise_stride1(const struct depthwise *s, float *arena)
+{
+    const size_t pixels = (size_t)s->height * s->width, width = s->width;
+    const int32_t *left_masks = s->masks, *right_masks = s->masks + s->period * VECTOR_FLOATS;
+    for (size_t c = 0; c < s->channels; c++) {
+        const float *x = arena + s->in[c];
+        float *y = arena + s->out[c];
+        vector w[9];
+        for (size_t tap = 0; tap < 9; tap++)
+            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        const vector bias = broadcast(s->bias[c]);
+        size_t phase = 0;
+        for (size_t p = 0; p < pixels; p += VECTOR_FLOATS) {
+            const float *above = x + p - width, *middle = x + p, *below = x + p + width;
+            vector left = w[0] * load(above - 1);
+            vector centre = bias + w[1] * load(above);
+            vector right = w[2] * load(above + 1);
+            left += w[3] * load(middle - 1);
+            centre += w[4] * load(middle);
+            right += w[5] * load(middle + 1);
+            left += w[6] * load(below - 1);
+            centre += w[7] * load(below);
+            right += w[8] * load(below + 1);
+            const vector_mask has_left = *(const unaligned_mask *)(left_masks + phase);
+            const vector_mask has_right = *(const unaligned_mask *)(right_masks + phase);
+            vector sum = centre + keep(left, has_left) + keep(right, has_right);
+            if (pixels - p < VECTOR_FLOATS)
+                sum = keep(sum, first_lanes(pixels - p));
+            store(y + p, sum);
+            phase += VECTOR_FLOATS;
+            if (phase == s->period * VECTOR_FLOATS)
+                phase = 0;
+        }
+    }
+}
+
+static void depthwise_stride2(const struct depthwise *s, float *arena)
+{
+    const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
+    for (size_t c = 0; c < s->channels; c++) {
+        const float *x = arena + s->in[c];
+        float *y = arena + s->out[c];
+        const float *w = s->weights + c * 9;
+        for (size_t i = 0; i < out_height; i++, y += out_width) {
+            const struct three_rows rows = rows_around(x, 2 * i, s->height, s->width, s->zero_row);
+            for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
+                const struct edges edges = edges_at(2 * j, s->width);
+                const struct three_taps above = taps_of(rows.above + 2 * j, edges);
+                const struct three_taps middle = taps_of(rows.middle + 2 * j, edges);
+                const struct three_taps below = taps_of(rows.below + 2 * j, edges);
+                vector sum = broadcast(s->bias[c]);
+                sum += w[0] * above.left + w[1] * above.centre + w[2] * above.right;
+                sum += w[3] * middle.left + w[4] * middle.centre + w[5] * middle.right;
+                sum += w[6] * below.left + w[7] * below.centre + w[8] * below.right;
+                store(y + j, keep(sum, first_lanes(out_width - j)));
+            }
+        }
+    }
+}
+
+static void depthwise(const struct depthwise *s, float *arena)
+{
+    if (s->stride == 1)
+        depthwise_stride1(s, arena);
+    else
+        depthwise_stride2(s, arena);
+}

@@ -1,0 +1,11 @@
+// x86-64 with AVX-512 (F, BW, DQ, VL): sixteen floats a vector, thirty-two registers.
+#define LEVEL avx512
+#define VECTOR_FLOATS 16
+#ifdef __AVX512F__ // a test compiles this file for lesser processors too, where the compiler splits the vectors
+#include <immintrin.h>
+#define vector_max(a, b) _mm512_max_ps(a, b)
+#endif
+// mr * nv sums and nv pixels in registers; the weight is broadcast from memory by the multiply-add itself.
+#define TILE_TABLE(T) T(1, 8) T(2, 8) T(3, 7) T(4, 6) T(5, 5) T(6, 4) T(8, 3)
+
+#include "level.h"

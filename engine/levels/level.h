@@ -1,0 +1,48 @@
+// A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
+// defines VECTOR_FLOATS, vector_max, TILE_TABLE and LEVEL, and includes this.
+//
+// Everything here is static, so that the linker can't put one level's code in place of another's.
+#include "../kernels.h"
+#include "../simd/vector.h"
+
+// TILE_TABLE gives the widest tile for each number of outputs; the narrower ones serve the ends of lines.
+enum { MAX_TILE_VECTORS = 8 };
+#define UP_TO_1(T, mr) T(mr, 1)
+#define UP_TO_2(T, mr) UP_TO_1(T, mr) T(mr, 2)
+#define UP_TO_3(T, mr) UP_TO_2(T, mr) T(mr, 3)
+#define UP_TO_4(T, mr) UP_TO_3(T, mr) T(mr, 4)
+#define UP_TO_5(T, mr) UP_TO_4(T, mr) T(mr, 5)
+#define UP_TO_6(T, mr) UP_TO_5(T, mr) T(mr, 6)
+#define UP_TO_7(T, mr) UP_TO_6(T, mr) T(mr, 7)
+#define UP_TO_8(T, mr) UP_TO_7(T, mr) T(mr, 8)
+
+#define WIDEST(mr, nv) [mr] = nv,
+static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
+
+#include "../kernels/classifier.h"
+#include "../kernels/convolution.h"
+#include "../kernels/input.h"
+#include "../kernels/stride2.h"
+// These need stride2.h.
+#include "../kernels/depthwise.h"
+#include "../kernels/pool.h"
+
+#define NAME_OF_(level) #level
+#define NAME_OF(level) NAME_OF_(level)
+#define TABLE_OF_(level) kernels_##level
+#define TABLE_OF(level) TABLE_OF_(level)
+
+const struct kernels TABLE_OF(LEVEL) = {
+    .name = NAME_OF(LEVEL),
+    .vector_floats = VECTOR_FLOATS,
+    .classifier_block = CLASSIFIER_VECTORS * VECTOR_FLOATS,
+    .vectors = {TILE_TABLE(WIDEST)},
+    .input = input,
+    .zero = zero,
+    .convolution = convolution,
+    .depthwise = depthwise,
+    .max_pool = max_pool,
+    .average_pool = average_pool,
+    .global_average = global_average,
+    .classifier = classifier,
+};

@@ -1,0 +1,53 @@
+// The plan: what src/shufflenet/plan.py writes and create.c reads. Little-endian 32-bit words throughout:
+//
+//   struct plan_header
+//   struct plan_step   [step_count]
+//   uint32_t           [table_count]    row tables: where rows start, in floats from the start of the arena
+//   float              [weight_count]   weights and biases, unpacked
+//
+// A *row* is one channel's plane of height * width pixels, one after the other, in the arena. An operator finds the
+// rows that it reads and writes in its tables, so whatever only moves channels is a different table.
+#ifndef SHUFFLENET_PLAN_H
+#define SHUFFLENET_PLAN_H
+
+#include <stdint.h>
+
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 1, PLAN_STEP_FIELDS = 15 };
+
+// Rows start on a multiple of ROW_ALIGNMENT floats. A step may overwrite the ROW_TAIL floats behind a row that it writes
+// with zeros: the rest of a vector of ROW_ALIGNMENT floats.
+enum { ROW_ALIGNMENT = 16, ROW_TAIL = ROW_ALIGNMENT - 1 };
+
+#define PLAN_NO_TABLE UINT32_MAX
+
+struct plan_header {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t step_count;
+    uint32_t table_count;
+    uint32_t weight_count;
+    uint32_t arena_floats;
+    uint32_t in_channels;
+    uint32_t height;
+    uint32_t width;
+    uint32_t classes;
+};
+
+enum plan_kind {
+    PLAN_INPUT = 1,
+    PLAN_ZERO = 2,
+    PLAN_CONVOLUTION = 3,
+    PLAN_DEPTHWISE = 4,
+    PLAN_MAX_POOL = 5,
+    PLAN_AVERAGE_POOL = 6,
+    PLAN_GLOBAL_AVERAGE = 7,
+    PLAN_CLASSIFIER = 8,
+};
+
+// The meaning of the fields is that of the structs of the same name in kernels.h, in the same order.
+struct plan_step {
+    uint32_t kind;
+    uint32_t field[PLAN_STEP_FIELDS];
+};
+
+#endif

@@ -1,0 +1,58 @@
+// The engine's whole interface: check a plan, create a network from it, run it.
+//
+// A plan is one block of bytes that src/shufflenet/plan.py makes from a model file for one input size; plan.h
+// describes it. The engine knows no file format, allocates no memory, starts no thread and has no global state:
+// the caller gives the memory for the network (weights and tables, read-only once created) and for the arena
+// (activations). One network may run in several threads at once, each with an arena of its own.
+#ifndef SHUFFLENET_H
+#define SHUFFLENET_H
+
+#include <stddef.h>
+
+#if defined(__GNUC__) && !defined(SHUFFLENET_STATIC)
+#define SHUFFLENET_API __attribute__((visibility("default")))
+#else
+#define SHUFFLENET_API
+#endif
+
+typedef enum shufflenet_status {
+    SHUFFLENET_OK = 0,
+    SHUFFLENET_BAD_PLAN = 1,      // not a plan, of another version, or its numbers contradict each other
+    SHUFFLENET_UNKNOWN_ISA = 2,   // no kernels of that name, or this processor can't run them
+    SHUFFLENET_SMALL_MEMORY = 3,  // less memory given than shufflenet_measure said
+    SHUFFLENET_BAD_ALIGNMENT = 4, // network or arena memory not on a multiple of SHUFFLENET_ALIGNMENT
+} shufflenet_status;
+
+#define SHUFFLENET_ALIGNMENT 64
+
+typedef struct shufflenet_network shufflenet_network;
+
+typedef struct shufflenet_sizes {
+    size_t network_bytes;
+    size_t arena_bytes;
+    size_t input_floats;  // of one picture: channels * height * width
+    size_t output_floats; // of one picture: classes
+} shufflenet_sizes;
+
+// Names of the instruction set levels that this processor can run, best first, closed by NULL.
+SHUFFLENET_API const char *const *shufflenet_isas(void);
+
+// Checks the plan and says how much memory it needs. isa: a name of shufflenet_isas, or NULL for the best.
+SHUFFLENET_API shufflenet_status shufflenet_measure(const void *plan, size_t plan_bytes, const char *isa,
+                                                    shufflenet_sizes *sizes);
+
+// Builds the network in memory; neither the plan nor isa are needed afterwards.
+SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan_bytes, const char *isa, void *memory,
+                                                   size_t memory_bytes, const shufflenet_network **network);
+
+// input [batch, channels, height, width] -> output [batch, classes]. The arena's contents don't matter before or after.
+SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
+                                                const float *input, size_t batch, float *output);
+
+// The name of the level that the network runs on.
+SHUFFLENET_API const char *shufflenet_isa(const shufflenet_network *network);
+
+// One line in English.
+SHUFFLENET_API const char *shufflenet_message(shufflenet_status status);
+
+#endif

@@ -1,0 +1,89 @@
+// A vector of VECTOR_FLOATS floats and what the kernels do with it, through GCC's and Clang's vector extensions. A
+// level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max.
+#ifndef SHUFFLENET_VECTOR_H
+#define SHUFFLENET_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS)));
+typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS))); // all ones or all zeros in each lane
+// As they lie in memory: at any multiple of a float.
+typedef float unaligned_vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
+
+#if VECTOR_FLOATS == 4
+#define LANES 0, 1, 2, 3
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#elif VECTOR_FLOATS == 8
+#define LANES 0, 1, 2, 3, 4, 5, 6, 7
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#elif VECTOR_FLOATS == 16
+#define LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#else
+#error "VECTOR_FLOATS must be 4, 8 or 16"
+#endif
+
+ALWAYS_INLINE vector load(const float *p)
+{
+    return *(const unaligned_vector *)p;
+}
+
+ALWAYS_INLINE void store(float *p, vector v)
+{
+    *(unaligned_vector *)p = v;
+}
+
+ALWAYS_INLINE vector broadcast(float value)
+{
+    return value - (vector){0};
+}
+
+ALWAYS_INLINE vector keep(vector v, vector_mask mask)
+{
+    return (vector)((vector_mask)v & mask);
+}
+
+// The first count lanes; count may be more than there are.
+ALWAYS_INLINE vector_mask first_lanes(size_t count)
+{
+    const vector_mask lane = {LANES};
+    return lane < (int32_t)(count < VECTOR_FLOATS ? count : VECTOR_FLOATS);
+}
+
+// first and second are neighbours in memory: every other float of the two, from the first or from the second.
+ALWAYS_INLINE vector even_lanes(vector first, vector second)
+{
+    return __builtin_shufflevector(first, second, EVEN_LANES);
+}
+
+ALWAYS_INLINE vector odd_lanes(vector first, vector second)
+{
+    return __builtin_shufflevector(first, second, ODD_LANES);
+}
+
+#ifndef vector_max
+// b where either is not a number, as the x86 instruction has it: a bad input shows in the logits.
+ALWAYS_INLINE vector vector_max(vector a, vector b)
+{
+    const vector_mask larger = a > b;
+    return (vector)(((vector_mask)a & larger) | ((vector_mask)b & ~larger));
+}
+#endif
+
+ALWAYS_INLINE float sum_of_lanes(vector v)
+{
+    float sum = 0;
+    for (int lane = 0; lane < VECTOR_FLOATS; lane++)
+        sum += v[lane];
+    return sum;
+}
+
+#endif

@@ -1,0 +1,371 @@
+// Every kernel of every level against the plain reference, on shapes chosen to hurt.
+//
+// A case is a plan of one step. Two arenas start with the same random floats, one is run with the reference and one
+// with the level; then the rows that the step writes must agree to rounding, and every other float must be untouched
+// but for the zeros that may follow a row (plan.h, ROW_TAIL).
+//
+//   test_kernels            all levels that this processor can run
+//   test_kernels LEVEL      that one
+#include "kernels.h"
+#include "shufflenet.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef LOWERED
+// Linked in place of cpu.c: avx512.c compiled without AVX-512, so that its sixteen lanes are tested everywhere.
+const struct kernels *find_kernels(const char *isa)
+{
+    return strcmp(isa, "reference") ? &kernels_avx512 : &kernels_reference;
+}
+
+const char *const *shufflenet_isas(void)
+{
+    static const char *const names[] = {"avx512", "reference", NULL};
+    return names;
+}
+#endif
+
+enum { MAX_TABLE = 4096, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 20, CHANNELS = 2, HEIGHT = 300, WIDTH = 300 };
+
+// A plan of one step, and what the step writes.
+struct test_case {
+    struct plan_step step;
+    uint32_t table_count, weight_count, arena_floats, classes;
+    uint32_t tables[MAX_TABLE];
+    uint32_t height, width;
+    // Outputs: rows of lines x pixels, each line followed by a tail that may become zero.
+    const uint32_t *out;
+    uint32_t out_rows, lines, pixels, pitch;
+    double terms; // products summed for one output: rounding grows with it
+    char name[200];
+};
+
+static uint32_t seed = 1;
+
+static uint32_t random_below(uint32_t limit)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)seed * limit) >> 32);
+}
+
+static float random_float(void)
+{
+    return (float)random_below(1 << 20) / (1 << 19) - 1;
+}
+
+// rows rows of floats, in random order, with guard floats around each; returns the index of the table.
+static uint32_t add_rows(struct test_case *t, uint32_t rows, uint32_t floats, uint32_t guard)
+{
+    const uint32_t pitch = (floats + guard + ROW_TAIL + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+    const uint32_t first = t->table_count, front = (guard + ROW_ALIGNMENT) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+    for (uint32_t i = 0; i < rows; i++) {
+        const uint32_t j = random_below(i + 1);
+        t->tables[first + i] = t->tables[first + j];
+        t->tables[first + j] = t->arena_floats + front + i * pitch;
+    }
+    t->table_count += rows;
+    t->arena_floats += front + rows * pitch;
+    if (t->table_count > MAX_TABLE || t->arena_floats > MAX_ARENA)
+        abort();
+    return first;
+}
+
+static uint32_t add_weights(struct test_case *t, uint32_t count)
+{
+    t->weight_count += count;
+    if (t->weight_count > MAX_WEIGHTS)
+        abort();
+    return t->weight_count - count;
+}
+
+static char *make_plan(const struct test_case *t, const float *weights, size_t *bytes)
+{
+    const struct plan_header header = {
+        .magic = PLAN_MAGIC,
+        .version = PLAN_VERSION,
+        .step_count = 1,
+        .table_count = t->table_count,
+        .weight_count = t->weight_count,
+        .arena_floats = t->arena_floats,
+        .in_channels = CHANNELS,
+        .height = t->height,
+        .width = t->width,
+        .classes = t->classes,
+    };
+    *bytes = sizeof header + sizeof t->step + sizeof(uint32_t) * ((size_t)t->table_count + t->weight_count);
+    char *plan = malloc(*bytes), *end = plan;
+    memcpy(end, &header, sizeof header);
+    memcpy(end += sizeof header, &t->step, sizeof t->step);
+    memcpy(end += sizeof t->step, t->tables, sizeof(uint32_t) * t->table_count);
+    memcpy(end += sizeof(uint32_t) * t->table_count, weights, sizeof(float) * t->weight_count);
+    return plan;
+}
+
+static void check(shufflenet_status status, const char *what)
+{
+    if (status != SHUFFLENET_OK) {
+        fprintf(stderr, "%s: %s\n", what, shufflenet_message(status));
+        exit(1);
+    }
+}
+
+// The arena of exactly the floats that the plan says, so that a sanitizer sees a stray access.
+static float *run(const char *isa, const char *plan, size_t plan_bytes, const float *start, const struct test_case *t,
+                  const float *picture, float *logits)
+{
+    shufflenet_sizes sizes;
+    check(shufflenet_measure(plan, plan_bytes, isa, &sizes), t->name);
+    void *memory = aligned_alloc(SHUFFLENET_ALIGNMENT, sizes.network_bytes);
+    const size_t arena_bytes = (sizes.arena_bytes + SHUFFLENET_ALIGNMENT - 1) / SHUFFLENET_ALIGNMENT * SHUFFLENET_ALIGNMENT;
+    float *arena = aligned_alloc(SHUFFLENET_ALIGNMENT, arena_bytes);
+    for (size_t i = 0; i < arena_bytes / sizeof(float); i++)
+        arena[i] = i < t->arena_floats ? start[i] : NAN; // what lies behind may be read but must not be used
+    const shufflenet_network *network;
+    check(shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &network), t->name);
+    check(shufflenet_run(network, arena, arena_bytes, picture, 1, logits), t->name);
+    free(memory);
+    return arena;
+}
+
+static int compare(const struct test_case *t, const char *isa, const float *want, const float *got, const float *start)
+{
+    const double tolerance = 4 * (t->terms + 8) * 1.2e-7;
+    uint8_t *written = calloc(t->arena_floats, 1); // 1: an output, 2: a tail
+    for (uint32_t row = 0; row < t->out_rows; row++)
+        for (uint32_t line = 0; line < t->lines; line++) {
+            const size_t first = t->out[row] + (size_t)line * t->pitch;
+            memset(written + first, 1, t->pixels);
+            for (size_t i = first + t->pixels; i < first + t->pixels + ROW_TAIL; i++)
+                written[i] = written[i] ? written[i] : 2;
+        }
+    int failures = 0;
+    for (size_t i = 0; i < t->arena_floats && failures < 3; i++) {
+        const int good = written[i] == 1   ? fabs(want[i] - got[i]) <= tolerance
+                         : written[i] == 2 ? got[i] == 0 || got[i] == start[i]
+                                           : got[i] == start[i];
+        if (!good) {
+            fprintf(stderr, "FAILED %s, %s: float %zu (%s) is %.9g, expected %.9g, was %.9g\n", t->name, isa, i,
+                    written[i] == 1 ? "output" : written[i] == 2 ? "tail" : "not of this step", got[i], want[i], start[i]);
+            failures++;
+        }
+    }
+    free(written);
+    return failures;
+}
+
+static int run_case(struct test_case *t, const char *only)
+{
+    t->arena_floats += ROW_ALIGNMENT;
+    static float weights[MAX_WEIGHTS], start[MAX_ARENA], picture[CHANNELS * HEIGHT * WIDTH];
+    for (uint32_t i = 0; i < t->weight_count; i++)
+        weights[i] = random_float();
+    for (uint32_t i = 0; i < t->arena_floats; i++)
+        start[i] = random_float();
+    for (uint32_t i = 0; i < CHANNELS * t->height * t->width; i++)
+        picture[i] = random_float();
+    if (t->step.kind == PLAN_MAX_POOL) // of values that are not negative
+        for (uint32_t i = 0; i < t->arena_floats; i++)
+            start[i] = fabsf(start[i]);
+    if (t->step.kind == PLAN_DEPTHWISE && t->step.field[3] == 1) { // zeros around its input
+        const uint32_t pixels = t->step.field[1] * t->step.field[2], guard = t->step.field[2] + 1;
+        for (uint32_t c = 0; c < t->step.field[0]; c++) {
+            float *row = start + t->tables[t->step.field[4] + c];
+            memset(row - guard, 0, sizeof(float) * guard);
+            memset(row + pixels, 0, sizeof(float) * guard);
+        }
+    }
+    size_t bytes;
+    char *plan = make_plan(t, weights, &bytes);
+    float want_logits[1024], got_logits[1024];
+    float *want = run("reference", plan, bytes, start, t, picture, want_logits);
+    int failures = 0;
+    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
+        if (only && strcmp(only, *isa))
+            continue;
+        float *got = run(*isa, plan, bytes, start, t, picture, got_logits);
+        failures += compare(t, *isa, want, got, start);
+        for (uint32_t c = 0; t->step.kind == PLAN_CLASSIFIER && c < t->classes; c++)
+            if (!(fabsf(want_logits[c] - got_logits[c]) <= 4 * (t->terms + 8) * 1.2e-7)) {
+                fprintf(stderr, "FAILED %s, %s: logit %u is %.9g, expected %.9g\n", t->name, *isa, c, got_logits[c],
+                        want_logits[c]);
+                failures++;
+                break;
+            }
+        free(got);
+    }
+    free(want);
+    free(plan);
+    return failures;
+}
+
+static void writes(struct test_case *t, uint32_t table, uint32_t rows, uint32_t lines, uint32_t pixels, uint32_t pitch)
+{
+    t->out = t->tables + table;
+    t->out_rows = rows;
+    t->lines = lines;
+    t->pixels = pixels;
+    t->pitch = pitch;
+}
+
+static struct test_case *new_case(void)
+{
+    static struct test_case t;
+    memset(&t, 0, sizeof t);
+    t.arena_floats = ROW_ALIGNMENT;
+    t.classes = 1;
+    t.height = t.width = 8;
+    return &t;
+}
+
+static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixels, int relu, int residual, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "pointwise groups %u k %u m %u pixels %u%s%s", groups, k, m, pixels,
+             relu ? " relu" : "", residual ? " residual" : "");
+    const uint32_t in = add_rows(t, groups * k, pixels, 1), out = add_rows(t, groups * m, pixels, 1);
+    t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
+                                 .field = {groups, k, m, 1, pixels, 0, 0, (uint32_t)relu, in, out,
+                                           residual ? out : PLAN_NO_TABLE, add_weights(t, groups * m * k),
+                                           add_weights(t, groups * m)}};
+    t->terms = k;
+    writes(t, out, groups * m, 1, pixels, pixels);
+    return run_case(t, only);
+}
+
+// A 3x3 convolution as nine shifted rows a channel.
+static int test_dense(uint32_t channels, uint32_t m, uint32_t height, uint32_t width, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "dense 3x3 channels %u m %u height %u width %u", channels, m, height, width);
+    const uint32_t in_pitch = width + 2, out_pitch = (width + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+    const uint32_t planes = add_rows(t, channels, (height + 2) * in_pitch, 1), in = t->table_count;
+    for (uint32_t k = 0; k < 9 * channels; k++)
+        t->tables[t->table_count++] = t->tables[planes + k / 9] + k % 9 / 3 * in_pitch + k % 3;
+    const uint32_t out = add_rows(t, m, height * out_pitch, 1);
+    t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
+                                 .field = {1, 9 * channels, m, height, width, in_pitch, out_pitch, 1, in, out,
+                                           PLAN_NO_TABLE, add_weights(t, m * 9 * channels), add_weights(t, m)}};
+    t->terms = 9 * channels;
+    writes(t, out, m, height, width, out_pitch);
+    return run_case(t, only);
+}
+
+static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u", channels, height, width, stride);
+    t->height = t->width = width < 8 ? 8 : width;
+    const uint32_t out_pixels = ((height - 1) / stride + 1) * ((width - 1) / stride + 1);
+    const uint32_t in = add_rows(t, channels, height * width, 2 * (width + 1)), out = add_rows(t, channels, out_pixels, 1);
+    t->step = (struct plan_step){.kind = PLAN_DEPTHWISE,
+                                 .field = {channels, height, width, stride, in, out, add_weights(t, 9 * channels),
+                                           add_weights(t, channels)}};
+    t->terms = 9;
+    writes(t, out, channels, 1, out_pixels, out_pixels);
+    return run_case(t, only);
+}
+
+static int test_pool(uint32_t kind, uint32_t channels, uint32_t height, uint32_t width, uint32_t pitch, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "%s pool channels %u height %u width %u pitch %u",
+             kind == PLAN_MAX_POOL ? "max" : "average", channels, height, width, pitch);
+    t->height = t->width = width < 8 ? 8 : width;
+    const uint32_t out_pixels = ((height - 1) / 2 + 1) * ((width - 1) / 2 + 1);
+    const uint32_t in = add_rows(t, channels, height * pitch, 1), out = add_rows(t, channels, out_pixels, 1);
+    t->step = (struct plan_step){.kind = kind, .field = {channels, height, width, pitch, in, out}};
+    t->terms = 9;
+    writes(t, out, channels, 1, out_pixels, out_pixels);
+    return run_case(t, only);
+}
+
+static int test_input(uint32_t height, uint32_t width, uint32_t stride, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "input height %u width %u stride %u", height, width, stride);
+    t->height = height;
+    t->width = width;
+    const uint32_t rows = (height - 1) / stride + 1 + 2 / stride;
+    const uint32_t pitch = ((width - 1) / stride + 1 + 2 / stride + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+    const uint32_t out = add_rows(t, CHANNELS * stride * stride, rows * pitch, 1);
+    t->step = (struct plan_step){.kind = PLAN_INPUT, .field = {stride, rows, pitch, out}};
+    writes(t, out, CHANNELS * stride * stride, 1, rows * pitch, rows * pitch);
+    return run_case(t, only);
+}
+
+static int test_zero(uint32_t count, uint32_t length, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "zero count %u length %u", count, length);
+    const uint32_t out = add_rows(t, count, length, 1);
+    t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, out}};
+    writes(t, out, count, 1, length, length);
+    return run_case(t, only);
+}
+
+static int test_global_average(uint32_t channels, uint32_t pixels, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "global average channels %u pixels %u", channels, pixels);
+    const uint32_t in = add_rows(t, channels, pixels, 1), out = add_rows(t, 1, channels, 1);
+    t->step = (struct plan_step){.kind = PLAN_GLOBAL_AVERAGE, .field = {channels, pixels, in, out}};
+    t->terms = pixels;
+    writes(t, out, 1, 1, channels, channels);
+    return run_case(t, only);
+}
+
+static int test_classifier(uint32_t k, uint32_t classes, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "classifier k %u classes %u", k, classes);
+    t->classes = classes;
+    const uint32_t in = add_rows(t, 1, k, 1);
+    t->step = (struct plan_step){.kind = PLAN_CLASSIFIER, .field = {k, in, add_weights(t, k * classes), add_weights(t, classes)}};
+    t->terms = k;
+    return run_case(t, only);
+}
+
+int main(int count, char **arguments)
+{
+    const char *only = count > 1 ? arguments[1] : NULL;
+    int failures = 0, cases = 0;
+#define CASE(call) (failures += (call), cases++)
+    // Around the edges of vectors (4, 8, 16) and tiles, and the planes of the network: 7x7, 14x14, 28x28.
+    static const uint32_t pixels[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 49, 63, 65, 97, 196, 784};
+    for (size_t p = 0; p < sizeof pixels / sizeof *pixels; p++)
+        for (uint32_t m = 1; m <= 13; m++)
+            CASE(test_pointwise(1 + random_below(4), 1 + random_below(12), m, pixels[p], m % 2, m % 3 == 0, only));
+    // Channels per group of the family, and a strip that does not fit at once.
+    static const uint32_t group_channels[] = {5, 10, 17, 20, 30, 34, 40, 60, 80};
+    for (size_t i = 0; i < sizeof group_channels / sizeof *group_channels; i++)
+        CASE(test_pointwise(2, group_channels[i], 20, 49, 1, 1, only));
+    CASE(test_pointwise(1, 3, 70, 100, 1, 0, only));
+    CASE(test_pointwise(1, 150, 9, 900, 0, 1, only));
+    for (uint32_t size = 1; size <= 35; size += 1 + size / 8) {
+        CASE(test_dense(3, 12, size, 36 - size, only));
+        for (uint32_t stride = 1; stride <= 2; stride++) {
+            CASE(test_depthwise(3, size, 36 - size, stride, only));
+            CASE(test_depthwise(2, size, size, stride, only));
+            CASE(test_input(size, 36 - size, stride, only));
+        }
+        CASE(test_pool(PLAN_MAX_POOL, 3, size, 36 - size, 48, only));
+        CASE(test_pool(PLAN_AVERAGE_POOL, 3, 36 - size, size, size, only));
+        CASE(test_zero(size, 36 - size, only));
+        CASE(test_global_average(3, size * size, only));
+    }
+    for (uint32_t stride = 1; stride <= 2; stride++) {
+        CASE(test_depthwise(5, 7, 7, stride, only));
+        CASE(test_depthwise(5, 14, 14, stride, only));
+        CASE(test_depthwise(3, 28, 28, stride, only));
+        CASE(test_depthwise(1, 1, 299, stride, only));
+        CASE(test_depthwise(1, 299, 1, stride, only));
+        CASE(test_depthwise(2, 33, 128, stride, only));
+    }
+    for (uint32_t classes = 1; classes < 300; classes += 1 + classes / 3)
+        CASE(test_classifier(1 + random_below(60), classes, only));
+    printf("%d cases, %d failures\n", cases, failures);
+    return failures != 0;
+}
