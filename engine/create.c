@@ -5,6 +5,7 @@
 #include "network.h"
 #include "shufflenet.h"
 
+#include <math.h>
 #include <string.h>
 
 // Kernels load whole vectors: this many floats around the arena may be read (never written, never used).
@@ -133,7 +134,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .lines = field[3], .pixels = field[4]};
     s->in_pitch = field[5];
     s->out_pitch = field[6];
-    s->relu = field[7];
+    s->least = field[7] ? 0 : -INFINITY;
     const uint64_t outputs = (uint64_t)s->groups * s->m;
     require(b, s->groups >= 1 && s->k >= 1 && s->m >= 1 && s->lines >= 1 && s->pixels >= 1);
     require(b, s->groups < LIMIT && s->k < LIMIT && s->m < LIMIT && s->lines < LIMIT && s->pixels < LIMIT);

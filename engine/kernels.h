@@ -27,12 +27,13 @@ struct zero {
 };
 
 // For each group g, line l, output m and pixel p:
-//   y[g, m][l * out_pitch + p] = act(b[g, m] + sum over k of w[g, m, k] * x[g, k][l * in_pitch + p] + r[g, m][l * out_pitch + p])
+//   y[g, m][l * out_pitch + p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][l * in_pitch + p] + r[g, m][l * out_pitch + p])
 // A pointwise convolution is one line of height * width pixels; a 3x3 has one line per output row and finds its taps
 // as shifted rows in the table. Packed weights: for each group, for each of its tiles of mr outputs, b [mr] then
 // w [k][mr]. Where there are several lines, out_pitch leaves room for a line's tail.
 struct convolution {
-    uint32_t groups, k, m, lines, pixels, in_pitch, out_pitch, relu;
+    uint32_t groups, k, m, lines, pixels, in_pitch, out_pitch;
+    float least;              // 0 for a ReLU, else minus infinity
     const uint32_t *in;       // [groups][k]
     const uint32_t *out;      // [groups][m]
     const uint32_t *residual; // [groups][m], or NULL

@@ -3,7 +3,8 @@
 // The microkernel holds a tile of mr outputs by nv vectors of pixels in registers and walks the k input rows: each step
 // loads nv vectors, broadcasts mr weights and does mr * nv multiply-adds.
 
-enum { STRIP_BYTES = 16 * 1024 }; // of input that all tiles of a group read again: half of a small first-level cache
+// Input that all tiles of a group read again: it stays in the first-level cache.
+enum { STRIP_BYTES = 16 * 1024, LEAST_STRIP = 6 };
 
 typedef void tile_function(const struct convolution *s, const float *packed, const uint32_t *in, const uint32_t *out,
                            const uint32_t *residual, const float *x, float *y, size_t pixels);
@@ -39,17 +40,21 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
     }
 
     const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
+    const vector least = broadcast(s->least);
+    if (residual) {
+#pragma GCC unroll 8
+        for (size_t m = 0; m < mr; m++)
+#pragma GCC unroll 8
+            for (size_t v = 0; v < nv; v++)
+                sum[m][v] += load(y + residual[m] + v * VECTOR_FLOATS);
+    }
 #pragma GCC unroll 8
     for (size_t m = 0; m < mr; m++) {
+        float *row = y + out[m];
 #pragma GCC unroll 8
-        for (size_t v = 0; v < nv; v++) {
-            vector value = sum[m][v];
-            if (residual)
-                value += load(y + residual[m] + v * VECTOR_FLOATS);
-            if (s->relu)
-                value = vector_max((vector){0}, value);
-            store(y + out[m] + v * VECTOR_FLOATS, v + 1 < nv ? value : keep(value, inside));
-        }
+        for (size_t v = 0; v + 1 < nv; v++)
+            store(row + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
+        store(row + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
     }
 }
 
@@ -67,44 +72,57 @@ TILE_TABLE(DEFINE_TILES)
 #define TILE_ENTRIES(mr, nv) UP_TO_##nv(TILE_ENTRY, mr)
 static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
 
-// The widest of the equal parts that count vectors fall into when none may be wider than most: a narrow last tile would
-// leave the multiply-add units waiting.
-ALWAYS_INLINE size_t even_part(size_t count, size_t most)
+// count vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add
+// units waiting. The first `wider` parts have one vector more than the others.
+struct parts {
+    size_t count, width, wider;
+};
+
+ALWAYS_INLINE struct parts split(size_t count, size_t most)
 {
     const size_t parts = (count + most - 1) / most;
-    return (count + parts - 1) / parts;
+    const struct parts result = {.count = parts, .width = count / parts, .wider = count % parts};
+    return result;
+}
+
+// All tiles of one group over some vectors of a line.
+static void strip(const struct convolution *s, const float *packed, size_t group, size_t vectors, const float *x,
+                  float *y, size_t pixels)
+{
+    const uint32_t *in = s->in + group * s->k, *out = s->out + group * s->m;
+    const uint32_t *residual = s->residual ? s->residual + group * s->m : NULL;
+    for (const uint8_t *mr = s->tiles; *mr; mr++) {
+        const struct parts parts = split(vectors, widest_tile[*mr]);
+        size_t p = 0;
+        for (size_t part = 0; part < parts.count; part++) {
+            const size_t nv = parts.width + (part < parts.wider);
+            const size_t left = pixels - p, all = nv * VECTOR_FLOATS;
+            tile_functions[*mr][nv](s, packed, in, out, residual, x + p, y + p, left < all ? left : all);
+            p += all;
+        }
+        packed += *mr * (size_t)(1 + s->k);
+        out += *mr;
+        residual = residual ? residual + *mr : NULL;
+    }
 }
 
 static void convolution(const struct convolution *s, float *arena)
 {
-    const size_t vectors = (s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    const size_t most = STRIP_BYTES / (sizeof(vector) * s->k) / 12 * 12;
-    const size_t strip = even_part(vectors, most < 12 ? 12 : most);
-
+    const size_t fit = STRIP_BYTES / (sizeof(vector) * s->k);
+    const struct parts strips =
+        split((s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS, fit < LEAST_STRIP ? LEAST_STRIP : fit);
     for (size_t line = 0; line < s->lines; line++) {
         const float *packed = s->packed;
         for (size_t group = 0; group < s->groups; group++) {
-            const float *packed_group = packed;
-            for (size_t first = 0; first < vectors; first += strip) {
-                const size_t end = first + strip < vectors ? first + strip : vectors;
-                const size_t row = group * s->m;
-                const uint32_t *out = s->out + row, *residual = s->residual ? s->residual + row : NULL;
-                packed = packed_group;
-                for (const uint8_t *mr = s->tiles; *mr; mr++) {
-                    size_t nv;
-                    for (size_t v = first; v < end; v += nv) {
-                        nv = even_part(end - v, widest_tile[*mr]);
-                        const size_t p = v * VECTOR_FLOATS;
-                        const size_t left = s->pixels - p;
-                        tile_functions[*mr][nv](s, packed, s->in + group * s->k, out, residual,
-                                                arena + line * s->in_pitch + p, arena + line * s->out_pitch + p,
-                                                left < nv * VECTOR_FLOATS ? left : nv * VECTOR_FLOATS);
-                    }
-                    packed += *mr * (size_t)(1 + s->k);
-                    out += *mr;
-                    residual = residual ? residual + *mr : NULL;
-                }
+            size_t p = 0;
+            for (size_t i = 0; i < strips.count; i++) {
+                const size_t vectors = strips.width + (i < strips.wider), all = vectors * VECTOR_FLOATS;
+                const size_t left = s->pixels - p;
+                strip(s, packed, group, vectors, arena + line * s->in_pitch + p, arena + line * s->out_pitch + p,
+                      left < all ? left : all);
+                p += all;
             }
+            packed += (size_t)s->m * (1 + s->k);
         }
     }
 }

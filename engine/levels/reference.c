@@ -38,7 +38,7 @@ static void convolution(const struct convolution *s, float *arena)
                     sum += packed[1 + k] * arena[in[k] + (size_t)line * s->in_pitch + p];
                 if (s->residual)
                     sum += arena[s->residual[row] + (size_t)line * s->out_pitch + p];
-                arena[s->out[row] + (size_t)line * s->out_pitch + p] = s->relu && sum < 0 ? 0 : sum;
+                arena[s->out[row] + (size_t)line * s->out_pitch + p] = sum < s->least ? s->least : sum;
             }
         }
     }

@@ -69,15 +69,21 @@ class Architecture:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
+        for field in ("groups", "classes", "in_channels", "stem_stride", "stem_channels"):
+            if type(getattr(self, field)) is not int:  # a bool is an int to Python, not here
+                raise ValueError(f"{field} must be a whole number, not {getattr(self, field)!r}")
+        if type(self.shuffle) is not bool:
+            raise ValueError(f"shuffle must be true or false, not {self.shuffle!r}")
         if self.groups not in STAGE2_CHANNELS:
             raise ValueError(f"groups must be one of {', '.join(map(str, STAGE2_CHANNELS))}, not {self.groups}")
-        if not (isinstance(self.scale, int | float) and 0 < self.scale <= 16):
-            raise ValueError(f"scale must be above 0 and at most 16, not {self.scale}")
+        if type(self.scale) not in (int, float) or not 0 < self.scale <= 16:
+            raise ValueError(f"scale must be above 0 and at most 16, not {self.scale!r}")
+        object.__setattr__(self, "scale", float(self.scale))
         if self.stem_stride not in (1, 2):
             raise ValueError(f"stem_stride must be 1 or 2, not {self.stem_stride}")
         for field in ("classes", "in_channels"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, not {getattr(self, field)}")
+            if not 1 <= getattr(self, field) <= 1_000_000:
+                raise ValueError(f"{field} must be from 1 to 1,000,000, not {getattr(self, field)}")
         if self.stem_channels == 0:
             object.__setattr__(self, "stem_channels", self._stem_channels_by_rule())
         if self.stem_channels % self.groups or not 0 < self.stem_channels < self.stage_channels(2):

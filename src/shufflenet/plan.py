@@ -179,9 +179,7 @@ def _add_stem(builder: _Builder, model: Model, height: int, width: int) -> tuple
     return pooled, _halved(out_height), _halved(out_width)
 
 
-def _add_stride2_unit(
-    builder: _Builder, model: Model, unit: Unit, source: _Buffer, height: int, width: int
-) -> _Buffer:
+def _add_stride2_unit(builder: _Builder, model: Model, unit: Unit, source: _Buffer, height: int, width: int) -> _Buffer:
     """Figure 2c: the average pool and the second convolution write their shares of the concatenation."""
     middle, pixels = unit.bottleneck_channels, height * width
     out_pixels = _halved(height) * _halved(width)

@@ -1,0 +1,34 @@
+# make demo   set up, then classify the photos in photos/ on the engine
+# make test   set up, then run all tests
+# make lint   ruff and mypy
+PYTHON ?= python3
+BIN := .venv/bin
+ENGINE := $(shell find engine CMakeLists.txt pyproject.toml -type f)
+
+.PHONY: demo test lint clean
+
+demo: .venv/base
+	$(BIN)/shufflenet predict photos --sheet demo.png
+
+test: .venv/dev
+	$(BIN)/pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The stamps stand for the package installed without and with PyTorch and the tools; the engine is built along.
+.venv/base: $(ENGINE) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/dev: $(ENGINE) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --config-settings=cmake.define.SHUFFLENET_WERROR=ON
+	touch $@ .venv/base
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+clean:
+	rm -rf .venv build demo.png

@@ -1,0 +1,59 @@
+"""ShuffleNet (arXiv 1707.01083): train, run and ship small image classifiers.
+
+    import shufflenet
+
+    prediction = shufflenet.Classifier().predict("cat.jpg")
+    print(prediction.labels[0], prediction.probabilities[0])
+
+PyTorch is needed to train only: `shufflenet.network.ShuffleNet` is the network, `shufflenet.train` the trainer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shufflenet.arch import Architecture
+    from shufflenet.classifier import Classifier, Prediction
+    from shufflenet.complexity import Complexity, summary
+    from shufflenet.images import ImageError, Preprocessing
+    from shufflenet.model_file import ModelFileError
+    from shufflenet.sheet import contact_sheet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Architecture",
+    "Classifier",
+    "Complexity",
+    "ImageError",
+    "ModelFileError",
+    "Prediction",
+    "Preprocessing",
+    "contact_sheet",
+    "summary",
+]
+
+# Loaded when first used, so that `import shufflenet` costs next to nothing.
+_MODULES = {
+    "Architecture": "arch",
+    "Classifier": "classifier",
+    "Complexity": "complexity",
+    "ImageError": "images",
+    "ModelFileError": "model_file",
+    "Prediction": "classifier",
+    "Preprocessing": "images",
+    "contact_sheet": "sheet",
+    "summary": "complexity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'shufflenet' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"shufflenet.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,173 @@
+"""From pictures to labels with a model file: what most users of the package need.
+
+Classifier().predict("cat.jpg").labels
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from time import perf_counter
+from typing import TypeAlias, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shufflenet import images, model_file
+from shufflenet.engine import Engine
+from shufflenet.images import MAX_PIXELS, ImageError, Source
+
+DEFAULT_MODEL = "shufflenet_g3_x0_5"
+
+# The engine may differ from the logits in a model file by this much of the largest of them.
+SELF_TEST_TOLERANCE = 1e-3
+
+Sources: TypeAlias = Iterable[Source]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one picture: the ``top_k`` classes, best first, and how long each part took."""
+
+    source: str  # the path as it was given, or the kind of source, such as <bytes>
+    class_indices: tuple[int, ...]
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]  # softmax over all classes
+    decode_ms: float
+    preprocess_ms: float
+    network_ms: float
+
+
+class Classifier:
+    """A trained network on the package's own engine.
+
+    Args:
+        model: the name of a model that comes with the package, or the path of a model file.
+        isa: instruction set level of the engine; default: the best that this processor has.
+
+    Raises:
+        model_file.ModelFileError: the model can't be used, or the engine does not reproduce its self-test.
+        ValueError: this processor has no such instruction set level.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None) -> None:
+        loaded = _load(model)
+        self.arch = loaded.arch
+        self.labels = loaded.labels
+        self.preprocessing = loaded.preprocessing
+        self._engine = Engine(loaded, isa)
+        # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
+        logits = self.logits(model_file.test_input(self.preprocessing))[0]
+        if loaded.self_test:
+            self._check_self_test(str(model), logits, np.array(loaded.self_test))
+
+    @property
+    def isa(self) -> str:
+        """Instruction set level in use."""
+        return self._engine.isa
+
+    def logits(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Preprocessed pictures, float32 [N, 3, H, W] or [3, H, W], H and W from 32 up -> float32 [N, classes].
+
+        Raises:
+            ValueError: ``x`` has another type or shape.
+        """
+        return self._engine.run(x[None] if x.ndim == 3 else x)
+
+    @overload  # a str or bytes is one source, though also an iterable
+    def predict(self, images: Source, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, images: Sources, top_k: int = 5) -> list[Prediction]: ...
+    def predict(self, images: Source | Sources, top_k: int = 5) -> Prediction | list[Prediction]:
+        """Classifies one picture, or each of many: paths, bytes of picture files, PIL images or arrays.
+
+        Raises:
+            ImageError: a picture can't be read; `classify` goes on with the others.
+            ValueError: ``top_k`` is below 1.
+        """
+        if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
+            return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
+        return [self._predict_one(source, _checked_top_k(top_k), MAX_PIXELS) for source in images]
+
+    def classify(
+        self, sources: Sources, top_k: int = 5, max_pixels: int = MAX_PIXELS
+    ) -> Iterator[Prediction | ImageError]:
+        """Classifies pictures one at a time, in order; of one that can't be read comes the error in its place.
+
+        Raises:
+            ValueError: ``top_k`` is below 1.
+        """
+        top_k = _checked_top_k(top_k)
+        for source in sources:
+            try:
+                yield self._predict_one(source, top_k, max_pixels)
+            except ImageError as error:
+                yield error
+
+    def _predict_one(self, source: Source, top_k: int, max_pixels: int) -> Prediction:
+        began = perf_counter()
+        picture = images.decode(source, max_pixels)
+        decoded = perf_counter()
+        x = images.preprocess(picture, self.preprocessing)
+        preprocessed = perf_counter()
+        logits = self.logits(x)[0]
+        done = perf_counter()
+        probabilities = softmax(logits)
+        best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()
+        return Prediction(
+            source=os.fsdecode(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>",
+            class_indices=tuple(best),
+            labels=tuple(self.labels[index] for index in best),
+            probabilities=tuple(probabilities[best].tolist()),
+            decode_ms=1000 * (decoded - began),
+            preprocess_ms=1000 * (preprocessed - decoded),
+            network_ms=1000 * (done - preprocessed),
+        )
+
+    def _check_self_test(self, name: str, logits: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
+        error = float(np.abs(logits - expected).max() / np.abs(expected).max().clip(min=1e-30))
+        if not error <= SELF_TEST_TOLERANCE:
+            raise model_file.ModelFileError(
+                f"{name}: failed its self-test: the engine ({self.isa}) differs from the stored logits by {error:.1e} "
+                f"of the largest, {SELF_TEST_TOLERANCE:.0e} is allowed; the file was changed or the engine is broken"
+            )
+
+
+def embedded_models() -> list[str]:
+    """Names of the models that come with the package."""
+    folder = resources.files("shufflenet") / "weights"
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name.removesuffix(".safetensors") for entry in folder.iterdir() if entry.name.endswith(".safetensors")
+    )
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Logits [classes] -> probabilities [classes]."""
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return cast("NDArray[np.float64]", powers / powers.sum())
+
+
+def _load(model: str | os.PathLike[str]) -> model_file.Model:
+    path = Path(model)
+    # A name has no folder and no suffix; whatever has one, or is there, is a file.
+    if path.suffix or path.name != str(model) or path.exists():
+        return model_file.load(path)
+    names = embedded_models()
+    if str(model) not in names:
+        raise model_file.ModelFileError(
+            f"{model}: neither a file nor a model that comes with the package ({', '.join(names) or 'which has none'})"
+        )
+    with resources.as_file(resources.files("shufflenet") / "weights" / f"{model}.safetensors") as file:
+        return model_file.load(file)
+
+
+def _checked_top_k(top_k: int) -> int:
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    return top_k

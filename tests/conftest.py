@@ -1,0 +1,42 @@
+"""A small random network as a model file, and the sample photos."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shufflenet import model_file
+from shufflenet.arch import Architecture
+from shufflenet.images import Preprocessing
+
+LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    return Path(__file__).parent.parent / "photos"
+
+
+@pytest.fixture
+def model() -> model_file.Model:
+    """Weights drawn so that logits stay near one; no self-test."""
+    arch = Architecture(2, 0.25, classes=len(LABELS), stem_stride=1)
+    random = np.random.default_rng(0)
+    tensors = {}
+    for name, shape in arch.tensor_shapes().items():
+        if len(shape) > 1:
+            tensor = random.normal(0, 1 / math.sqrt(math.prod(shape[1:])), shape)
+        else:
+            tensor = np.full(shape, 0.0 if name.endswith(("bias", "mean")) else 1.0)
+        tensors[name] = tensor.astype(np.float32)
+    return model_file.Model(arch, Preprocessing(size=32, resize=36), LABELS, tensors)
+
+
+@pytest.fixture
+def model_path(model: model_file.Model, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    model_file.save(model, path)
+    return path

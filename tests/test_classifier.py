@@ -1,0 +1,162 @@
+"""The classifier on the real engine, with a small random network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shufflenet import classifier, model_file
+from shufflenet.classifier import Classifier, Prediction, softmax
+from shufflenet.images import ImageError, Source, decode, preprocess
+
+
+def test_every_kind_of_source_gives_the_same(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    path = photos / "cat.jpg"
+    picture = decode(path)
+    sources: list[Source] = [path, str(path), path.read_bytes(), Image.open(path), picture, np.asarray(picture)]
+    expected = net.predict(path)
+    assert expected.source == str(path)
+    for source, prediction in zip(sources, net.predict(sources), strict=True):
+        assert prediction.probabilities == expected.probabilities
+        assert net.predict(source).class_indices == expected.class_indices
+
+
+def test_prediction_is_the_softmax_of_the_logits(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    logits = net.logits(preprocess(decode(photos / "coffee.jpg"), net.preprocessing))
+    assert logits.shape == (1, 5)
+    prediction = net.predict(photos / "coffee.jpg", top_k=3)
+    powers = np.exp(logits[0].astype(np.float64))
+    order = np.argsort(-powers)[:3]
+    assert prediction.class_indices == tuple(order)
+    assert prediction.labels == tuple(net.labels[i] for i in order)
+    assert prediction.probabilities == pytest.approx(powers[order] / powers.sum())
+    assert min(prediction.decode_ms, prediction.preprocess_ms, prediction.network_ms) > 0
+
+
+def test_logits_of_a_batch(model_path: Path) -> None:
+    net = Classifier(model_path)
+    x = np.random.default_rng(1).normal(size=(3, 3, 40, 32)).astype(np.float32)
+    batch = net.logits(x)
+    assert batch.shape == (3, 5)
+    for one, row in zip(x, batch, strict=True):
+        np.testing.assert_array_equal(net.logits(one)[0], row)
+    for bad in (x.astype(np.float64), x[:, :2], x[0, 0], x[..., :31]):
+        with pytest.raises(ValueError, match=r".+"):
+            net.logits(bad)  # type: ignore[arg-type]
+
+
+def test_engine_equals_pytorch(model: model_file.Model, model_path: Path, photos: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from shufflenet.network import ShuffleNet
+
+    network = ShuffleNet(model.arch).eval()
+    network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+    x = np.stack([preprocess(decode(path), model.preprocessing) for path in sorted(photos.glob("*.jpg"))])
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(x)).numpy()
+    assert np.abs(Classifier(model_path).logits(x) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_top_k(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    prediction = net.predict(photos / "cat.jpg", top_k=99)
+    assert sorted(prediction.class_indices) == list(range(5))
+    assert sum(prediction.probabilities) == pytest.approx(1)
+    assert list(prediction.probabilities) == sorted(prediction.probabilities, reverse=True)
+    with pytest.raises(ValueError, match="top_k"):
+        net.predict(photos / "cat.jpg", top_k=0)
+
+
+def test_predict_takes_any_iterable_and_stops_at_a_bad_picture(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    assert net.predict([]) == []
+    assert [p.source for p in net.predict(str(photos / f"{name}.jpg") for name in ("cat", "china"))] == [
+        str(photos / "cat.jpg"),
+        str(photos / "china.jpg"),
+    ]
+    with pytest.raises(ImageError, match=r"missing\.jpg: no such file"):
+        net.predict([photos / "cat.jpg", "missing.jpg"])
+
+
+def test_classify_goes_on_and_takes_one_source_at_a_time(model_path: Path, photos: Path) -> None:
+    taken = []
+
+    def sources() -> Iterator[str]:
+        for name in (photos / "cat.jpg", "missing.jpg", photos / "china.jpg"):
+            taken.append(name)
+            yield str(name)
+
+    results = Classifier(model_path).classify(sources(), top_k=1)
+    assert isinstance(next(results), Prediction)
+    assert len(taken) == 1
+    error = next(results)
+    assert isinstance(error, ImageError)
+    assert "missing.jpg" in str(error)
+    assert isinstance(next(results), Prediction)
+    assert next(results, None) is None
+
+
+def test_classify_refuses_large_pictures(model_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(file, "PNG")
+    (result,) = Classifier(model_path).classify([file.getvalue()], max_pixels=1599)
+    assert isinstance(result, ImageError)
+
+
+def test_self_test(model: model_file.Model, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model_file.save(model, path)
+    model.self_test = Classifier(path).logits(model_file.test_input(model.preprocessing))[0].tolist()
+    model_file.save(model, path)
+    Classifier(path)
+    largest = max(map(abs, model.self_test))
+    model.self_test[1] += 0.9e-3 * largest
+    model_file.save(model, path)
+    Classifier(path)
+    model.self_test[1] += 0.2e-3 * largest
+    model_file.save(model, path)
+    with pytest.raises(model_file.ModelFileError, match="failed its self-test"):
+        Classifier(path)
+
+
+def test_a_changed_weight_fails_the_self_test(model: model_file.Model, model_path: Path) -> None:
+    model.self_test = Classifier(model_path).logits(model_file.test_input(model.preprocessing))[0].tolist()
+    model.tensors["stage3.2.pointwise1.weight"][0] *= -1
+    model_file.save(model, model_path)
+    with pytest.raises(model_file.ModelFileError, match="self-test"):
+        Classifier(model_path)
+
+
+def test_embedded_names(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights").mkdir()
+    model_path.rename(tmp_path / "weights" / "shufflenet_g2_x0_25.safetensors")
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
+    assert classifier.embedded_models() == ["shufflenet_g2_x0_25"]
+    assert Classifier("shufflenet_g2_x0_25").arch.groups == 2
+    with pytest.raises(model_file.ModelFileError, match=r"resnet50: neither a file nor .*shufflenet_g2_x0_25"):
+        Classifier("resnet50")
+
+
+@pytest.mark.parametrize("name", ["missing.safetensors", "folder/missing", "."])
+def test_missing_model_files(name: str) -> None:
+    with pytest.raises(model_file.ModelFileError, match=name):
+        Classifier(name)
+
+
+def test_isa(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Classifier(model_path, isa="generic").isa == "generic"
+    monkeypatch.setenv("SHUFFLENET_ISA", "generic")
+    assert Classifier(model_path).isa == "generic"
+    with pytest.raises(ValueError, match="abacus"):
+        Classifier(model_path, isa="abacus")
+
+
+def test_softmax_of_large_logits() -> None:
+    assert softmax(np.array([1e4, 1e4, -1e4], dtype=np.float32)).tolist() == [0.5, 0.5, 0.0]

@@ -1,0 +1,204 @@
+"""The engine against PyTorch: every architecture of the paper, sizes chosen to hurt, every instruction set level."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
+from shufflenet.engine import Engine, _Network, isas
+from shufflenet.images import Preprocessing
+from shufflenet.model_file import Model
+from shufflenet.network import ShuffleNet
+from shufflenet.plan import make_plan
+
+SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
+# The levels to test; the plain reference is slow, so it sees the small pictures of every network and some large.
+FAST_ISAS = [name for name in isas() if name != "reference"]
+
+
+def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
+    """Random weights and batch norm statistics: an untrained network's would hide mistakes in folding."""
+    torch.manual_seed(arch.groups)
+    network = ShuffleNet(arch).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.3)
+            nn.init.normal_(module.running_mean, std=0.3)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+    tensors = {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)
+
+
+def random_input(batch: int, height: int, width: int, channels: int = 3) -> NDArray[np.float32]:
+    return np.random.default_rng(height).standard_normal((batch, channels, height, width), dtype=np.float32)
+
+
+def assert_equal_logits(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:
+    error = float(np.abs(got - want).max() / np.abs(want).max())
+    assert error < 1e-5, f"{what}: error {error:.2e} of the largest logit"
+    assert (got.argmax(axis=1) == want.argmax(axis=1)).all(), f"{what}: another top-1 class"
+
+
+@torch.inference_mode()
+def compare(arch: Architecture, sizes: list[tuple[int, int]], levels: list[str]) -> None:
+    network, model = random_network(arch)
+    for height, width in sizes:
+        x = random_input(3, height, width, arch.in_channels)
+        want = network(torch.from_numpy(x)).numpy()
+        for isa in levels:
+            engine = Engine(model, isa)
+            assert_equal_logits(engine.run(x), want, f"{arch.name} {height}x{width} {isa}")
+            assert_equal_logits(engine.run(x[:1]), want[:1], f"{arch.name} {height}x{width} batch 1 {isa}")
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
+def test_equals_pytorch(groups: int, scale: float) -> None:
+    compare(Architecture(groups, scale), SIZES, FAST_ISAS)
+    compare(Architecture(groups, scale), [(32, 32)], ["reference"])
+
+
+@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
+def test_reference_equals_pytorch_on_all_sizes(groups: int) -> None:
+    compare(Architecture(groups, 0.25), SIZES, ["reference"])
+
+
+@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
+def test_variants_equal_pytorch(groups: int) -> None:
+    """Stem stride 1, other input channels, few classes, no shuffle, unusual scales and Conv1 widths."""
+    levels = isas()
+    sizes = [(32, 32), (33, 47), (64, 64)]
+    compare(Architecture(groups, 0.5, classes=1, stem_stride=1), sizes, levels)
+    compare(Architecture(groups, 0.5, classes=7, in_channels=1), sizes, levels)
+    compare(Architecture(groups, 0.37, classes=33, in_channels=5, stem_stride=1), sizes, levels)
+    compare(Architecture(groups, 0.05, classes=201), sizes, levels)
+    compare(Architecture(groups, 0.25, classes=16, shuffle=False), sizes, levels)
+    compare(Architecture(groups, 0.25, classes=17, stem_channels=groups * 3), sizes, levels)
+
+
+def test_shuffle_changes_the_answer() -> None:
+    """Otherwise the tests above would not see whether the shuffle is there."""
+    _, model = random_network(Architecture(3, 0.25))
+    unshuffled = Model(Architecture(3, 0.25, shuffle=False), model.preprocessing, model.labels, model.tensors)
+    x = random_input(1, 64, 64)
+    assert np.abs(Engine(model).run(x) - Engine(unshuffled).run(x)).max() > 1e-3
+
+
+def test_shuffle_costs_nothing() -> None:
+    """The same steps with other tables: the same time, by interleaved medians."""
+    _, model = random_network(Architecture(3, 1.0))
+    unshuffled = Model(Architecture(3, 1.0, shuffle=False), model.preprocessing, model.labels, model.tensors)
+    engines = [Engine(model), Engine(unshuffled)]
+    x = random_input(1, 224, 224)
+    ratios = []
+    for _ in range(5):  # a busy machine may spoil some rounds, not all
+        times: list[list[float]] = [[], []]
+        for _ in range(31):
+            for engine, samples in zip(engines, times, strict=True):
+                start = time.perf_counter()
+                engine.run(x)
+                samples.append(time.perf_counter() - start)
+        ratios.append(statistics.median(times[0]) / statistics.median(times[1]))
+    assert min(abs(ratio - 1) for ratio in ratios) < 0.01, f"time with shuffle / without: {ratios}"
+
+
+def test_results_do_not_depend_on_what_ran_before() -> None:
+    """The arena is used again and never cleared."""
+    _, model = random_network(Architecture(3, 0.5))
+    engine = Engine(model)
+    x, other = random_input(1, 97, 131), random_input(1, 97, 131) * 1e20
+    want = engine.run(x)
+    engine.run(other)
+    np.testing.assert_array_equal(engine.run(x), want)
+
+
+def test_not_a_number_shows() -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    x = random_input(2, 64, 64)
+    x[0, 0, 10, 10] = np.nan
+    logits = Engine(model).run(x)
+    assert np.isnan(logits[0]).any()
+    assert np.isfinite(logits[1]).all()
+
+
+def test_threads_share_an_engine() -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    engine = Engine(model)
+    inputs = [random_input(1, 64 + i, 64) for i in range(6)] * 4
+    want = [engine.run(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for got, expected in zip(pool.map(engine.run, inputs), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((1, 3, 64, 64)), "float32"),
+        (np.zeros((3, 64, 64), np.float32), r"\[N, 3, H, W\]"),
+        (np.zeros((1, 4, 64, 64), np.float32), r"\[N, 3, H, W\]"),
+        (np.zeros((1, 3, 31, 64), np.float32), "at least 32 x 32"),
+        (np.zeros((1, 3, 8000, 8000), np.float32), "too large"),
+    ],
+    ids=["float64", "three dimensions", "four channels", "too small", "too large"],
+)
+def test_refuses_other_inputs(x: NDArray[np.float32], message: str) -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    with pytest.raises(ValueError, match=message):
+        Engine(model).run(x)
+
+
+def test_empty_batch() -> None:
+    _, model = random_network(Architecture(3, 0.25, classes=7))
+    assert Engine(model).run(np.zeros((0, 3, 64, 64), np.float32)).shape == (0, 7)
+
+
+def test_isa_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    for isa in isas():
+        monkeypatch.setenv("SHUFFLENET_ISA", isa)
+        assert Engine(model).isa == isa
+    monkeypatch.setenv("SHUFFLENET_ISA", "mmx")
+    with pytest.raises(ValueError, match="no instruction set level 'mmx' on this processor; it has .*generic"):
+        Engine(model)
+
+
+def test_working_memory() -> None:
+    """1x at 224 x 224 stays within a second-level cache of 2 MB."""
+    _, model = random_network(Architecture(3, 1.0))
+    assert Engine(model).arena_bytes(224, 224) < 2e6
+
+
+def test_damaged_plans_are_refused() -> None:
+    """Any cut, and any word changed at random: refused, or run without touching memory that is not the plan's."""
+    _, model = random_network(Architecture(3, 0.25, classes=10))
+    plan = make_plan(model, 32, 32)
+    for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):
+        with pytest.raises(RuntimeError, match="damaged"):
+            _Network(plan[:cut], isas()[0])
+    random = np.random.default_rng(0)
+    words = np.frombuffer(plan, dtype=np.uint32)
+    not_weights = len(words) - int(words[4])
+    x = random_input(1, 32, 32)
+    for _ in range(2000):
+        changed = words.copy()
+        place = random.integers(not_weights)
+        word = int(words[place])
+        changed[place] = random.choice(
+            [0, 1, 2, 2**31, 2**32 - 1, (word + 1) % 2**32, word ^ (1 << int(random.integers(32)))]
+        )
+        try:
+            network = _Network(changed.tobytes(), isas()[0])
+        except RuntimeError:
+            continue
+        if network.sizes.input_floats <= x.size:
+            network.run(x)

@@ -1,0 +1,144 @@
+"""The PyTorch network: the paper's unit, step by step, in plain loops and library calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture, Unit
+
+pytest.importorskip("torch")
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shufflenet.network import PointwiseConv, ShuffleNet, ShuffleUnit, channel_shuffle
+
+
+@pytest.mark.parametrize(("groups", "n"), [(1, 5), (2, 3), (3, 4), (4, 2), (8, 8)])
+def test_channel_shuffle_equals_a_loop(groups: int, n: int) -> None:
+    x = torch.randn(2, groups * n, 3, 2)
+    expected = torch.empty_like(x)
+    for j in range(groups):
+        for k in range(n):
+            expected[:, k * groups + j] = x[:, j * n + k]
+    assert torch.equal(channel_shuffle(x, groups), expected)
+
+
+@pytest.mark.parametrize(("in_channels", "out_channels", "groups"), [(12, 30, 3), (16, 8, 8), (6, 4, 2), (5, 7, 1)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_pointwise_training_path_equals_conv2d(in_channels: int, out_channels: int, groups: int, batch: int) -> None:
+    torch.manual_seed(0)
+    ours = PointwiseConv(in_channels, out_channels, groups).double().train()
+    reference = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False).double()
+    reference.load_state_dict(ours.state_dict())
+    x = torch.randn(batch, in_channels, 5, 7, dtype=torch.float64, requires_grad=True)
+    x_reference = x.detach().clone().requires_grad_()
+    y, y_reference = ours(x), reference(x_reference)
+    torch.testing.assert_close(y, y_reference)
+    grad = torch.randn_like(y)
+    y.backward(grad)
+    y_reference.backward(grad)
+    torch.testing.assert_close(x.grad, x_reference.grad)
+    torch.testing.assert_close(ours.weight.grad, reference.weight.grad)
+
+
+def test_pointwise_accepts_any_memory_layout() -> None:
+    x = torch.randn(2, 12, 5, 7)
+    conv = PointwiseConv(12, 6, 3).train()
+    torch.testing.assert_close(conv(x.to(memory_format=torch.channels_last)), conv(x))
+    y = conv(x)
+    y.backward(torch.randn_like(y).to(memory_format=torch.channels_last))
+
+
+@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
+def test_state_dict_is_the_family_table(groups: int) -> None:
+    for scale in SCALES:
+        arch = Architecture(groups, scale, classes=10)
+        with torch.device("meta"):
+            state = ShuffleNet(arch).state_dict()
+        shapes = {name: tuple(t.shape) for name, t in state.items() if not name.endswith("num_batches_tracked")}
+        assert shapes == arch.tensor_shapes()
+
+
+def _unit(stride: int, shuffle: bool = True) -> ShuffleUnit:
+    """A unit with batch norms that do something."""
+    torch.manual_seed(1)
+    in_channels, out_channels = (12, 48) if stride == 2 else (48, 48)
+    unit = ShuffleUnit(Unit(3, 0, in_channels, out_channels, 12, stride, 3, 3), shuffle).eval()
+    for norm in (unit.bn1, unit.bn2, unit.bn3):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    return unit
+
+
+def _norm(x: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
+    state = norm.state_dict()
+    mean, var, weight, bias = (
+        state[name].view(1, -1, 1, 1) for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    y: torch.Tensor = (x - mean) / torch.sqrt(var + norm.eps) * weight + bias
+    return y
+
+
+def _branch(unit: ShuffleUnit, x: torch.Tensor, shuffle: bool) -> torch.Tensor:
+    """Figure 2 (b) and (c), the right-hand side: no ReLU after the depthwise convolution, one shuffle."""
+    y = functional.relu(_norm(functional.conv2d(x, unit.pointwise1.weight, groups=3), unit.bn1))
+    if shuffle:
+        y = y[:, [group * 4 + k for k in range(4) for group in range(3)]]
+    y = _norm(functional.conv2d(y, unit.depthwise.weight, stride=unit.stride, padding=1, groups=12), unit.bn2)
+    y = functional.conv2d(y, unit.pointwise2.weight, groups=3)
+    return _norm(y, unit.bn3)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_stride_1_unit_adds_the_shortcut(shuffle: bool) -> None:
+    unit, x = _unit(1, shuffle), torch.randn(2, 48, 6, 5)
+    torch.testing.assert_close(unit(x), functional.relu(x + _branch(unit, x, shuffle)))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_stride_2_unit_puts_the_shortcut_first(shuffle: bool) -> None:
+    unit, x = _unit(2, shuffle), torch.randn(2, 12, 7, 6)
+    shortcut = functional.avg_pool2d(x, 3, stride=2, padding=1)
+    torch.testing.assert_close(unit(x), functional.relu(torch.cat((shortcut, _branch(unit, x, shuffle)), dim=1)))
+    assert unit(x).shape == (2, 48, 4, 3)
+
+
+def test_without_shuffle_only_the_order_differs() -> None:
+    torch.manual_seed(2)
+    arch = Architecture(3, 0.25, classes=4)
+    with_shuffle = ShuffleNet(arch).eval()
+    without = ShuffleNet(Architecture(3, 0.25, classes=4, shuffle=False)).eval()
+    without.load_state_dict(with_shuffle.state_dict())
+    for network in (with_shuffle, without):
+        for module in network.modules():
+            if isinstance(module, ShuffleUnit):
+                nn.init.ones_(module.bn3.weight)  # at 0 a unit would be the identity
+    x = torch.randn(1, 3, 32, 32)
+    assert not torch.allclose(with_shuffle(x), without(x))
+
+
+def test_one_group_needs_no_shuffle() -> None:
+    unit = ShuffleUnit(Unit(3, 0, 8, 8, 4, 1, 1, 1), shuffle=True)
+    assert unit.shuffle_groups == 1
+
+
+def test_initialisation_starts_units_as_identity() -> None:
+    torch.manual_seed(3)
+    network = ShuffleNet(Architecture(3, 1.0, classes=50)).eval()
+    x = torch.rand(1, 240, 4, 4)
+    assert torch.equal(network.get_submodule("stage2.1")(x), x)
+    weight = network.state_dict()["stage4.1.pointwise1.weight"]
+    assert weight.std().item() == pytest.approx((2 / weight.shape[0]) ** 0.5, rel=0.1)
+    assert network.fc.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert not network.fc.bias.any()
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_logits_shape_for_odd_sizes(stem_stride: int) -> None:
+    network = ShuffleNet(Architecture(4, 0.25, classes=6, stem_stride=stem_stride)).eval()
+    assert network(torch.zeros(2, 3, 33, 47)).shape == (2, 6)
