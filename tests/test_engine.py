@@ -168,7 +168,7 @@ def test_isa_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SHUFFLENET_ISA", isa)
         assert Engine(model).isa == isa
     monkeypatch.setenv("SHUFFLENET_ISA", "mmx")
-    with pytest.raises(ValueError, match="no instruction set level 'mmx' on this processor; it has .*generic"):
+    with pytest.raises(ValueError, match=r"no instruction set level 'mmx' on this processor; it has .*generic"):
         Engine(model)
 
 

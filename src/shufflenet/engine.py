@@ -80,7 +80,7 @@ class Engine:
 
     def arena_bytes(self, height: int, width: int) -> int:
         """Working memory for pictures of this size."""
-        return self._network(height, width).sizes.arena_bytes
+        return int(self._network(height, width).sizes.arena_bytes)
 
     def _network(self, height: int, width: int) -> _Network:
         with self._lock:

@@ -7,10 +7,10 @@ The *input* is float32 [3, S, S].
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 import stat
+import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,7 +36,9 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.g
 # A picture with more pixels than this is refused before it is decoded: a few KB of PNG can hold gigabytes.
 MAX_PIXELS = 100_000_000
 
-SUFFIXES = frozenset(".jpg .jpeg .png .gif .bmp .webp .tif .tiff .ppm .pgm .pbm .pnm".split())
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+)
 
 # By the first bytes, whatever the name says. Not Pillow's whole list, where EPS starts a program, ICO hides a
 # PNG of any size, and JPEG 2000 takes 20 bytes per pixel.
@@ -61,6 +63,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_STRIP_TAGS = (
+    (TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.STRIPBYTECOUNTS),
+    (TiffImagePlugin.TILEOFFSETS, TiffImagePlugin.TILEBYTECOUNTS),
+)
 _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 # For each of max_pixels. At the default limit no picture takes the process over 1 GiB.
@@ -70,6 +76,7 @@ _SMALL_FILE_BYTES = 64 << 20  # never refused for its length, however low max_pi
 _STRIP_PIXELS = 1 << 22  # converted at a time
 
 _decoding = 0  # threads inside `_pillow_settings`
+_saved: tuple[warnings.catch_warnings[None], int | None]  # what the last of them puts back
 _decoding_lock = threading.Lock()
 
 
@@ -105,7 +112,9 @@ class Preprocessing:
                 and len(values) == 3
                 and all(type(v) in (int, float) and low <= v <= high for v in values)
             ):
-                raise ValueError(f"{field} must be three numbers (red, green, blue) in {low:g}..{high:g}, not {values!r}")
+                raise ValueError(
+                    f"{field} must be three numbers (red, green, blue) in {low:g}..{high:g}, not {values!r}"
+                )
             object.__setattr__(self, field, tuple(map(float, values)))
 
 
@@ -125,7 +134,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
             brightness has no fixed scale (floating point, 32-bit integers).
         TypeError: the source is none of the kinds above.
     """
-    name = _name(source)
+    name = source_name(source)
     try:
         with _pillow_settings(max_pixels):
             return _decode(source, max_pixels)
@@ -139,9 +148,10 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
         reason = "not enough memory to decode it"
     except Image.DecompressionBombError:
         reason = f"over the limit of {max_pixels:,} pixels (--max-pixels)"
-    except Exception as error:  # Pillow's decoders raise many kinds for bad data
-        in_system = isinstance(error, OSError) and error.strerror
-        reason = f"can't be read ({error.strerror})" if in_system else f"damaged picture ({error or type(error).__name__})"
+    except OSError as error:
+        reason = f"can't be read ({error.strerror})" if error.strerror else f"damaged picture ({error})"
+    except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
+        reason = "damaged picture, or of a kind that can't be read"
     raise ImageError(f"{printable(name)}: {printable(reason)}")
 
 
@@ -169,7 +179,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _name(source: Source) -> str:
+def source_name(source: Source) -> str:
+    """What messages and results call a source: its path, or the kind of thing it is."""
     if isinstance(source, str | os.PathLike):
         return os.fsdecode(source)
     if isinstance(source, Image.Image):
@@ -206,9 +217,6 @@ def _pillow_settings(max_pixels: int) -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _saved[1]
 
 
-_saved: tuple[warnings.catch_warnings[None], int | None]
-
-
 def _decode(source: Source, max_pixels: int) -> Image.Image:
     """`decode`, but the messages of its errors lack the name."""
     if isinstance(source, np.ndarray):
@@ -223,6 +231,8 @@ def _decode(source: Source, max_pixels: int) -> Image.Image:
             raise ImageError(f"a file of {file_bytes:,} bytes, over the limit of {limit:,} (--max-pixels)")
         image = _reader(file)(file, "")
         _check_size(*image.size, max_pixels)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            _check_whole(image, file, file_bytes)
         needed = _bytes_to_decode(image, file, file_bytes)
         if needed > _MEMORY_BYTES * max_pixels:
             size = f"{image.width} x {image.height} pixels of this kind of {image.format}"
@@ -231,7 +241,10 @@ def _decode(source: Source, max_pixels: int) -> Image.Image:
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError:  # a null byte in the name
+        raise ImageError("no such file") from None
     if stat.S_ISDIR(mode):
         raise ImageError("a folder, not a picture")
     if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
@@ -256,6 +269,26 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError("a picture without pixels")
 
 
+def _check_whole(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, file_bytes: int) -> None:
+    """Finds a cut TIFF before libtiff does, which would print to stderr."""
+    file.seek(0)
+    order, version, directory = struct.unpack("<2sHI" if file.read(1) == b"I" else ">2sHI", _read_at(file, 0, 8))
+    ends = [0]
+    if version == 42:  # not BigTIFF, whose offsets are longer
+        (entries,) = struct.unpack("<H" if order == b"II" else ">H", _read_at(file, directory, 2))
+        ends.append(directory + 2 + 12 * entries + 4)
+    for offsets, lengths in _STRIP_TAGS:
+        pairs = zip(image.tag_v2.get(offsets, ()), image.tag_v2.get(lengths, ()), strict=False)
+        ends += [offset + length for offset, length in pairs]
+    if max(ends) > file_bytes:
+        raise ImageError(f"damaged picture (file is cut short: {file_bytes:,} of {max(ends):,} bytes)")
+
+
+def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
+    return file.read(count)
+
+
 def _bytes_to_decode(image: Image.Image, file: BinaryIO, file_bytes: int) -> int:
     """What Pillow and the library below it hold at once while they decode ``image``."""
     pixels = image.width * image.height
@@ -265,12 +298,16 @@ def _bytes_to_decode(image: Image.Image, file: BinaryIO, file_bytes: int) -> int
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         several_scans = "progressive" in image.info or _components_of_first_scan(file) != image.layers
         return needed + (2 * image.layers * pixels if several_scans else 0)  # all coefficients, 16 bits each
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tile and image.tile[0].codec_name == "libtiff":
-        tags = image.tag_v2
-        width = max(int(tags.get(TiffImagePlugin.TILEWIDTH, 0)), image.width)
-        rows = int(tags.get(TiffImagePlugin.TILELENGTH, 0)) or min(int(tags.get(TiffImagePlugin.ROWSPERSTRIP, image.height)), image.height)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tile and image.tile[0][0] == "libtiff":
+        tags, height = image.tag_v2, image.height
+        tile_width, tile_height = (
+            int(tags.get(tag, 0)) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
+        )
+        rows = tile_height or min(int(tags.get(TiffImagePlugin.ROWSPERSTRIP, height)), height)
         bits = max(32, sum(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))))
-        return needed + width * rows * bits // 8 + file_bytes  # one strip or tile, and the mapped file
+        buffer = max(tile_width, image.width) * rows * bits // 8  # one strip or tile
+        turned = needed if tags.get(_EXIF_ORIENTATION, 1) != 1 else 0  # by Pillow, before the buffer is freed
+        return needed + buffer + turned + file_bytes  # libtiff maps the file
     return needed + 16 * image.width  # two rows of at most 64 bits per pixel
 
 
@@ -380,5 +417,5 @@ def _grey_16_bit(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 def _high_byte(values: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
     """Values of ``bits`` bits scaled to 8, as Pillow does for 16-bit colour; for grey it would clip them."""
     result = np.empty(values.shape, dtype=np.uint8)
-    np.right_shift(values, bits - 8, out=result, casting="unsafe")  # type: ignore[arg-type]
+    np.right_shift(values, bits - 8, out=result, casting="unsafe")
     return result

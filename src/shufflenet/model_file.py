@@ -1,14 +1,29 @@
 """The model file: one .safetensors file that holds a network and all that is needed to use it right.
 
-The tensors are the network's state dict, float32 or float16. The metadata has one key, ``shufflenet``, with
-the JSON object that `Model` describes field by field. Whoever has the file needs no other knowledge.
+The tensors are the network's state dict, float32 or float16. The metadata has one key, ``shufflenet``, with a
+JSON object of exactly these keys (``classes`` may be missing: the labels then):
+
+    format          1
+    architecture    name, and every field of `Architecture`
+    preprocessing   colour_order ("RGB"), and every field of `Preprocessing`
+    labels          the text of each class: as many as classes, all different
+    classes         the class folder names of the training data, likewise, in the same order
+    self_test       logits of `test_input` by the implementation that wrote the file; empty: not tested
+    training        where the weights come from: command, data, recipe, versions; free form
+    accuracy        as measured, in percent: data, top1_error, top5_error; empty: not measured
+
+Whoever has the file needs no other knowledge.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass, field
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +34,36 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.arch import Architecture
-from shufflenet.images import Preprocessing, preprocess
+from shufflenet.images import Preprocessing, preprocess, printable
 
 FORMAT = 1
 
+_DTYPES = {"F32": "float32", "F16": "float16"}  # as safetensors calls them
+_KEYS = ("format", "architecture", "preprocessing", "labels", "classes", "self_test", "training", "accuracy")
+# The header's JSON becomes Python objects ten times its size. 20,000 classes with long labels take 2 MB.
+_MAX_HEADER_BYTES = 16 << 20
+_MAX_REASON = 300  # characters: a hostile file could put a megabyte into an error message
+
 
 class ModelFileError(ValueError):
-    """A model file can't be used. The message names the file and says why."""
+    """A model file can't be used. The message is one line, names the file and says why."""
 
 
 @dataclass
 class Model:
-    """A trained network, from or for a model file."""
+    """A trained network, from or for a model file; the fields are the file's."""
 
     arch: Architecture
     preprocessing: Preprocessing
     labels: list[str]
     tensors: dict[str, NDArray[np.float32]]
-    # Logits of `test_input` by the implementation that wrote the file; empty: not tested.
     self_test: list[float] = field(default_factory=list)
-    # Where the weights come from: command, data, recipe, versions.
     training: dict[str, Any] = field(default_factory=dict)
-    # Measured, in percent: {"data": ..., "top1_error": ..., "top5_error": ...}.
     accuracy: dict[str, Any] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)  # none given: the labels
+
+    def __post_init__(self) -> None:
+        self.classes = self.classes or list(self.labels)
 
 
 def test_input(how: Preprocessing) -> NDArray[np.float32]:
@@ -56,22 +78,26 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
     """Writes ``model`` to ``path``, by way of a temporary name: an existing file stays whole if writing fails.
 
     Raises:
+        ModelFileError: `load` would refuse the file, so it is not written.
         OSError: the file can't be written.
     """
-    description = {
-        "format": FORMAT,
-        "architecture": {"name": model.arch.name, **asdict(model.arch)},
-        "preprocessing": {"colour_order": "RGB", **asdict(model.preprocessing)},
-        "labels": model.labels,
-        "self_test": model.self_test,
-        "training": model.training,
-        "accuracy": model.accuracy,
-    }
-    tensors = {name: tensor.astype(dtype) for name, tensor in model.tensors.items()}
-    data = safetensors.numpy.save(tensors, metadata={"shufflenet": json.dumps(description)})
-    temporary = path.with_name(path.name + ".tmp")
+    path = Path(os.path.realpath(path))  # through a link, as plain writing would
     try:
-        with temporary.open("wb") as file:
+        text = json.dumps(_description(model), allow_nan=False)
+        if len(text) > _MAX_HEADER_BYTES // 2:
+            raise ValueError(f"{len(text):,} bytes of metadata, more than {_MAX_HEADER_BYTES // 2:,}")
+        _checked_description(json.loads(text))
+        with np.errstate(over="ignore"):  # found by the check
+            tensors = {name: np.ascontiguousarray(tensor, dtype) for name, tensor in model.tensors.items()}
+        _check_names(model.arch.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
+        for name, tensor in tensors.items():
+            _check_values(name, tensor)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _error(path, f"not written, {error}") from None
+    data = safetensors.numpy.save(tensors, metadata={"shufflenet": text})
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -83,74 +109,208 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
 def load(path: Path) -> Model:
     """Reads and checks a model file; tensors come as float32.
 
+    Everything the header says is checked against the file's length and the architecture before a tensor is read.
+
     Raises:
         ModelFileError: the file is missing, cut, of another program or format, or contradicts itself.
     """
     try:
+        _check_start(path)
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("shufflenet")
             if text is None:
-                raise ModelFileError(f"{path}: a .safetensors file, but not a shufflenet model (no metadata)")
-            description = json.loads(text)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                raise ValueError("a .safetensors file, but not a shufflenet model (no metadata)")
+            model = _checked_description(_parsed(text))
+            stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
+            _check_names(model.arch.tensor_shapes(), shapes)
+            for name, tensor in stored.items():
+                if tensor.get_dtype() not in _DTYPES:
+                    raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither F32 nor F16")
+            for name in shapes:
+                values = file.get_tensor(name)
+                _check_values(name, values)
+                model.tensors[name] = values.astype(np.float32, copy=False)
+            return model
     except FileNotFoundError:
-        raise ModelFileError(f"{path}: no such file") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelFileError(f"{path}: not a whole .safetensors file ({error})") from None
-    except json.JSONDecodeError as error:
-        raise ModelFileError(f"{path}: its metadata is not JSON ({error})") from None
+        reason = "no such file"
+    except PermissionError:
+        reason = "no permission to read it"
+    except OSError as error:
+        reason = f"can't be read ({error.strerror or error})"
+    except safetensors.SafetensorError as error:
+        reason = f"cut, damaged or not a .safetensors file ({error})"
+    except MemoryError:
+        reason = "not enough memory to read it"
+    except RecursionError:
+        reason = "its metadata is nested too deeply"
+    except ValueError as error:
+        reason = str(error)
+    raise _error(path, reason)
+
+
+def _error(path: Path, reason: str) -> ModelFileError:
+    short = reason if len(reason) <= _MAX_REASON else reason[:_MAX_REASON] + "..."
+    return ModelFileError(f"{printable(str(path))}: {printable(short)}")
+
+
+def _check_start(path: Path) -> None:
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise ValueError("a folder, not a model file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    with open(path, "rb") as file:
+        start = file.read(9)
+    header_bytes = int.from_bytes(start[:8], "little")
+    if len(start) < 9:
+        raise ValueError("cut, damaged or not a .safetensors file (too short)" if start else "empty file")
+    if start[8:] != b"{":
+        raise ValueError("not a .safetensors file")
+    if header_bytes > status.st_size - 8:
+        raise ValueError("cut, damaged or not a .safetensors file (ends within its header)")
+    if header_bytes > _MAX_HEADER_BYTES:
+        raise ValueError(f"not a model file (a header of {header_bytes:,} bytes; at most {_MAX_HEADER_BYTES:,})")
+
+
+def _parsed(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number")
+
     try:
-        return _checked(description, tensors)
-    except KeyError as error:
-        raise ModelFileError(f"{path}: its metadata lacks {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
+        return json.loads(text, parse_constant=refuse)
+    except ValueError as error:
+        raise ValueError(f"its metadata is not JSON ({error})") from None
 
 
-def _checked(description: Any, tensors: dict[str, NDArray[Any]]) -> Model:
-    if description["format"] != FORMAT:
-        raise ValueError(f"model format {description['format']!r}; this version reads format {FORMAT}")
-    arch = Architecture(**{k: v for k, v in description["architecture"].items() if k != "name"})
-    how = dict(description["preprocessing"])
-    if how.pop("colour_order") != "RGB":
-        raise ValueError("colour_order must be RGB")
-    preprocessing = Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in how.items()})
-    labels = description["labels"]
-    if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-        raise ValueError("labels must be a list of strings")
-    if len(labels) != arch.classes:
-        raise ValueError(f"{len(labels)} labels for {arch.classes} classes")
-    self_test = [float(value) for value in description["self_test"]]
-    if self_test and len(self_test) != arch.classes:
-        raise ValueError(f"self_test has {len(self_test)} logits for {arch.classes} classes")
+def _description(model: Model) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "architecture": {"name": model.arch.name, **asdict(model.arch)},
+        "preprocessing": {"colour_order": "RGB", **asdict(model.preprocessing)},
+        "labels": model.labels,
+        "classes": model.classes,
+        "self_test": model.self_test,
+        "training": model.training,
+        "accuracy": model.accuracy,
+    }
+
+
+def _checked_description(description: Any) -> Model:
+    """The metadata as a `Model` that has no tensors yet."""
+    _check_format(description)
+    description = {"classes": description.get("labels"), **description}  # older files have no classes
+    _check_keys("metadata", description, _KEYS)
+    arch = _checked_architecture(description["architecture"])
     return Model(
         arch=arch,
-        preprocessing=preprocessing,
-        labels=labels,
-        tensors=_checked_tensors(arch.tensor_shapes(), tensors),
-        self_test=self_test,
-        training=dict(description["training"]),
-        accuracy=dict(description["accuracy"]),
+        preprocessing=_checked_preprocessing(description["preprocessing"]),
+        labels=_checked_names("label", description["labels"], arch.classes),
+        classes=_checked_names("class", description["classes"], arch.classes),
+        tensors={},
+        self_test=_checked_self_test(description["self_test"], arch.classes),
+        training=_checked_object("training", description["training"]),
+        accuracy=_checked_accuracy(description["accuracy"]),
     )
 
 
-def _checked_tensors(
-    shapes: dict[str, tuple[int, ...]], tensors: dict[str, NDArray[Any]]
-) -> dict[str, NDArray[np.float32]]:
-    for name in tensors.keys() - shapes.keys():
-        raise ValueError(f"tensor {name!r} does not belong to this architecture")
-    checked = {}
-    for name, shape in shapes.items():
-        if name not in tensors:
+def _check_format(description: Any) -> None:
+    """Before anything else: a later format may have other keys."""
+    version = _checked_object("metadata", description).get("format")
+    if type(version) is int and version > FORMAT:
+        raise ValueError(f"model format {version} is newer than this program, which reads {FORMAT}: update shufflenet")
+    if type(version) is not int or version != FORMAT:
+        raise ValueError(f"format must be {FORMAT}, not {version!r}")
+
+
+def _checked_object(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a JSON object, not {value!r}")
+    return value
+
+
+def _check_keys(what: str, value: Any, keys: tuple[str, ...]) -> None:
+    given = _checked_object(what, value).keys()
+    if missing := [key for key in keys if key not in given]:
+        raise ValueError(f"{what} lacks {missing[0]!r}")
+    if unknown := sorted(given - set(keys)):
+        raise ValueError(f"{what} has an unknown key {unknown[0]!r}")
+
+
+def _checked_architecture(value: Any) -> Architecture:
+    _check_keys("architecture", value, ("name", *(f.name for f in fields(Architecture))))
+    arch = Architecture(**{key: v for key, v in value.items() if key != "name"})
+    if value["name"] != arch.name:
+        raise ValueError(f"architecture is named {value['name']!r}, but its numbers are those of {arch.name}")
+    if arch.in_channels != 3:
+        raise ValueError(f"in_channels must be 3 (red, green, blue), not {arch.in_channels}")
+    if value["stem_channels"] != arch.stem_channels:  # 0 means "by the rule", and rules can change
+        raise ValueError("stem_channels must be a positive number")
+    return arch
+
+
+def _checked_preprocessing(value: Any) -> Preprocessing:
+    _check_keys("preprocessing", value, ("colour_order", *(f.name for f in fields(Preprocessing))))
+    if value["colour_order"] != "RGB":
+        raise ValueError(f"colour_order must be 'RGB', not {value['colour_order']!r}")
+    mean, std = (tuple(v) if isinstance(v, list) else v for v in (value["mean"], value["std"]))
+    return Preprocessing(size=value["size"], resize=value["resize"], mean=mean, std=std)
+
+
+def _checked_names(kind: str, names: Any, classes: int) -> list[str]:
+    plural = "labels" if kind == "label" else "classes"
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"{plural} must be a list of strings")
+    if len(names) != classes:
+        raise ValueError(f"{len(names)} {plural if kind == 'label' else 'class names'} for {classes} classes")
+    seen: set[str] = set()
+    for name in names:
+        if not name.strip() or any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 or ord(c) == 127 for c in name):
+            raise ValueError(f"{kind} {name!r} is empty or not one line of text")
+        if name in seen:
+            raise ValueError(f"{kind} {name!r} stands for two classes")
+        seen.add(name)
+    return names
+
+
+def _checked_self_test(logits: Any, classes: int) -> list[float]:
+    if not (isinstance(logits, list) and all(_is_number(value) for value in logits)):
+        raise ValueError("self_test must be a list of finite numbers")
+    if logits and len(logits) != classes:
+        raise ValueError(f"self_test has {len(logits)} logits for {classes} classes")
+    return [float(value) for value in logits]
+
+
+def _checked_accuracy(accuracy: Any) -> dict[str, Any]:
+    if accuracy == {}:
+        return {}
+    _check_keys("accuracy", accuracy, ("data", "top1_error", "top5_error"))
+    if not isinstance(accuracy["data"], str):
+        raise ValueError("accuracy: data must be a string")
+    for key in ("top1_error", "top5_error"):
+        if not (_is_number(accuracy[key]) and 0 <= accuracy[key] <= 100):
+            raise ValueError(f"accuracy: {key} must be a percentage, not {accuracy[key]!r}")
+    return dict(accuracy)
+
+
+def _is_number(value: Any) -> bool:
+    """A JSON number that fits float32, the engine's type."""
+    return type(value) in (int, float) and abs(value) < 3.4e38 and math.isfinite(value)
+
+
+def _check_names(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in expected.items():
+        if name not in given:
             raise ValueError(f"tensor {name!r} is missing")
-        tensor = tensors[name]
-        if tensor.shape != shape:
-            raise ValueError(f"tensor {name!r} is {list(tensor.shape)}; its architecture says {list(shape)}")
-        if tensor.dtype not in (np.float32, np.float16):
-            raise ValueError(f"tensor {name!r} is {tensor.dtype}, neither float32 nor float16")
-        if not np.isfinite(tensor).all():
-            raise ValueError(f"tensor {name!r} holds values that are not finite")
-        if name.endswith("running_var") and tensor.min() < 0:
-            raise ValueError(f"tensor {name!r} holds a negative variance")
-        checked[name] = tensor.astype(np.float32)
-    return checked
+        if given[name] != shape:
+            raise ValueError(f"tensor {name!r} is {list(given[name])}; its architecture says {list(shape)}")
+    if unknown := sorted(given.keys() - expected.keys()):
+        raise ValueError(f"tensor {unknown[0]!r} does not belong to this architecture")
+
+
+def _check_values(name: str, tensor: NDArray[Any]) -> None:
+    if not np.isfinite(tensor).all():
+        too_large = " (too large for float16: save as float32)" if tensor.dtype == np.float16 else ""
+        raise ValueError(f"tensor {name!r} holds values that are not finite{too_large}")
+    if name.endswith("running_var") and tensor.min() < 0:
+        raise ValueError(f"tensor {name!r} holds a negative variance")

@@ -35,7 +35,7 @@ class PointwiseConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H, W]
         if self.groups == 1 or not self.training:
             return super().forward(x)
-        return _PlanarPointwise.apply(x, self.weight, self.groups)  # type: ignore[no-any-return,no-untyped-call]
+        return _PlanarPointwise.apply(x, self.weight, self.groups)  # type: ignore[no-any-return]
 
 
 class _PlanarPointwise(torch.autograd.Function):

@@ -88,7 +88,7 @@ class _Builder:
         )  # fmt: skip
 
     def lay_out(self) -> int:
-        """Gives every buffer its place, largest first, where no buffer of the same time lies; returns the arena's floats."""
+        """Places every buffer, largest first, where none of the same time lies; returns the arena's floats."""
         placed: list[_Buffer] = []
         for buffer in sorted(self.buffers, key=lambda b: -b.floats):
             others = [b for b in placed if b.first_use <= buffer.last_use and buffer.first_use <= b.last_use]
