@@ -33,17 +33,36 @@ static void run_step(const struct kernels *kernels, const struct step *step, flo
     }
 }
 
-shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
-                                 const float *input, size_t batch, float *output)
+static shufflenet_status check_arena(const shufflenet_network *network, const void *arena, size_t arena_bytes)
 {
     if (arena_bytes < network->arena_bytes)
         return SHUFFLENET_SMALL_MEMORY;
     if ((uintptr_t)arena % SHUFFLENET_ALIGNMENT)
         return SHUFFLENET_BAD_ALIGNMENT;
+    return SHUFFLENET_OK;
+}
+
+shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
+                                 const float *input, size_t batch, float *output)
+{
+    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    if (status)
+        return status;
     for (size_t i = 0; i < batch; i++)
         for (uint32_t step = 0; step < network->step_count; step++)
             run_step(network->kernels, &network->steps[step], arena, input + i * network->input_floats,
                      output + i * network->output_floats);
+    return SHUFFLENET_OK;
+}
+
+shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena, size_t arena_bytes,
+                                       const float *input, float *output, size_t first, size_t count)
+{
+    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    if (status)
+        return status;
+    for (size_t step = first; step < network->step_count && step - first < count; step++)
+        run_step(network->kernels, &network->steps[step], arena, input, output);
     return SHUFFLENET_OK;
 }
 

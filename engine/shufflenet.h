@@ -49,8 +49,18 @@ SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 
+// The same for one picture and only count of the plan's steps from first on, so that a profiler can take their times.
+// All steps have to run in turn, on one arena that nothing else writes to meanwhile; those behind the last are none.
+SHUFFLENET_API shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena,
+                                                      size_t arena_bytes, const float *input, float *output,
+                                                      size_t first, size_t count);
+
 // The name of the level that the network runs on.
 SHUFFLENET_API const char *shufflenet_isa(const shufflenet_network *network);
+
+// For measuring the peak of a core: nothing but multiply-adds in registers, rounds times some hundred instructions of the
+// level isa. Returns how many multiply-adds that were; 0: no such level.
+SHUFFLENET_API size_t shufflenet_peak(const char *isa, size_t rounds);
 
 // One line in English.
 SHUFFLENET_API const char *shufflenet_message(shufflenet_status status);

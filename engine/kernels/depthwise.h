@@ -50,13 +50,13 @@ static void depthwise_stride2(const struct depthwise *s, float *arena)
             const struct three_rows rows = rows_around(x, 2 * i, s->height, s->width, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 const struct edges edges = edges_at(2 * j, s->width);
-                const struct three_taps above = taps_of(rows.above + 2 * j, edges);
-                const struct three_taps middle = taps_of(rows.middle + 2 * j, edges);
-                const struct three_taps below = taps_of(rows.below + 2 * j, edges);
-                vector sum = broadcast(s->bias[c]);
-                sum += w[0] * above.left + w[1] * above.centre + w[2] * above.right;
-                sum += w[3] * middle.left + w[4] * middle.centre + w[5] * middle.right;
-                sum += w[6] * below.left + w[7] * below.centre + w[8] * below.right;
+                const struct taps above = taps_of(span_at(rows.above + 2 * j), edges);
+                const struct taps middle = taps_of(span_at(rows.middle + 2 * j), edges);
+                const struct taps below = taps_of(span_at(rows.below + 2 * j), edges);
+                vector left = w[0] * above.left, centre = w[1] * above.centre, right = w[2] * above.right;
+                left += w[3] * middle.left, centre += w[4] * middle.centre, right += w[5] * middle.right;
+                left += w[6] * below.left, centre += w[7] * below.centre, right += w[8] * below.right;
+                const vector sum = in_order(left + centre + right) + s->bias[c];
                 store(y + j, keep(sum, first_lanes(out_width - j)));
             }
         }

@@ -1,5 +1,24 @@
 // Max pool and average pool, 3x3 with stride 2, and the global average.
 
+ALWAYS_INLINE vector pooled(vector a, vector b, const int maximum)
+{
+    if (maximum)
+        return vector_max(a, b);
+    return a + b;
+}
+
+// Columns first: three rows become one, of which every window takes three floats.
+ALWAYS_INLINE struct span pool_columns(struct span a, struct span b, struct span c, const int maximum)
+{
+    const struct span span = {
+        pooled(pooled(a.a, b.a, maximum), c.a, maximum),
+        pooled(pooled(a.b, b.b, maximum), c.b, maximum),
+        pooled(pooled(a.c, b.c, maximum), c.c, maximum),
+        pooled(pooled(a.d, b.d, maximum), c.d, maximum),
+    };
+    return span;
+}
+
 ALWAYS_INLINE void pool(const struct pool *s, float *arena, const int maximum)
 {
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
@@ -9,22 +28,11 @@ ALWAYS_INLINE void pool(const struct pool *s, float *arena, const int maximum)
         for (size_t i = 0; i < out_height; i++, y += out_width) {
             const struct three_rows rows = rows_around(x, 2 * i, s->height, s->in_pitch, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
-                const struct edges edges = edges_at(2 * j, s->width);
-                const struct three_taps above = taps_of(rows.above + 2 * j, edges);
-                const struct three_taps middle = taps_of(rows.middle + 2 * j, edges);
-                const struct three_taps below = taps_of(rows.below + 2 * j, edges);
-                vector result;
-                if (maximum) {
-                    const vector left = vector_max(vector_max(above.left, middle.left), below.left);
-                    const vector centre = vector_max(vector_max(above.centre, middle.centre), below.centre);
-                    const vector right = vector_max(vector_max(above.right, middle.right), below.right);
-                    result = vector_max(vector_max(left, centre), right);
-                } else {
-                    const vector left = above.left + middle.left + below.left;
-                    const vector centre = above.centre + middle.centre + below.centre;
-                    const vector right = above.right + middle.right + below.right;
-                    result = (left + centre + right) * (1.0f / 9);
-                }
+                const struct span columns = pool_columns(span_at(rows.above + 2 * j), span_at(rows.middle + 2 * j),
+                                                         span_at(rows.below + 2 * j), maximum);
+                const struct taps taps = taps_of(columns, edges_at(2 * j, s->width));
+                const vector window = pooled(pooled(taps.left, taps.centre, maximum), taps.right, maximum);
+                const vector result = in_order(window) * (maximum ? 1.0f : 1.0f / 9);
                 store(y + j, keep(result, first_lanes(out_width - j)));
             }
         }

@@ -18,30 +18,43 @@ ALWAYS_INLINE struct three_rows rows_around(const float *x, size_t i, size_t hei
     return rows;
 }
 
+// Which windows have a left and a right neighbour, in the order of pick_even and pick_odd.
 struct edges {
     vector_mask has_left, has_right;
 };
 
-// For windows whose middle columns are column, column + 2, ...: which have a left and a right neighbour.
+// For windows whose middle columns are column, column + 2, ...
 ALWAYS_INLINE struct edges edges_at(size_t column, size_t width)
 {
-    const vector_mask middle = 2 * (vector_mask){LANES} + (int32_t)column;
+    const vector_mask middle = 2 * (vector_mask){PICKED_ORDER} + (int32_t)column;
     const struct edges edges = {.has_left = middle > 0, .has_right = middle < (int32_t)width - 1};
     return edges;
 }
 
-struct three_taps {
+// The floats that the windows of one vector see of one row: a, b to the left of their middle columns and at them, c, d
+// from their right on.
+struct span {
+    vector a, b, c, d;
+};
+
+ALWAYS_INLINE struct span span_at(const float *row)
+{
+    const struct span span = {load(row - 1), load(row - 1 + VECTOR_FLOATS), load(row + 1),
+                              load(row + 1 + VECTOR_FLOATS)};
+    return span;
+}
+
+// The left, middle and right column of each window, in picked order.
+struct taps {
     vector left, centre, right;
 };
 
-ALWAYS_INLINE struct three_taps taps_of(const float *row, struct edges edges)
+ALWAYS_INLINE struct taps taps_of(struct span span, struct edges edges)
 {
-    const vector a = load(row - 1), b = load(row - 1 + VECTOR_FLOATS);
-    const vector c = load(row + 1), d = load(row + 1 + VECTOR_FLOATS);
-    const struct three_taps taps = {
-        .left = keep(even_lanes(a, b), edges.has_left),
-        .centre = odd_lanes(a, b),
-        .right = keep(even_lanes(c, d), edges.has_right),
+    const struct taps taps = {
+        .left = keep(pick_even(span.a, span.b), edges.has_left),
+        .centre = pick_odd(span.a, span.b),
+        .right = keep(pick_even(span.c, span.d), edges.has_right),
     };
     return taps;
 }

@@ -1,8 +1,9 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
 // defines VECTOR_FLOATS, vector_max, TILE_TABLE and LEVEL, and includes this.
 //
-// Everything here is static, so that the linker can't put one level's code in place of another's.
+// Everything here is static or named after the level, so that the linker can't put one level's code in place of another's.
 #include "../kernels.h"
+#include "../peak.h"
 #include "../simd/vector.h"
 
 // TILE_TABLE gives the widest tile for each number of outputs; the narrower ones serve the ends of lines.
@@ -31,6 +32,10 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #define NAME_OF(level) NAME_OF_(level)
 #define TABLE_OF_(level) kernels_##level
 #define TABLE_OF(level) TABLE_OF_(level)
+#define PEAK_OF_(level) peak_##level
+#define PEAK_OF(level) PEAK_OF_(level)
+
+#include "../kernels/peak.h"
 
 const struct kernels TABLE_OF(LEVEL) = {
     .name = NAME_OF(LEVEL),

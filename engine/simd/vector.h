@@ -15,18 +15,26 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
 
+// What one instruction picks of two neighbouring vectors: every other float, from the first or from the second. Processors
+// with wide vectors do that within each 16 bytes, so the floats come in PICKED_ORDER; in_order puts them back.
 #if VECTOR_FLOATS == 4
 #define LANES 0, 1, 2, 3
 #define EVEN_LANES 0, 2, 4, 6
 #define ODD_LANES 1, 3, 5, 7
+#define PICKED_ORDER 0, 1, 2, 3
+#define IN_ORDER 0, 1, 2, 3
 #elif VECTOR_FLOATS == 8
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#define EVEN_LANES 0, 2, 8, 10, 4, 6, 12, 14
+#define ODD_LANES 1, 3, 9, 11, 5, 7, 13, 15
+#define PICKED_ORDER 0, 1, 4, 5, 2, 3, 6, 7
+#define IN_ORDER 0, 1, 4, 5, 2, 3, 6, 7
 #elif VECTOR_FLOATS == 16
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define EVEN_LANES 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
+#define ODD_LANES 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
+#define PICKED_ORDER 0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15
+#define IN_ORDER 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15
 #else
 #error "VECTOR_FLOATS must be 4, 8 or 16"
 #endif
@@ -58,15 +66,20 @@ ALWAYS_INLINE vector_mask first_lanes(size_t count)
     return lane < (int32_t)(count < VECTOR_FLOATS ? count : VECTOR_FLOATS);
 }
 
-// first and second are neighbours in memory: every other float of the two, from the first or from the second.
-ALWAYS_INLINE vector even_lanes(vector first, vector second)
+// See PICKED_ORDER.
+ALWAYS_INLINE vector pick_even(vector first, vector second)
 {
     return __builtin_shufflevector(first, second, EVEN_LANES);
 }
 
-ALWAYS_INLINE vector odd_lanes(vector first, vector second)
+ALWAYS_INLINE vector pick_odd(vector first, vector second)
 {
     return __builtin_shufflevector(first, second, ODD_LANES);
+}
+
+ALWAYS_INLINE vector in_order(vector picked)
+{
+    return __builtin_shufflevector(picked, picked, IN_ORDER);
 }
 
 #ifndef vector_max
