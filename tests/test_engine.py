@@ -10,36 +10,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from random_network import random_input, random_network
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, _Network, isas
-from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
-from shufflenet.network import ShuffleNet
 from shufflenet.plan import make_plan
 
 SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
 # The levels to test; the plain reference is slow, so it sees the small pictures of every network and some large.
 FAST_ISAS = [name for name in isas() if name != "reference"]
-
-
-def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
-    """Random weights and batch norm statistics: an untrained network's would hide mistakes in folding."""
-    torch.manual_seed(arch.groups)
-    network = ShuffleNet(arch).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.3)
-            nn.init.normal_(module.running_mean, std=0.3)  # type: ignore[arg-type]
-            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-    tensors = {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)
-
-
-def random_input(batch: int, height: int, width: int, channels: int = 3) -> NDArray[np.float32]:
-    return np.random.default_rng(height).standard_normal((batch, channels, height, width), dtype=np.float32)
 
 
 def assert_equal_logits(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:

@@ -22,7 +22,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
             sum[m][v] = broadcast(packed[m]);
 
     const size_t count = s->k;
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (size_t k = 0; k < count; k++) {
         packed += mr;
         const float *row = x + in[k];
