@@ -46,7 +46,8 @@ class Classifier:
     """A trained network on the package's own engine.
 
     Args:
-        model: the name of a model that comes with the package, or the path of a model file.
+        model: the name of a model that comes with the package, the path of a model file, or a public network such
+            as ``pytorchcv:shufflenet_g3_w1``, downloaded when it is first used (``shufflenet import --list``).
         isa: instruction set level of the engine; default: the best that this processor has.
 
     Raises:
@@ -55,7 +56,7 @@ class Classifier:
     """
 
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None) -> None:
-        loaded = _load(model)
+        loaded = load_model(model)
         self.arch = loaded.arch
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
@@ -153,8 +154,19 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return cast("NDArray[np.float64]", powers / powers.sum())
 
 
-def _load(model: str | os.PathLike[str]) -> model_file.Model:
+def load_model(model: str | os.PathLike[str]) -> model_file.Model:
+    """The model file at a path, or by name: a model that comes with the package, or a public one.
+
+    Raises:
+        model_file.ModelFileError: none is there, or the file can't be used.
+    """
     path = Path(model)
+    source, colon, _ = str(model).partition(":")
+    if colon and not path.exists():
+        from shufflenet import importers  # only here: they bring the network along
+
+        if source in importers.SOURCES:
+            return importers.import_model(str(model))
     # A name has no folder and no suffix; whatever has one, or is there, is a file.
     if path.suffix or path.name != str(model) or path.exists():
         return model_file.load(path)

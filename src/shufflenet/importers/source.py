@@ -1,0 +1,32 @@
+"""What is known about one public source of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shufflenet.importers.convert import Convention
+
+
+@dataclass(frozen=True)
+class PublicNetwork:
+    """One published checkpoint."""
+
+    arch: str
+    top1_error: float  # %, on ImageNet's validation pictures, as its authors say
+    top5_error: float | None = None
+    address: str = ""  # empty: not at an address of its own
+    hash: str = ""  # "sha1:..." or "sha256:..." of the checkpoint, its first digits if no more are published
+    refusal: str = ""  # why it can't be imported though others of its source can
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place with networks that are all built in one way."""
+
+    name: str
+    page: str  # where the weights are described
+    key: str  # part of the name of a tensor that only this source's networks have; empty: none is known
+    networks: Mapping[str, PublicNetwork]
+    convention: Convention = field(default_factory=Convention)
+    refusal: str = ""  # why none of its networks can be imported

@@ -1,0 +1,162 @@
+"""Finds a ShuffleNet v1 in a state dict by the shapes and the order of its tensors, whatever their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet.arch import STAGE2_CHANNELS, STAGE_UNITS, Architecture
+from shufflenet.importers.checkpoint import StateDict
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_UNIT = (("pointwise1", "bn1"), ("depthwise", "bn2"), ("pointwise2", "bn3"))
+_UNITS = sum(STAGE_UNITS.values())
+_CONVOLUTIONS = 1 + 3 * _UNITS
+
+
+@dataclass
+class _Module:
+    """The tensors that share all of their names but the last part."""
+
+    name: str
+    tensors: StateDict = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        if set(self.tensors) == set(_NORM) and all(tensor.ndim == 1 for tensor in self.tensors.values()):
+            return "batch norm"
+        if "weight" in self.tensors and self.tensors.keys() <= {"weight", "bias"}:
+            return {4: "convolution", 2: "classifier"}.get(self.tensors["weight"].ndim, "")
+        return ""
+
+
+def recognise(state: StateDict) -> tuple[Architecture, dict[str, NDArray[np.float32]]]:
+    """A state dict in the order in which the network uses its tensors -> the architecture, and the same tensors
+    under its names, float32.
+
+    Biases of convolutions are folded into the batch norm behind them, and a missing bias of the classifier is
+    zero: both are exact. What shapes can't tell (how channels are shuffled and concatenated, the strides, the
+    input) is not decided here.
+
+    Raises:
+        ValueError: not a ShuffleNet v1, or the order of its tensors leaves several readings.
+    """
+    if any(part in f".{name}" for name in state for part in (".branch2.", ".conv5.", ".conv_last.")):
+        raise ValueError(
+            "a ShuffleNet v2: it splits channels and has no group convolutions, so it is no ShuffleNet v1 "
+            "(arXiv 1707.01083), which is all that this package runs"
+        )
+    modules = _modules(state)
+    _check_kinds(modules)
+    arch = _architecture(modules)
+    tensors, origin = _renamed(arch, modules)
+    for name, shape in arch.tensor_shapes().items():
+        _check(f"tensor {origin[name]!r}", name, tensors[name], shape, arch)
+    return arch, {name: tensors[name].astype(np.float32) for name in arch.tensor_shapes()}
+
+
+def _renamed(arch: Architecture, modules: list[_Module]) -> tuple[StateDict, dict[str, str]]:
+    """The tensors under the names of ``arch``, and for each of these names their own."""
+    names = [("conv1", "bn1")]
+    for unit in arch.units():
+        names += [(f"{unit.name}.{conv}", f"{unit.name}.{norm}") for conv, norm in _UNIT]
+    tensors: StateDict = {}
+    origin: dict[str, str] = {}
+
+    def take(name: str, module: _Module, tensor: str) -> None:
+        tensors[f"{name}.{tensor}"] = module.tensors[tensor]
+        origin[f"{name}.{tensor}"] = f"{module.name}.{tensor}"
+
+    for (conv, norm), theirs, behind in zip(names, modules[:-1:2], modules[1::2], strict=True):
+        take(conv, theirs, "weight")
+        for tensor in _NORM:
+            take(norm, behind, tensor)
+        if "bias" in theirs.tensors:
+            bias, mean = theirs.tensors["bias"], behind.tensors["running_mean"]
+            if bias.shape != mean.shape:
+                raise ValueError(f"tensor '{theirs.name}.bias' does not fit the batch norm behind it")
+            tensors[f"{norm}.running_mean"] = mean.astype(np.float64) - bias
+    take("fc", modules[-1], "weight")
+    if "bias" in modules[-1].tensors:
+        take("fc", modules[-1], "bias")
+    else:
+        tensors["fc.bias"], origin["fc.bias"] = np.zeros(arch.classes, np.float32), ""
+    return tensors, origin
+
+
+def _check(what: str, name: str, tensor: NDArray[Any], shape: tuple[int, ...], arch: Architecture) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{what} is {list(tensor.shape)}; as {name} of {arch.name} it would be {list(shape)}")
+    if tensor.dtype.kind != "f":
+        raise ValueError(f"{what} holds no floating-point numbers")
+    if not np.abs(tensor).max() < np.finfo(np.float32).max:
+        raise ValueError(f"{what} holds values that are not finite, or too large for float32")
+    if name.endswith("running_var") and tensor.min() < 0:
+        raise ValueError(f"{what} holds a negative variance")
+
+
+def _modules(state: StateDict) -> list[_Module]:
+    modules: dict[str, _Module] = {}
+    for key, tensor in state.items():
+        name, _, leaf = key.rpartition(".")
+        if leaf != "num_batches_tracked":  # counts training steps
+            modules.setdefault(name, _Module(name)).tensors[leaf] = tensor
+    return list(modules.values())
+
+
+def _check_kinds(modules: list[_Module]) -> None:
+    """A convolution, its batch norm, and so on; the classifier last."""
+    kinds = [module.kind for module in modules]
+    for module, kind in zip(modules, kinds, strict=True):
+        if not kind:
+            raise ValueError(
+                f"not a ShuffleNet v1: {module.name!r} is neither a convolution, a batch norm nor a classifier"
+            )
+    convolutions, norms = kinds.count("convolution"), kinds.count("batch norm")
+    if convolutions != _CONVOLUTIONS or kinds.count("classifier") != 1:
+        raise ValueError(
+            f"not a ShuffleNet v1 with the paper's {_UNITS} units: {convolutions} convolutions and "
+            f"{kinds.count('classifier')} classifiers, not {_CONVOLUTIONS} and 1"
+        )
+    if norms == _CONVOLUTIONS - 1 and kinds[1] == "convolution":
+        raise ValueError(
+            "no batch norm, and so no ReLU, behind Conv1: the paper's network has both, and no weights make up for it"
+        )
+    if kinds != ["convolution", "batch norm"] * _CONVOLUTIONS + ["classifier"]:
+        raise ValueError(
+            "the order of its tensors is not convolution, batch norm, ..., classifier: which batch norm belongs to "
+            "which convolution is ambiguous"
+        )
+
+
+def _architecture(modules: list[_Module]) -> Architecture:
+    def shape(index: int) -> tuple[int, ...]:
+        return modules[2 * index].tensors["weight"].shape
+
+    stem_channels = shape(0)[0]
+    stage2 = stem_channels + shape(3)[0]  # the shortcut, and the second pointwise convolution of the first unit
+    groups, remainder = divmod(stage2, shape(4)[1] or stage2 + 1)
+    if remainder or groups not in STAGE2_CHANNELS:
+        raise ValueError(f"not a ShuffleNet v1: {stage2} channels in stage 2, {shape(4)[1]} of them in a group")
+    try:
+        return Architecture(
+            groups=groups,
+            scale=_scale(groups, stage2),
+            classes=modules[-1].tensors["weight"].shape[0],
+            stem_channels=stem_channels,
+        )
+    except ValueError as error:
+        raise ValueError(f"a ShuffleNet v1 of a width that the family does not have: {error}") from None
+
+
+def _scale(groups: int, stage2: int) -> float:
+    """The shortest number that gives so many channels: 0.25, not 0.248."""
+    exact = stage2 / STAGE2_CHANNELS[groups]
+    for digits in range(1, 6):
+        scale = round(exact, digits)
+        if 0 < scale <= 16 and Architecture(groups, scale).stage_channels(2) == stage2:
+            return scale
+    return exact
