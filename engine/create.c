@@ -68,7 +68,8 @@ static void build_input(struct builder *b, const uint32_t *field, struct input *
     s->height = b->plan.height;
     s->width = b->plan.width;
     require(b, s->stride == 1 || s->stride == 2);
-    require(b, s->rows < LIMIT && s->pitch < LIMIT && s->pitch > s->width / (s->stride ? s->stride : 1));
+    require(b, s->rows < LIMIT && s->pitch < LIMIT);
+    require(b, (uint64_t)s->pitch * s->stride > (uint64_t)s->width + s->stride - 1);
     if (!b->failed)
         s->out = table(b, field[3], (uint64_t)s->channels * s->stride * s->stride, 0, (uint64_t)s->rows * s->pitch);
 }
@@ -81,15 +82,12 @@ static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
 
 // Splits m outputs into the tiles that take the fewest cycles: of each tile, the multiply-adds or the loads, whatever is
 // more at two a cycle, and its start and end, shared by its vectors.
-static void choose_tiles(const struct kernels *kernels, uint32_t m, uint8_t *tiles)
+static void choose_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
 {
-    // Beyond this many outputs, a larger m only repeats the cheapest tile.
-    enum { SMALL = 64 };
-    float cost[SMALL + 1] = {0};
-    uint8_t first[SMALL + 1] = {0};
-    uint8_t best_mr = 1;
-    float best_rate = 1e9f;
-    for (uint8_t mr = 1; mr <= MAX_TILE_ROWS; mr++) {
+    enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
+    float cost[SMALL + 1] = {0}, best_rate = 1e9f;
+    uint32_t last[SMALL + 1] = {0}, best_mr = 1, counts[MAX_TILE_ROWS + 1] = {0};
+    for (uint32_t mr = 1; mr <= MAX_TILE_ROWS; mr++) {
         const float nv = kernels->vectors[mr];
         if (nv == 0)
             continue;
@@ -100,31 +98,34 @@ static void choose_tiles(const struct kernels *kernels, uint32_t m, uint8_t *til
             best_mr = mr;
         }
         for (uint32_t rows = mr; rows <= SMALL; rows++)
-            if (!first[rows] || cost[rows - mr] + cycles < cost[rows]) {
+            if (!last[rows] || cost[rows - mr] + cycles < cost[rows]) {
                 cost[rows] = cost[rows - mr] + cycles;
-                first[rows] = mr;
+                last[rows] = mr;
             }
     }
-    while (m > SMALL) {
-        *tiles++ = best_mr;
-        m -= best_mr;
-    }
-    for (; m; m -= first[m])
-        *tiles++ = first[m];
-    *tiles = 0;
+    for (; m > SMALL; m -= best_mr)
+        counts[best_mr]++;
+    for (; m; m -= last[m])
+        counts[last[m]]++;
+    for (uint32_t mr = MAX_TILE_ROWS; mr; mr--)
+        if (counts[mr])
+            *runs++ = (struct tile_run){mr, counts[mr]};
+    *runs = (struct tile_run){0};
 }
 
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
 {
     for (uint32_t g = 0; g < s->groups; g++) {
-        for (const uint8_t *mr = s->tiles; *mr; mr++) {
-            memcpy(packed, bias, sizeof(float) * *mr);
-            packed += *mr;
-            for (uint32_t k = 0; k < s->k; k++)
-                for (uint32_t m = 0; m < *mr; m++)
-                    *packed++ = w[(size_t)m * s->k + k];
-            w += (size_t)*mr * s->k;
-            bias += *mr;
+        for (const struct tile_run *run = s->tiles; run->mr; run++) {
+            for (uint32_t tile = 0; tile < run->count; tile++) {
+                memcpy(packed, bias, sizeof(float) * run->mr);
+                packed += run->mr;
+                for (uint32_t k = 0; k < s->k; k++)
+                    for (uint32_t m = 0; m < run->mr; m++)
+                        *packed++ = w[(size_t)m * s->k + k];
+                w += (size_t)run->mr * s->k;
+                bias += run->mr;
+            }
         }
     }
 }
@@ -150,7 +151,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     s->residual = field[10] == PLAN_NO_TABLE ? NULL : table(b, field[10], outputs, 0, written);
     const float *w = weights(b, field[11], outputs * s->k);
     const float *bias = weights(b, field[12], outputs);
-    uint8_t *tiles = take(b, s->m + 1);
+    struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * outputs * (1 + s->k));
     s->tiles = tiles;
     s->packed = packed;

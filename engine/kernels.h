@@ -26,6 +26,11 @@ struct zero {
     const uint32_t *out; // [count]
 };
 
+// count tiles of mr outputs each, one after the other.
+struct tile_run {
+    uint32_t mr, count;
+};
+
 // For each group g, line l, output m and pixel p:
 //   y[g, m][l * out_pitch + p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][l * in_pitch + p] + r[g, m][l * out_pitch + p])
 // A pointwise convolution is one line of height * width pixels; a 3x3 has one line per output row and finds its taps
@@ -38,7 +43,7 @@ struct convolution {
     const uint32_t *out;      // [groups][m]
     const uint32_t *residual; // [groups][m], or NULL
     const float *packed;
-    const uint8_t *tiles; // the mr of each tile of a group, closed by 0
+    const struct tile_run *tiles; // of a group, closed by one with mr 0
 };
 
 // 3x3, padding 1: y[c] = b[c] + sum over taps of w[c][tap] * x[c][...]. With stride 1 the width + 1 floats before and

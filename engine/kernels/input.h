@@ -1,31 +1,49 @@
 // The way into the arena: the caller's picture into padded planes, and zeros where a convolution looks over an edge.
 
+// Picture row x at stride 1: one plane's row, a column of padding first.
+ALWAYS_INLINE void pad_row(const float *x, size_t width, float *y, size_t pitch)
+{
+    y[0] = 0;
+    memcpy(y + 1, x, sizeof(float) * width);
+    memset(y + 1 + width, 0, sizeof(float) * (pitch - 1 - width));
+}
+
+// At stride 2: padding and the odd columns to one plane's row, the even columns to the other's.
+ALWAYS_INLINE void split_row(const float *x, size_t width, float *odd, float *even, size_t pitch)
+{
+    *odd++ = 0;
+    size_t j = 0;
+    for (; 2 * (j + VECTOR_FLOATS) <= width; j += VECTOR_FLOATS) {
+        const vector first = load(x + 2 * j), second = load(x + 2 * j + VECTOR_FLOATS);
+        store(even + j, in_order(pick_even(first, second)));
+        store(odd + j, in_order(pick_odd(first, second)));
+    }
+    for (; 2 * j < width; j++) {
+        even[j] = x[2 * j];
+        odd[j] = 2 * j + 1 < width ? x[2 * j + 1] : 0;
+    }
+    memset(even + j, 0, sizeof(float) * (pitch - j));
+    memset(odd + j, 0, sizeof(float) * (pitch - 1 - j));
+}
+
 static void input(const struct input *s, const float *picture, float *arena)
 {
-    const size_t stride = s->stride, width = s->width;
-    for (size_t plane = 0; plane < s->channels * stride * stride; plane++) {
-        const float *channel = picture + plane / (stride * stride) * s->height * width;
-        const size_t row_phase = plane / stride % stride, column_phase = plane % stride;
-        float *y = arena + s->out[plane];
-        for (size_t i = 0; i < s->rows; i++, y += s->pitch) {
-            // One more than the place in the picture, which padding would make -1.
-            const size_t row = i * stride + row_phase;
-            if (row < 1 || row > s->height) {
-                memset(y, 0, sizeof(float) * s->pitch);
-                continue;
+    const uint32_t *out = s->out;
+    for (size_t c = 0; c < s->channels; c++, picture += (size_t)s->height * s->width) {
+        for (size_t row_phase = 0; row_phase < s->stride; row_phase++, out += s->stride) {
+            for (size_t i = 0; i < s->rows; i++) {
+                float *y = arena + out[0] + i * s->pitch, *even = arena + out[s->stride - 1] + i * s->pitch;
+                const size_t row = i * s->stride + row_phase; // one more than the picture's: padding comes first
+                const float *x = picture + (row ? row - 1 : 0) * s->width;
+                if (row < 1 || row > s->height) {
+                    memset(y, 0, sizeof(float) * s->pitch);
+                    memset(even, 0, sizeof(float) * s->pitch);
+                } else if (s->stride == 1) {
+                    pad_row(x, s->width, y, s->pitch);
+                } else {
+                    split_row(x, s->width, y, even, s->pitch);
+                }
             }
-            const float *x = channel + (row - 1) * width;
-            // The columns j with 1 <= j * stride + column_phase <= width are inside the picture.
-            const size_t begin = column_phase == 0;
-            const size_t end = (width - column_phase) / stride + 1;
-            y[0] = 0;
-            x += begin * stride + column_phase - 1;
-            if (stride == 1)
-                memcpy(y + begin, x, sizeof(float) * (end - begin));
-            else
-                for (size_t j = 0; j < end - begin; j++)
-                    y[begin + j] = x[2 * j];
-            memset(y + end, 0, sizeof(float) * (s->pitch - end));
         }
     }
 }

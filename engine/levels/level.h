@@ -1,7 +1,8 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
 // defines VECTOR_FLOATS, vector_max, TILE_TABLE and LEVEL, and includes this.
 //
-// Everything here is static or named after the level, so that the linker can't put one level's code in place of another's.
+// Everything here is static or has the level in its name, so that the linker can't put one level's code in place of
+// another's.
 #include "../kernels.h"
 #include "../peak.h"
 #include "../simd/vector.h"

@@ -57,33 +57,38 @@ class _Table:
 @dataclass
 class _Builder:
     steps: list[tuple[int, list[int | _Table | Floats]]] = field(default_factory=list)
+    step_names: list[str] = field(default_factory=list)
     buffers: list[_Buffer] = field(default_factory=list)
 
     def buffer(self, rows: int, pixels: int, guard: int = 0) -> _Buffer:
         """Room for ``rows`` rows of ``pixels`` floats, ``guard`` or more floats before and after each, and the tail."""
         guard = max(guard, ROW_TAIL)
+        # An odd number of cache lines: a power of two would put all rows of a group into the same few cache sets.
         pitch = _round_up(pixels + guard, ROW_ALIGNMENT)
+        pitch += ROW_ALIGNMENT * (pitch // ROW_ALIGNMENT % 2 == 0)
         front = _round_up(pitch - pixels, ROW_ALIGNMENT)
         buffer = _Buffer(front + rows * pitch, pitch, front + pitch * np.arange(rows, dtype=np.int64))
         self.buffers.append(buffer)
         return buffer
 
-    def step(self, kind: int, *fields: int | _Table | Floats) -> None:
+    def step(self, name: str, kind: int, *fields: int | _Table | Floats) -> None:
+        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
         for value in fields:
             if isinstance(value, _Table):
                 buffer = value.buffer
                 buffer.first_use = len(self.steps) if buffer.first_use < 0 else buffer.first_use
                 buffer.last_use = len(self.steps)
         self.steps.append((kind, list(fields)))
+        self.step_names.append(name)
 
     def convolution(
-        self, weight: Floats, bias: Floats, groups: int, source: _Table, target: _Table, pixels: int, *,
+        self, name: str, weight: Floats, bias: Floats, groups: int, source: _Table, target: _Table, pixels: int, *,
         relu: bool, lines: int = 1, in_pitch: int = 0, out_pitch: int = 0, residual: bool = False,
     ) -> None:  # fmt: skip
         """weight [groups * m, k]. ``residual``: what stands in ``target`` is added."""
         outputs, k = weight.shape
         self.step(
-            CONVOLUTION, groups, k, outputs // groups, lines, pixels, in_pitch, out_pitch, int(relu),
+            name, CONVOLUTION, groups, k, outputs // groups, lines, pixels, in_pitch, out_pitch, int(relu),
             source, target, target if residual else NO_TABLE, weight, bias,
         )  # fmt: skip
 
@@ -130,13 +135,25 @@ def make_plan(model: Model, height: int, width: int) -> bytes:
     """The plan of ``model`` for pictures of ``height`` x ``width`` pixels.
 
     Raises:
+        ValueError: as `step_names`.
+    """
+    return _build(model, height, width).serialise(model.arch, height, width)
+
+
+def step_names(model: Model, height: int, width: int) -> list[str]:
+    """What each step of the plan is called: the layer that it computes, where it is one.
+
+    Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
     """
+    return _build(model, height, width).step_names
+
+
+def _build(model: Model, height: int, width: int) -> _Builder:
     if height < 32 or width < 32:
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
-    size = height, width
     arch = model.arch
     builder = _Builder()
     trunk, height, width = _add_stem(builder, model, height, width)
@@ -146,9 +163,10 @@ def make_plan(model: Model, height: int, width: int) -> bytes:
         height, width = _halved(height), _halved(width)
         _add_stride1_units(builder, model, others, trunk, height, width)
     features = builder.buffer(1, arch.features)
-    builder.step(GLOBAL_AVERAGE, arch.features, height * width, trunk.table(), features.table())
-    builder.step(CLASSIFIER, arch.features, features.table(), model.tensors["fc.weight"], model.tensors["fc.bias"])
-    return builder.serialise(arch, *size)
+    builder.step("global_pool", GLOBAL_AVERAGE, arch.features, height * width, trunk.table(), features.table())
+    weight, bias = model.tensors["fc.weight"], model.tensors["fc.bias"]
+    builder.step("fc", CLASSIFIER, arch.features, features.table(), weight, bias)
+    return builder
 
 
 def _add_stem(builder: _Builder, model: Model, height: int, width: int) -> tuple[_Buffer, int, int]:
@@ -159,7 +177,7 @@ def _add_stem(builder: _Builder, model: Model, height: int, width: int) -> tuple
     # The padded picture is split by row and column parity, so that each tap reads neighbouring pixels.
     rows, pitch = out_height + 2 // stride, _round_up(out_width + 2 // stride, ROW_ALIGNMENT)
     padded = builder.buffer(arch.in_channels * stride * stride, rows * pitch)
-    builder.step(INPUT, stride, rows, pitch, padded.table())
+    builder.step("input", INPUT, stride, rows, pitch, padded.table())
     plane = padded.rows.reshape(arch.in_channels, stride, stride)
     taps = [
         plane[c, y % stride, x % stride] + y // stride * pitch + x // stride
@@ -171,11 +189,11 @@ def _add_stem(builder: _Builder, model: Model, height: int, width: int) -> tuple
     conv1 = builder.buffer(channels, out_height * out_pitch)
     weight, bias = _folded(model, "conv1", "bn1")
     builder.convolution(
-        weight, bias, 1, _Table(padded, np.array(taps)), conv1.table(), out_width,
+        "conv1", weight, bias, 1, _Table(padded, np.array(taps)), conv1.table(), out_width,
         relu=True, lines=out_height, in_pitch=pitch, out_pitch=out_pitch,
     )  # fmt: skip
     pooled = builder.buffer(channels, _halved(out_height) * _halved(out_width))
-    builder.step(MAX_POOL, channels, out_height, out_width, out_pitch, conv1.table(), pooled.table())
+    builder.step("maxpool", MAX_POOL, channels, out_height, out_width, out_pitch, conv1.table(), pooled.table())
     return pooled, _halved(out_height), _halved(out_width)
 
 
@@ -186,14 +204,19 @@ def _add_stride2_unit(builder: _Builder, model: Model, unit: Unit, source: _Buff
     wide = builder.buffer(middle, pixels)
     narrow = builder.buffer(middle, out_pixels)
     target = builder.buffer(unit.out_channels, out_pixels)
-    weight, bias = _folded(model, f"{unit.name}.pointwise1", f"{unit.name}.bn1")
-    builder.convolution(weight, bias, unit.groups1, source.table(), wide.table(), pixels, relu=True)
+    name = f"{unit.name}.pointwise1"
+    weight, bias = _folded(model, name, f"{unit.name}.bn1")
+    builder.convolution(name, weight, bias, unit.groups1, source.table(), wide.table(), pixels, relu=True)
     _add_depthwise(builder, model, unit, wide, narrow, height, width)
     shortcut, branch = slice(0, unit.in_channels), slice(unit.in_channels, None)
-    builder.step(AVERAGE_POOL, unit.in_channels, height, width, width, source.table(), target.table(shortcut))
-    weight, bias = _folded(model, f"{unit.name}.pointwise2", f"{unit.name}.bn3")
+    builder.step(
+        f"{unit.name}.shortcut", AVERAGE_POOL,
+        unit.in_channels, height, width, width, source.table(), target.table(shortcut),
+    )  # fmt: skip
+    name = f"{unit.name}.pointwise2"
+    weight, bias = _folded(model, name, f"{unit.name}.bn3")
     # The shortcut is an average of values after a ReLU, so the ReLU behind the concatenation is the branch's alone.
-    builder.convolution(weight, bias, unit.groups2, narrow.table(), target.table(branch), out_pixels, relu=True)
+    builder.convolution(name, weight, bias, unit.groups2, narrow.table(), target.table(branch), out_pixels, relu=True)
     return target
 
 
@@ -208,14 +231,16 @@ def _add_stride1_units(
     # The depthwise convolution finds zeros around each row; nothing else writes there while the stage runs.
     gap = expanded.pitch - pixels
     gaps = np.concatenate((expanded.rows[:1] - gap, expanded.rows + pixels))
-    builder.step(ZERO, len(gaps), gap, _Table(expanded, gaps))
+    builder.step(f"stage{units[0].stage}.zero", ZERO, len(gaps), gap, _Table(expanded, gaps))
     for unit in units:
-        weight, bias = _folded(model, f"{unit.name}.pointwise1", f"{unit.name}.bn1")
-        builder.convolution(weight, bias, unit.groups1, trunk.table(), expanded.table(), pixels, relu=True)
+        name = f"{unit.name}.pointwise1"
+        weight, bias = _folded(model, name, f"{unit.name}.bn1")
+        builder.convolution(name, weight, bias, unit.groups1, trunk.table(), expanded.table(), pixels, relu=True)
         _add_depthwise(builder, model, unit, expanded, filtered, height, width)
-        weight, bias = _folded(model, f"{unit.name}.pointwise2", f"{unit.name}.bn3")
+        name = f"{unit.name}.pointwise2"
+        weight, bias = _folded(model, name, f"{unit.name}.bn3")
         builder.convolution(
-            weight, bias, unit.groups2, filtered.table(), trunk.table(), pixels, relu=True, residual=True
+            name, weight, bias, unit.groups2, filtered.table(), trunk.table(), pixels, relu=True, residual=True
         )
 
 
@@ -225,9 +250,10 @@ def _add_depthwise(
     """Reads its rows in shuffled order: the channel shuffle is this table."""
     groups = unit.groups2 if model.arch.shuffle else 1
     order = np.arange(unit.bottleneck_channels).reshape(groups, -1).T.ravel()
-    weight, bias = _folded(model, f"{unit.name}.depthwise", f"{unit.name}.bn2")
+    name = f"{unit.name}.depthwise"
+    weight, bias = _folded(model, name, f"{unit.name}.bn2")
     table = _Table(source, source.rows[order])
-    builder.step(DEPTHWISE, len(order), height, width, unit.stride, table, target.table(), weight, bias)
+    builder.step(name, DEPTHWISE, len(order), height, width, unit.stride, table, target.table(), weight, bias)
 
 
 def _folded(model: Model, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
