@@ -81,8 +81,8 @@ static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
 }
 
 // Splits m outputs into the tiles that take the fewest cycles: of each tile, the multiply-adds or the loads, whatever is
-// more at two a cycle, and its start and end, shared by its vectors.
-static void choose_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
+// more at two a cycle, and its start and end, shared by its vectors. Returns how many tiles there are.
+static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
 {
     enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
     float cost[SMALL + 1] = {0}, best_rate = 1e9f;
@@ -107,10 +107,15 @@ static void choose_tiles(const struct kernels *kernels, uint32_t m, struct tile_
         counts[best_mr]++;
     for (; m; m -= last[m])
         counts[last[m]]++;
+    uint32_t row = 0, tiles = 0;
     for (uint32_t mr = MAX_TILE_ROWS; mr; mr--)
-        if (counts[mr])
-            *runs++ = (struct tile_run){mr, counts[mr]};
+        if (counts[mr]) {
+            *runs++ = (struct tile_run){.mr = mr, .count = counts[mr], .row = row};
+            row += mr * counts[mr];
+            tiles += counts[mr];
+        }
     *runs = (struct tile_run){0};
+    return tiles;
 }
 
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
@@ -156,7 +161,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     s->tiles = tiles;
     s->packed = packed;
     if (b->memory && !b->failed) {
-        choose_tiles(b->kernels, s->m, tiles);
+        s->tile_count = choose_tiles(b->kernels, s->m, tiles);
         pack_convolution(s, w, bias, packed);
     }
 }

@@ -26,9 +26,9 @@ struct zero {
     const uint32_t *out; // [count]
 };
 
-// count tiles of mr outputs each, one after the other.
+// count tiles of mr outputs each, one after the other, the first of them at output row of the group.
 struct tile_run {
-    uint32_t mr, count;
+    uint32_t mr, count, row;
 };
 
 // For each group g, line l, output m and pixel p:
@@ -44,6 +44,7 @@ struct convolution {
     const uint32_t *residual; // [groups][m], or NULL
     const float *packed;
     const struct tile_run *tiles; // of a group, closed by one with mr 0
+    uint32_t tile_count;          // of a group
 };
 
 // 3x3, padding 1: y[c] = b[c] + sum over taps of w[c][tap] * x[c][...]. With stride 1 the width + 1 floats before and
@@ -96,6 +97,21 @@ struct step {
     } as;
 };
 
+// A thread's part of a step's work: number part of parts, which the threads that share a step number from 0.
+struct share {
+    uint32_t part, parts;
+};
+
+struct range {
+    size_t begin, end;
+};
+
+static inline struct range range_of(struct share share, size_t count)
+{
+    const struct range range = {count * share.part / share.parts, count * (share.part + 1) / share.parts};
+    return range;
+}
+
 enum { MAX_TILE_ROWS = 8 };
 
 struct kernels {
@@ -104,14 +120,14 @@ struct kernels {
     uint32_t classifier_block;
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
-    void (*input)(const struct input *, const float *picture, float *arena);
-    void (*zero)(const struct zero *, float *arena);
-    void (*convolution)(const struct convolution *, float *arena);
-    void (*depthwise)(const struct depthwise *, float *arena);
-    void (*max_pool)(const struct pool *, float *arena);
-    void (*average_pool)(const struct pool *, float *arena);
-    void (*global_average)(const struct global_average *, float *arena);
-    void (*classifier)(const struct classifier *, const float *arena, float *logits);
+    void (*input)(const struct input *, const float *picture, float *arena, struct share);
+    void (*zero)(const struct zero *, float *arena, struct share);
+    void (*convolution)(const struct convolution *, float *arena, struct share);
+    void (*depthwise)(const struct depthwise *, float *arena, struct share);
+    void (*max_pool)(const struct pool *, float *arena, struct share);
+    void (*average_pool)(const struct pool *, float *arena, struct share);
+    void (*global_average)(const struct global_average *, float *arena, struct share);
+    void (*classifier)(const struct classifier *, const float *arena, float *logits, struct share);
 };
 
 // One for each level, in levels/; cpu.c says which of them this processor can run.

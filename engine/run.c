@@ -2,36 +2,49 @@
 #include "network.h"
 #include "shufflenet.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#define yield_processor() sched_yield()
+#else
+#define yield_processor() ((void)0)
+#endif
+
+// A step takes some ten microseconds: threads wait for one another without giving up the processor, but not for long,
+// since another program may have taken a processor from the team.
+enum { SPINS = 20000 };
+
 static void run_step(const struct kernels *kernels, const struct step *step, float *arena, const float *picture,
-                     float *logits)
+                     float *logits, struct share share)
 {
     switch (step->kind) {
     case PLAN_INPUT:
-        kernels->input(&step->as.input, picture, arena);
+        kernels->input(&step->as.input, picture, arena, share);
         break;
     case PLAN_ZERO:
-        kernels->zero(&step->as.zero, arena);
+        kernels->zero(&step->as.zero, arena, share);
         break;
     case PLAN_CONVOLUTION:
-        kernels->convolution(&step->as.convolution, arena);
+        kernels->convolution(&step->as.convolution, arena, share);
         break;
     case PLAN_DEPTHWISE:
-        kernels->depthwise(&step->as.depthwise, arena);
+        kernels->depthwise(&step->as.depthwise, arena, share);
         break;
     case PLAN_MAX_POOL:
-        kernels->max_pool(&step->as.pool, arena);
+        kernels->max_pool(&step->as.pool, arena, share);
         break;
     case PLAN_AVERAGE_POOL:
-        kernels->average_pool(&step->as.pool, arena);
+        kernels->average_pool(&step->as.pool, arena, share);
         break;
     case PLAN_GLOBAL_AVERAGE:
-        kernels->global_average(&step->as.global_average, arena);
+        kernels->global_average(&step->as.global_average, arena, share);
         break;
     case PLAN_CLASSIFIER:
-        kernels->classifier(&step->as.classifier, arena, logits);
+        kernels->classifier(&step->as.classifier, arena, logits, share);
         break;
     }
 }
+
+static const struct share alone = {.part = 0, .parts = 1};
 
 static shufflenet_status check_arena(const shufflenet_network *network, const void *arena, size_t arena_bytes)
 {
@@ -51,7 +64,38 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     for (size_t i = 0; i < batch; i++)
         for (uint32_t step = 0; step < network->step_count; step++)
             run_step(network->kernels, &network->steps[step], arena, input + i * network->input_floats,
-                     output + i * network->output_floats);
+                     output + i * network->output_floats, alone);
+    return SHUFFLENET_OK;
+}
+
+// Until all of the team have come here. The last one to come lets the others go.
+static void meet(shufflenet_team *team, uint32_t threads)
+{
+    const unsigned meeting = atomic_load_explicit(&team->meetings, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == threads) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->meetings, meeting + 1, memory_order_release);
+        return;
+    }
+    for (uint32_t spins = 0; atomic_load_explicit(&team->meetings, memory_order_acquire) == meeting; spins++)
+        if (spins >= SPINS)
+            yield_processor();
+}
+
+shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena, size_t arena_bytes,
+                                        const float *input, size_t batch, float *output, shufflenet_team *team,
+                                        uint32_t thread, uint32_t threads)
+{
+    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    if (status)
+        return status;
+    const struct share share = {.part = thread, .parts = threads};
+    for (size_t i = 0; i < batch; i++)
+        for (uint32_t step = 0; step < network->step_count; step++) {
+            run_step(network->kernels, &network->steps[step], arena, input + i * network->input_floats,
+                     output + i * network->output_floats, share);
+            meet(team, threads);
+        }
     return SHUFFLENET_OK;
 }
 
@@ -62,7 +106,7 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     if (status)
         return status;
     for (size_t step = first; step < network->step_count && step - first < count; step++)
-        run_step(network->kernels, &network->steps[step], arena, input, output);
+        run_step(network->kernels, &network->steps[step], arena, input, output, alone);
     return SHUFFLENET_OK;
 }
 

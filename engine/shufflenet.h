@@ -7,7 +7,9 @@
 #ifndef SHUFFLENET_H
 #define SHUFFLENET_H
 
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #if defined(__GNUC__) && !defined(SHUFFLENET_STATIC)
 #define SHUFFLENET_API __attribute__((visibility("default")))
@@ -26,6 +28,11 @@ typedef enum shufflenet_status {
 #define SHUFFLENET_ALIGNMENT 64
 
 typedef struct shufflenet_network shufflenet_network;
+
+// Where a team's threads meet after each step; starts as zeros, one for each team that runs at the same time.
+typedef struct shufflenet_team {
+    atomic_uint arrived, meetings;
+} shufflenet_team;
 
 typedef struct shufflenet_sizes {
     size_t network_bytes;
@@ -49,7 +56,14 @@ SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 
-// The same for one picture and only count of the plan's steps from first on, so that a profiler can take their times.
+// The same by a team of threads, which share the work of each step: every one of them makes this call, with its number
+// from 0 to threads - 1 and all else equal. The results are the same as by one thread, bit for bit.
+SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
+                                                       size_t arena_bytes, const float *input, size_t batch,
+                                                       float *output, shufflenet_team *team, uint32_t thread,
+                                                       uint32_t threads);
+
+// shufflenet_run for one picture and only count of the plan's steps from first on, so that a profiler can take their times.
 // All steps have to run in turn, on one arena that nothing else writes to meanwhile; those behind the last are none.
 SHUFFLENET_API shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena,
                                                       size_t arena_bytes, const float *input, float *output,

@@ -2,11 +2,13 @@
 
 enum { CLASSIFIER_VECTORS = 8 }; // sums in registers: as many as hide the latency of two multiply-add units
 
-static void classifier(const struct classifier *s, const float *arena, float *logits)
+static void classifier(const struct classifier *s, const float *arena, float *logits, struct share share)
 {
     enum { BLOCK = CLASSIFIER_VECTORS * VECTOR_FLOATS };
-    const float *w = s->packed, *x = arena + *s->in;
-    for (size_t first = 0; first < s->classes; first += BLOCK) {
+    const struct range blocks = range_of(share, (s->classes + BLOCK - 1) / BLOCK);
+    const float *w = s->packed + blocks.begin * BLOCK * (1 + s->k), *x = arena + *s->in;
+    for (size_t i = blocks.begin; i < blocks.end; i++) {
+        const size_t first = i * BLOCK;
         vector sum[CLASSIFIER_VECTORS];
 #pragma GCC unroll 8
         for (size_t v = 0; v < CLASSIFIER_VECTORS; v++)

@@ -4,6 +4,9 @@
 // loads nv vectors, broadcasts mr weights and does mr * nv multiply-adds. All tiles of a group follow one another on the
 // same pixels, which stay in the first-level cache, while their weights pass by.
 
+// Planes of fewer vectors a thread are shared by channels or tiles.
+enum { SHARED_VECTORS = 9 };
+
 typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
                            const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
 
@@ -76,8 +79,8 @@ TILE_TABLE(DEFINE_TILES)
 #define TILE_ENTRIES(mr, nv) UP_TO_##nv(TILE_ENTRY, mr)
 static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
 
-// The pixels of one line in parts of nearly the same width, none wider than most vectors: a narrow last tile would leave
-// the multiply-add units waiting.
+// vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
+// waiting.
 struct parts {
     size_t count, width, wider; // the first wider parts have width + 1 vectors
 };
@@ -89,30 +92,45 @@ ALWAYS_INLINE struct parts split(size_t vectors, size_t most)
     return parts;
 }
 
-// One group on one line.
-static void convolve_line(const struct convolution *s, size_t group, const float *x, float *y)
+// Of one group and line: count tiles, which are those of run from number first on, on the given vectors of pixels. x and y
+// are the line's first pixels.
+static void convolve(const struct convolution *s, size_t group, const struct tile_run *run, size_t first, size_t count,
+                     struct range vectors, const float *x, float *y)
 {
-    const uint32_t *in = s->in + group * s->k, *out = s->out + group * s->m;
-    const uint32_t *residual = s->residual ? s->residual + group * s->m : NULL;
-    const float *packed = s->packed + group * s->m * (1 + s->k);
-    for (const struct tile_run *run = s->tiles; run->mr; run++) {
-        const struct parts parts = split((s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS, widest_tile[run->mr]);
-        size_t p = 0;
-        for (size_t i = 0; i < parts.count; i++) {
-            const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = s->pixels - p;
-            tile_functions[run->mr][nv](s, run->count, packed, in, out, residual, x + p, y + p, left < all ? left : all);
-            p += all;
-        }
-        const size_t rows = (size_t)run->mr * run->count;
-        packed += rows * (1 + s->k);
-        out += rows;
-        residual = residual ? residual + rows : NULL;
+    const size_t row = group * s->m + run->row + first * run->mr;
+    const float *packed = s->packed + row * (1 + s->k);
+    const uint32_t *residual = s->residual ? s->residual + row : NULL;
+    const struct parts parts = split(vectors.end - vectors.begin, widest_tile[run->mr]);
+    size_t p = vectors.begin * VECTOR_FLOATS;
+    for (size_t i = 0; i < parts.count; i++) {
+        const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = s->pixels - p;
+        tile_functions[run->mr][nv](s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p,
+                                    left < all ? left : all);
+        p += all;
     }
 }
 
-static void convolution(const struct convolution *s, float *arena)
+// Shared by lines where there are many, else by pixels, on small planes by tiles.
+static void convolution(const struct convolution *s, float *arena, struct share share)
 {
-    for (size_t line = 0; line < s->lines; line++)
+    struct range lines = {0, s->lines}, vectors = {0, (s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS};
+    struct range tiles = {0, s->groups * s->tile_count};
+    if (s->lines >= share.parts)
+        lines = range_of(share, s->lines);
+    else if (vectors.end >= (size_t)SHARED_VECTORS * share.parts)
+        vectors = range_of(share, vectors.end);
+    else
+        tiles = range_of(share, tiles.end);
+    for (size_t line = lines.begin; line < lines.end; line++) {
+        const float *x = arena + line * s->in_pitch;
+        float *y = arena + line * s->out_pitch;
+        size_t tile = 0; // the first of the run, counted over all groups
         for (size_t group = 0; group < s->groups; group++)
-            convolve_line(s, group, arena + line * s->in_pitch, arena + line * s->out_pitch);
+            for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
+                const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
+                const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
+                if (begin < end)
+                    convolve(s, group, run, begin, end - begin, vectors, x, y);
+            }
+    }
 }

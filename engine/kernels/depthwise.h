@@ -3,19 +3,25 @@
 // Stride 1, over the plane as one long row of pixels: the left, middle and right taps of three image rows are six
 // unaligned neighbours of each vector. What wraps around at the left and right edge is masked, and zeros stand
 // before and behind the plane.
-static void depthwise_stride1(const struct depthwise *s, float *arena)
+static void depthwise_stride1(const struct depthwise *s, float *arena, struct share share)
 {
     const size_t pixels = (size_t)s->height * s->width, width = s->width;
+    const size_t vectors = (pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
+    // By pixels, as the convolutions around it are shared, so that a thread finds what it has written itself.
+    const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
+    const struct range channels = by_pixels ? (struct range){0, s->channels} : range_of(share, s->channels);
+    const struct range part = by_pixels ? range_of(share, vectors) : (struct range){0, vectors};
+    const size_t end = part.end * VECTOR_FLOATS < pixels ? part.end * VECTOR_FLOATS : pixels;
     const int32_t *left_masks = s->masks, *right_masks = s->masks + s->period * VECTOR_FLOATS;
-    for (size_t c = 0; c < s->channels; c++) {
+    for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
         vector w[9];
         for (size_t tap = 0; tap < 9; tap++)
             w[tap] = broadcast(s->weights[c * 9 + tap]);
         const vector bias = broadcast(s->bias[c]);
-        size_t phase = 0;
-        for (size_t p = 0; p < pixels; p += VECTOR_FLOATS) {
+        size_t phase = part.begin % s->period * VECTOR_FLOATS;
+        for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
             const float *above = x + p - width, *middle = x + p, *below = x + p + width;
             vector left = w[0] * load(above - 1);
             vector centre = bias + w[1] * load(above);
@@ -39,10 +45,11 @@ static void depthwise_stride1(const struct depthwise *s, float *arena)
     }
 }
 
-static void depthwise_stride2(const struct depthwise *s, float *arena)
+static void depthwise_stride2(const struct depthwise *s, float *arena, struct share share)
 {
+    const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
-    for (size_t c = 0; c < s->channels; c++) {
+    for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
         const float *w = s->weights + c * 9;
@@ -63,10 +70,10 @@ static void depthwise_stride2(const struct depthwise *s, float *arena)
     }
 }
 
-static void depthwise(const struct depthwise *s, float *arena)
+static void depthwise(const struct depthwise *s, float *arena, struct share share)
 {
     if (s->stride == 1)
-        depthwise_stride1(s, arena);
+        depthwise_stride1(s, arena, share);
     else
-        depthwise_stride2(s, arena);
+        depthwise_stride2(s, arena, share);
 }

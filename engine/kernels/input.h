@@ -26,12 +26,13 @@ ALWAYS_INLINE void split_row(const float *x, size_t width, float *odd, float *ev
     memset(odd + j, 0, sizeof(float) * (pitch - 1 - j));
 }
 
-static void input(const struct input *s, const float *picture, float *arena)
+static void input(const struct input *s, const float *picture, float *arena, struct share share)
 {
+    const struct range rows = range_of(share, s->rows);
     const uint32_t *out = s->out;
     for (size_t c = 0; c < s->channels; c++, picture += (size_t)s->height * s->width) {
         for (size_t row_phase = 0; row_phase < s->stride; row_phase++, out += s->stride) {
-            for (size_t i = 0; i < s->rows; i++) {
+            for (size_t i = rows.begin; i < rows.end; i++) {
                 float *y = arena + out[0] + i * s->pitch, *even = arena + out[s->stride - 1] + i * s->pitch;
                 const size_t row = i * s->stride + row_phase; // one more than the picture's: padding comes first
                 const float *x = picture + (row ? row - 1 : 0) * s->width;
@@ -48,8 +49,9 @@ static void input(const struct input *s, const float *picture, float *arena)
     }
 }
 
-static void zero(const struct zero *s, float *arena)
+static void zero(const struct zero *s, float *arena, struct share share)
 {
-    for (size_t i = 0; i < s->count; i++)
+    const struct range rows = range_of(share, s->count);
+    for (size_t i = rows.begin; i < rows.end; i++)
         memset(arena + s->out[i], 0, sizeof(float) * s->length);
 }

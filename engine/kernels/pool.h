@@ -19,10 +19,11 @@ ALWAYS_INLINE struct span pool_columns(struct span a, struct span b, struct span
     return span;
 }
 
-ALWAYS_INLINE void pool(const struct pool *s, float *arena, const int maximum)
+ALWAYS_INLINE void pool(const struct pool *s, float *arena, struct share share, const int maximum)
 {
+    const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
-    for (size_t c = 0; c < s->channels; c++) {
+    for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
         for (size_t i = 0; i < out_height; i++, y += out_width) {
@@ -39,19 +40,20 @@ ALWAYS_INLINE void pool(const struct pool *s, float *arena, const int maximum)
     }
 }
 
-static void max_pool(const struct pool *s, float *arena)
+static void max_pool(const struct pool *s, float *arena, struct share share)
 {
-    pool(s, arena, 1);
+    pool(s, arena, share, 1);
 }
 
-static void average_pool(const struct pool *s, float *arena)
+static void average_pool(const struct pool *s, float *arena, struct share share)
 {
-    pool(s, arena, 0);
+    pool(s, arena, share, 0);
 }
 
-static void global_average(const struct global_average *s, float *arena)
+static void global_average(const struct global_average *s, float *arena, struct share share)
 {
-    for (size_t c = 0; c < s->channels; c++) {
+    const struct range channels = range_of(share, s->channels);
+    for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         vector sum = {0};
         for (size_t p = 0; p < s->pixels; p += VECTOR_FLOATS)

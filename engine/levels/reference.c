@@ -1,35 +1,38 @@
 // The plain kernels: what every step means, to be checked by eye. The other levels are tested against these.
 #include "../kernels.h"
 
-static void input(const struct input *s, const float *picture, float *arena)
+static void input(const struct input *s, const float *picture, float *arena, struct share share)
 {
-    for (uint32_t plane = 0; plane < s->channels * s->stride * s->stride; plane++) {
+    const struct range planes = range_of(share, (size_t)s->channels * s->stride * s->stride);
+    for (size_t plane = planes.begin; plane < planes.end; plane++) {
         float *y = arena + s->out[plane];
-        const uint32_t c = plane / (s->stride * s->stride);
-        const uint32_t row_phase = plane / s->stride % s->stride, column_phase = plane % s->stride;
+        const size_t c = plane / (s->stride * s->stride);
+        const size_t row_phase = plane / s->stride % s->stride, column_phase = plane % s->stride;
         for (uint32_t i = 0; i < s->rows; i++) {
             for (uint32_t j = 0; j < s->pitch; j++) {
                 // One more than the place in the picture, which padding would make -1.
-                const uint32_t row = i * s->stride + row_phase, column = j * s->stride + column_phase;
+                const size_t row = i * s->stride + row_phase, column = j * s->stride + column_phase;
                 const int inside = row >= 1 && row <= s->height && column >= 1 && column <= s->width;
                 y[(size_t)i * s->pitch + j] =
-                    inside ? picture[((size_t)c * s->height + row - 1) * s->width + column - 1] : 0;
+                    inside ? picture[(c * s->height + row - 1) * s->width + column - 1] : 0;
             }
         }
     }
 }
 
-static void zero(const struct zero *s, float *arena)
+static void zero(const struct zero *s, float *arena, struct share share)
 {
-    for (uint32_t i = 0; i < s->count; i++)
+    const struct range rows = range_of(share, s->count);
+    for (size_t i = rows.begin; i < rows.end; i++)
         for (uint32_t p = 0; p < s->length; p++)
             arena[s->out[i] + p] = 0;
 }
 
-static void convolution(const struct convolution *s, float *arena)
+static void convolution(const struct convolution *s, float *arena, struct share share)
 {
-    for (uint32_t row = 0; row < s->groups * s->m; row++) {
-        const float *packed = s->packed + (size_t)row * (1 + s->k); // tiles of one output
+    const struct range rows = range_of(share, (size_t)s->groups * s->m);
+    for (size_t row = rows.begin; row < rows.end; row++) {
+        const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
         for (uint32_t line = 0; line < s->lines; line++) {
             for (uint32_t p = 0; p < s->pixels; p++) {
@@ -50,10 +53,11 @@ static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pi
     return row < 0 || row >= height || column < 0 || column >= width ? 0 : x[row * pitch + column];
 }
 
-static void depthwise(const struct depthwise *s, float *arena)
+static void depthwise(const struct depthwise *s, float *arena, struct share share)
 {
+    const struct range channels = range_of(share, s->channels);
     const uint32_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
-    for (uint32_t c = 0; c < s->channels; c++)
+    for (size_t c = channels.begin; c < channels.end; c++)
         for (uint32_t i = 0; i < out_height; i++)
             for (uint32_t j = 0; j < out_width; j++) {
                 float sum = s->bias[c];
@@ -65,10 +69,11 @@ static void depthwise(const struct depthwise *s, float *arena)
             }
 }
 
-static void pool(const struct pool *s, float *arena, int maximum)
+static void pool(const struct pool *s, float *arena, struct share share, int maximum)
 {
+    const struct range channels = range_of(share, s->channels);
     const uint32_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
-    for (uint32_t c = 0; c < s->channels; c++)
+    for (size_t c = channels.begin; c < channels.end; c++)
         for (uint32_t i = 0; i < out_height; i++)
             for (uint32_t j = 0; j < out_width; j++) {
                 float sum = 0, largest = 0;
@@ -82,19 +87,20 @@ static void pool(const struct pool *s, float *arena, int maximum)
             }
 }
 
-static void max_pool(const struct pool *s, float *arena)
+static void max_pool(const struct pool *s, float *arena, struct share share)
 {
-    pool(s, arena, 1);
+    pool(s, arena, share, 1);
 }
 
-static void average_pool(const struct pool *s, float *arena)
+static void average_pool(const struct pool *s, float *arena, struct share share)
 {
-    pool(s, arena, 0);
+    pool(s, arena, share, 0);
 }
 
-static void global_average(const struct global_average *s, float *arena)
+static void global_average(const struct global_average *s, float *arena, struct share share)
 {
-    for (uint32_t c = 0; c < s->channels; c++) {
+    const struct range channels = range_of(share, s->channels);
+    for (size_t c = channels.begin; c < channels.end; c++) {
         float sum = 0;
         for (uint32_t p = 0; p < s->pixels; p++)
             sum += arena[s->in[c] + p];
@@ -102,10 +108,11 @@ static void global_average(const struct global_average *s, float *arena)
     }
 }
 
-static void classifier(const struct classifier *s, const float *arena, float *logits)
+static void classifier(const struct classifier *s, const float *arena, float *logits, struct share share)
 {
-    for (uint32_t c = 0; c < s->classes; c++) {
-        const float *packed = s->packed + (size_t)c * (1 + s->k); // blocks of one class
+    const struct range classes = range_of(share, s->classes);
+    for (size_t c = classes.begin; c < classes.end; c++) {
+        const float *packed = s->packed + c * (1 + s->k); // blocks of one class
         float sum = packed[0];
         for (uint32_t k = 0; k < s->k; k++)
             sum += packed[1 + k] * arena[*s->in + k];

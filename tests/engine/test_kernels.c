@@ -2,7 +2,7 @@
 //
 // A case is a plan of one step. Two arenas start with the same random floats, one is run with the reference and one
 // with the level; then the rows that the step writes must agree to rounding, and every other float must be untouched
-// but for the zeros that may follow a row (plan.h, ROW_TAIL).
+// but for the zeros that may follow a row (plan.h, ROW_TAIL). A team of three threads must leave the same bits behind.
 //
 //   test_kernels            all levels that this processor can run
 //   test_kernels LEVEL      that one
@@ -10,6 +10,7 @@
 #include "shufflenet.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ const char *const *shufflenet_isas(void)
 }
 #endif
 
+enum { TEAM = 3 };
 enum { MAX_TABLE = 4096, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 20, CHANNELS = 2, HEIGHT = 300, WIDTH = 300 };
 
 // A plan of one step, and what the step writes.
@@ -112,9 +114,47 @@ static void check(shufflenet_status status, const char *what)
     }
 }
 
+// One thread's call; the threads of a team differ in their number.
+struct call {
+    const shufflenet_network *network;
+    float *arena;
+    size_t arena_bytes;
+    const float *picture;
+    float *logits;
+    shufflenet_team *team;
+    uint32_t thread, threads;
+    shufflenet_status status;
+};
+
+static void *run_call(void *argument)
+{
+    struct call *c = argument;
+    c->status = shufflenet_run_shared(c->network, c->arena, c->arena_bytes, c->picture, 1, c->logits, c->team, c->thread,
+                                      c->threads);
+    return NULL;
+}
+
+static void run_team(struct call call, uint32_t threads)
+{
+    shufflenet_team team = {0};
+    struct call calls[TEAM];
+    pthread_t handles[TEAM];
+    for (uint32_t i = 0; i < threads; i++) {
+        calls[i] = call;
+        calls[i].team = &team;
+        calls[i].thread = i;
+        calls[i].threads = threads;
+        pthread_create(&handles[i], NULL, run_call, &calls[i]);
+    }
+    for (uint32_t i = 0; i < threads; i++) {
+        pthread_join(handles[i], NULL);
+        check(calls[i].status, "team");
+    }
+}
+
 // The arena of exactly the floats that the plan says, so that a sanitizer sees a stray access.
 static float *run(const char *isa, const char *plan, size_t plan_bytes, const float *start, const struct test_case *t,
-                  const float *picture, float *logits)
+                  const float *picture, float *logits, uint32_t threads)
 {
     shufflenet_sizes sizes;
     check(shufflenet_measure(plan, plan_bytes, isa, &sizes), t->name);
@@ -123,9 +163,12 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
     float *arena = aligned_alloc(SHUFFLENET_ALIGNMENT, arena_bytes);
     for (size_t i = 0; i < arena_bytes / sizeof(float); i++)
         arena[i] = i < t->arena_floats ? start[i] : NAN; // what lies behind may be read but must not be used
-    const shufflenet_network *network;
-    check(shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &network), t->name);
-    check(shufflenet_run(network, arena, arena_bytes, picture, 1, logits), t->name);
+    struct call call = {.arena = arena, .arena_bytes = arena_bytes, .picture = picture, .logits = logits};
+    check(shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &call.network), t->name);
+    if (threads == 1)
+        check(shufflenet_run(call.network, arena, arena_bytes, picture, 1, logits), t->name);
+    else
+        run_team(call, threads);
     free(memory);
     return arena;
 }
@@ -180,13 +223,20 @@ static int run_case(struct test_case *t, const char *only)
     size_t bytes;
     char *plan = make_plan(t, weights, &bytes);
     float want_logits[1024], got_logits[1024];
-    float *want = run("reference", plan, bytes, start, t, picture, want_logits);
+    float *want = run("reference", plan, bytes, start, t, picture, want_logits, 1);
     int failures = 0;
     for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
         if (only && strcmp(only, *isa))
             continue;
-        float *got = run(*isa, plan, bytes, start, t, picture, got_logits);
+        float *got = run(*isa, plan, bytes, start, t, picture, got_logits, 1), team_logits[1024];
         failures += compare(t, *isa, want, got, start);
+        float *by_team = run(*isa, plan, bytes, start, t, picture, team_logits, TEAM);
+        if (memcmp(got, by_team, sizeof(float) * t->arena_floats) ||
+            (t->step.kind == PLAN_CLASSIFIER && memcmp(got_logits, team_logits, sizeof(float) * t->classes))) {
+            fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, *isa, TEAM);
+            failures++;
+        }
+        free(by_team);
         for (uint32_t c = 0; t->step.kind == PLAN_CLASSIFIER && c < t->classes; c++)
             if (!(fabsf(want_logits[c] - got_logits[c]) <= 4 * (t->terms + 8) * 1.2e-7)) {
                 fprintf(stderr, "FAILED %s, %s: logit %u is %.9g, expected %.9g\n", t->name, *isa, c, got_logits[c],
