@@ -120,6 +120,34 @@ def test_threads_share_an_engine() -> None:
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
+    _, model = random_network(Architecture(3, 0.5))
+    for isa in isas():
+        alone, together = Engine(model, isa), Engine(model, isa, threads=threads)
+        for height, width in [(32, 32), (97, 131), (224, 224)] if isa != "reference" else [(32, 32)]:
+            x = random_input(2, height, width)
+            np.testing.assert_array_equal(together.run(x), alone.run(x))
+        assert together.run(x[:0]).shape == (0, 1000)
+
+
+def test_threads_share_an_engine_with_a_pool() -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    engine = Engine(model, threads=2)
+    inputs = [random_input(1, 64 + i, 64) for i in range(6)] * 4
+    want = [engine.run(x) for x in inputs]
+    with ThreadPoolExecutor(3) as pool:
+        for got, expected in zip(pool.map(engine.run, inputs), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_refuses_other_numbers_of_threads(threads: int) -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    with pytest.raises(ValueError, match="threads must be from 1 to 1024"):
+        Engine(model, threads=threads)
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
@@ -181,4 +209,4 @@ def test_damaged_plans_are_refused() -> None:
         except RuntimeError:
             continue
         if network.sizes.input_floats <= x.size:
-            network.run(x)
+            network.run(x, None)

@@ -6,6 +6,8 @@ import ctypes
 import importlib.util
 import os
 import threading
+import time
+import weakref
 from collections import OrderedDict
 from functools import cache
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.model_file import Model
-from shufflenet.plan import make_plan
+from shufflenet.plan import make_plan, step_names
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
@@ -34,7 +36,14 @@ def _library() -> ctypes.CDLL:
     library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(_Sizes)]
     library.shufflenet_create.argtypes = [text, size, text, void, size, ctypes.POINTER(void)]
     library.shufflenet_run.argtypes = [void, void, size, void, size, void]
+    library.shufflenet_run_steps.argtypes = [void, void, size, void, void, size, size]
+    library.shufflenet_peak.argtypes = [text, size]
+    library.shufflenet_peak.restype = size
     library.shufflenet_message.restype = text
+    library.shufflenet_pool_create.argtypes = [ctypes.c_uint32]
+    library.shufflenet_pool_create.restype = void
+    library.shufflenet_pool_run.argtypes = [void, void, void, size, void, size, void]
+    library.shufflenet_pool_destroy.argtypes = [void]
     return library
 
 
@@ -48,21 +57,31 @@ def isas() -> list[str]:
     return names
 
 
+def peak(isa: str, rounds: int) -> int:
+    """Does nothing but float32 multiply-adds in one core's registers, for whoever takes the time; returns how many."""
+    return int(_library().shufflenet_peak(isa.encode(), rounds))
+
+
 class Engine:
     """Runs one model; safe to use from several threads at once, which then run in parallel.
 
     Args:
         isa: one of `isas`; default: the environment variable SHUFFLENET_ISA, else the best.
+        threads: how many share the work on each picture. The logits are the same for any number, bit for bit. For many
+            pictures at once, several calls of `run` in as many threads are faster than threads that share.
 
     Raises:
-        ValueError: this processor has no such instruction set level.
+        ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.
     """
 
-    def __init__(self, model: Model, isa: str | None = None) -> None:
+    def __init__(self, model: Model, isa: str | None = None, threads: int = 1) -> None:
         available = isas()
         self.isa = isa or os.environ.get("SHUFFLENET_ISA") or available[0]
         if self.isa not in available:
             raise ValueError(f"no instruction set level {self.isa!r} on this processor; it has {', '.join(available)}")
+        if not 1 <= threads <= 1024:
+            raise ValueError(f"threads must be from 1 to 1024, not {threads}")
+        self._pool = _Pool(threads) if threads > 1 else None
         self._model = model
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()
@@ -76,7 +95,13 @@ class Engine:
         channels = self._model.arch.in_channels
         if x.dtype != np.float32 or x.ndim != 4 or x.shape[1] != channels:
             raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(x.shape)}")
-        return self._network(x.shape[2], x.shape[3]).run(np.ascontiguousarray(x))
+        return self._network(x.shape[2], x.shape[3]).run(np.ascontiguousarray(x), self._pool)
+
+    def step_seconds(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """Runs one picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and the seconds it took."""
+        network = self._network(x.shape[1], x.shape[2])
+        names = step_names(self._model, x.shape[1], x.shape[2])
+        return list(zip(names, network.step_seconds(np.ascontiguousarray(x), len(names)), strict=True))
 
     def arena_bytes(self, height: int, width: int) -> int:
         """Working memory for pictures of this size."""
@@ -92,6 +117,16 @@ class Engine:
                     self._networks.popitem(last=False)
             self._networks.move_to_end((height, width))
             return network
+
+
+class _Pool:
+    """Threads of the engine; they end with this object."""
+
+    def __init__(self, threads: int) -> None:
+        self.handle = _library().shufflenet_pool_create(threads)
+        if self.handle is None:
+            raise OSError(f"can't start {threads} threads")
+        weakref.finalize(self, _library().shufflenet_pool_destroy, self.handle)
 
 
 class _Network:
@@ -110,16 +145,38 @@ class _Network:
         )
         self._idle_arenas: list[NDArray[np.uint8]] = []
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], pool: _Pool | None) -> NDArray[np.float32]:
         logits = np.empty((len(x), self.sizes.output_floats), dtype=np.float32)
-        try:
-            arena = self._idle_arenas.pop()
-        except IndexError:
-            arena = _aligned(self.sizes.arena_bytes)
-        run = _library().shufflenet_run  # ctypes lets other threads run Python meanwhile
-        _check(run(self._handle, arena.ctypes.data, arena.nbytes, x.ctypes.data, len(x), logits.ctypes.data))
+        arena = self._idle_arena()
+        arguments = (self._handle, arena.ctypes.data, arena.nbytes, x.ctypes.data, len(x), logits.ctypes.data)
+        # ctypes lets other threads run Python meanwhile.
+        if pool is None:
+            _check(_library().shufflenet_run(*arguments))
+        else:
+            _check(_library().shufflenet_pool_run(pool.handle, *arguments))
         self._idle_arenas.append(arena)
         return logits
+
+    def step_seconds(self, x: NDArray[np.float32], steps: int) -> list[float]:
+        arena, logits = self._idle_arena(), np.empty(self.sizes.output_floats, dtype=np.float32)
+        run = _library().shufflenet_run_steps
+        where = (self._handle, arena.ctypes.data, arena.nbytes, x.ctypes.data, logits.ctypes.data)
+
+        def seconds(first: int, count: int) -> float:
+            began = time.perf_counter()
+            _check(run(*where, first, count))
+            return time.perf_counter() - began
+
+        call = min(seconds(0, 0) for _ in range(16))  # what a call takes that runs no step
+        times = [max(0.0, seconds(step, 1) - call) for step in range(steps)]
+        self._idle_arenas.append(arena)
+        return times
+
+    def _idle_arena(self) -> NDArray[np.uint8]:
+        try:
+            return self._idle_arenas.pop()
+        except IndexError:
+            return _aligned(self.sizes.arena_bytes)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:

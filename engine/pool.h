@@ -1,0 +1,20 @@
+// A pool of threads for shufflenet_run_shared, for systems with POSIX threads. The engine does without it.
+#ifndef SHUFFLENET_POOL_H
+#define SHUFFLENET_POOL_H
+
+#include "shufflenet.h"
+
+typedef struct shufflenet_pool shufflenet_pool;
+
+// Starts threads - 1 threads; the caller of shufflenet_pool_run is one more. NULL: the system has no memory or threads.
+SHUFFLENET_API shufflenet_pool *shufflenet_pool_create(uint32_t threads);
+
+// shufflenet_run by all threads of the pool. Calls from several threads wait for one another.
+SHUFFLENET_API shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network,
+                                                     void *arena, size_t arena_bytes, const float *input, size_t batch,
+                                                     float *output);
+
+// Ends the threads. No call may be under way.
+SHUFFLENET_API void shufflenet_pool_destroy(shufflenet_pool *pool);
+
+#endif
