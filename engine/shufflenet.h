@@ -63,8 +63,8 @@ SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network 
                                                        float *output, shufflenet_team *team, uint32_t thread,
                                                        uint32_t threads);
 
-// shufflenet_run for one picture and only count of the plan's steps from first on, so that a profiler can take their times.
-// All steps have to run in turn, on one arena that nothing else writes to meanwhile; those behind the last are none.
+// shufflenet_run for one picture and only count of the plan's steps from first on, so that a profiler can take their
+// times. All steps have to run in turn, on one arena that nothing else writes to meanwhile; behind the last are none.
 SHUFFLENET_API shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena,
                                                       size_t arena_bytes, const float *input, float *output,
                                                       size_t first, size_t count);

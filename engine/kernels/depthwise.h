@@ -52,7 +52,10 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
-        const float *w = s->weights + c * 9;
+        vector w[9];
+        for (size_t tap = 0; tap < 9; tap++)
+            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        const float bias = s->bias[c];
         for (size_t i = 0; i < out_height; i++, y += out_width) {
             const struct three_rows rows = rows_around(x, 2 * i, s->height, s->width, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
@@ -63,7 +66,7 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
                 vector left = w[0] * above.left, centre = w[1] * above.centre, right = w[2] * above.right;
                 left += w[3] * middle.left, centre += w[4] * middle.centre, right += w[5] * middle.right;
                 left += w[6] * below.left, centre += w[7] * below.centre, right += w[8] * below.right;
-                const vector sum = in_order(left + centre + right) + s->bias[c];
+                const vector sum = in_order(left + centre + right) + bias;
                 store(y + j, keep(sum, first_lanes(out_width - j)));
             }
         }
