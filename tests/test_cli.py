@@ -38,7 +38,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"shufflenet {shufflenet.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["predict", "summary", "train"])
+@pytest.mark.parametrize("command", ["predict", "summary", "train", "evaluate", "doctor"])
 def test_help_has_examples(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet.arch import STAGE_UNITS, Architecture, Unit
+from shufflenet.model_file import Model
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
@@ -35,7 +36,11 @@ class PointwiseConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H, W]
         if self.groups == 1 or not self.training:
             return super().forward(x)
-        return _PlanarPointwise.apply(x, self.weight, self.groups)  # type: ignore[no-any-return]
+        weight = self.weight
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight = x.to(dtype), weight.to(dtype)
+        return _PlanarPointwise.apply(x, weight, self.groups)  # type: ignore[no-any-return]
 
 
 class _PlanarPointwise(torch.autograd.Function):
@@ -122,6 +127,14 @@ class ShuffleNet(nn.Module):
         for stage in STAGE_UNITS:
             x = self.get_submodule(f"stage{stage}")(x)
         return self.fc(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_model(cls, model: Model) -> ShuffleNet:
+        """The trained network of a model file, in eval mode."""
+        network = cls(model.arch)
+        # strict=False: a model file leaves PyTorch's num_batches_tracked out, and has checked the rest.
+        network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+        return network.eval()
 
 
 def _initialise(module: nn.Module) -> None:

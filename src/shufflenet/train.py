@@ -1,244 +1,478 @@
-"""Train a network of the family on an image folder, with the paper's recipe scaled to the data (section 4).
+"""Train a network of the family on labelled pictures, with the paper's recipe scaled to the data (section 4).
 
-Every random choice is drawn from (seed, epoch) or (seed, step), never from a running state, so a run that
-was stopped and resumed makes the same choices as one that was not.
+Every random choice is drawn from (seed, epoch) or (seed, step), never from a running state. So a run that was
+stopped and resumed makes the same choices as one that was not, and ends with the same weights bit for bit (on the
+same processor, with as many threads and processes; other numbers of those change the rounding of sums).
 """
 
 from __future__ import annotations
 
-import json
+import copy
+import math
+import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import shufflenet
-from shufflenet import data, model_file
-from shufflenet.arch import Architecture
-from shufflenet.images import Preprocessing
+from shufflenet import augment, curves, model_file, parallel, teacher, training_data, validate
+from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
-
-Pixels = NDArray[np.uint8]  # [N, S, S, 3]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides a run besides data and architecture."""
-
-    epochs: int = 16
-    batch_size: int = 128
-    learning_rate: float = 1.0  # for a batch of 1024; scaled linearly to batch_size, as is usual
-    warmup_epochs: float = 1.0
-    momentum: float = 0.9
-    weight_decay: float = 4e-5  # none on batch norm and biases
-    label_smoothing: float = 0.1
-    min_crop_area: float = 0.35  # of the picture, for random crops of aspect 3/4 to 4/3
-    size: int = 64
-    progressive: tuple[float, ...] = (0.5, 0.5, 0.75, 0.75, 1.0)  # of size, for equal parts of the run
-    batch_norm_pictures: int = 20_000  # seen by the last pass, which estimates batch norm statistics anew
-    seed: int = 0
-
-    def input_size(self, epoch: int) -> int:
-        part = min(epoch * len(self.progressive) // self.epochs, len(self.progressive) - 1)
-        return round(self.size * self.progressive[part] / 16) * 16
-
-    def learning_rate_at(self, epoch: float) -> float:
-        """Linear warm-up, then linear to zero at the last step."""
-        peak = self.learning_rate * self.batch_size / 1024
-        warm = min(1.0, epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
-        return peak * min(warm, (self.epochs - epoch) / max(self.epochs - self.warmup_epochs, 1e-9))
+from shufflenet.progress import Progress
+from shufflenet.recipe import FREEZABLE, Recipe
+from shufflenet.run_folder import RunFolder
 
 
-def train(root: Path, out: Path, arch_name: str, recipe: Recipe, checkpoint_minutes: float = 5) -> Path:
-    """Trains until ``recipe.epochs`` or goes on from the checkpoint in ``out``; returns the model file.
+class TrainingError(ValueError):
+    """Training can't go on. The message says why and what to do."""
 
-    ``out`` receives checkpoint.pt, metrics.csv and, at the end, model.safetensors.
+
+class Stopped(Exception):  # noqa: N818 - it is not an error
+    """A signal ended the run; the checkpoint that it goes on from is written."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
+
+
+@dataclass
+class State:
+    """What training changes, and a checkpoint holds."""
+
+    network: ShuffleNet
+    average: ShuffleNet | None  # of the weights, by `Recipe.ema_epochs`
+    optimizer: torch.optim.SGD
+    step: int = 0
+    loss_sum: float = 0.0  # of the epoch so far
+    seconds: float = 0.0  # likewise
+    history: list[dict[str, Any]] = field(default_factory=list)  # the rows of metrics.csv
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        self.network.load_state_dict(checkpoint["network"])
+        if self.average:
+            self.average.load_state_dict(checkpoint["average"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.step, self.history = checkpoint["step"], checkpoint["history"]
+        self.loss_sum, self.seconds = checkpoint["loss_sum"], checkpoint["seconds"]
+
+
+def train(
+    job: Job,
+    out: Path,
+    *,
+    command: str = "",
+    checkpoint_minutes: float = 5,
+    workers: int = 1,
+    skip_broken: bool = False,
+    synchronise: bool = True,
+) -> Path:
+    """Trains until ``job.recipe.epochs``, or goes on from the checkpoint in ``out``; returns the model file.
+
+    Args:
+        out: the run folder, see `run_folder`.
+        command: as the user gave it, for the model file.
+        workers: threads that make batches ahead; 0: made when needed. The result is the same.
+        skip_broken: leave broken pictures out and list them; otherwise they are an error.
+        synchronise: batch norm statistics over all processes; otherwise over each one's pictures.
 
     Raises:
-        data.DataError, images.ImageError: the data can't be used.
-        ValueError: ``out`` belongs to a run with other settings.
+        Stopped: SIGINT or SIGTERM came; the run can be resumed.
+        images.ImageError, data.DataError, run_folder.RunFolderError, TrainingError, teacher.TeacherError: see there.
+        OSError: the result can't be written; the last checkpoint is kept.
     """
-    folder = data.open_folder(root)
-    # No stem stride on small pictures: Table 1's 224 pixels would shrink to 2 x 2 at the end of the network.
-    arch = Architecture.from_name(
-        arch_name, classes=len(folder.classes), stem_stride=1 if recipe.size <= 96 else 2
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    pixels = {name: data.load(getattr(folder, name), recipe.size, _counter(f"decoding {name}")) for name in ("train", "val")}
-    preprocessing = Preprocessing(size=recipe.size, resize=recipe.size)
+    with parallel.processes(), _signals() as received:
+        folder = RunFolder(out)
+        if parallel.rank() > 0:
+            parallel.shared(None)  # until the first process has the folder
+            return _Trainer(job, folder, received, workers, skip_broken, synchronise, checkpoint_minutes).run(command)
+        with folder.lock():
+            about = {"command": command, "seed": job.recipe.seed, "versions": _versions()}
+            folder.claim(job.settings(), about)
+            parallel.shared(None)
+            trainer = _Trainer(job, folder, received, workers, skip_broken, synchronise, checkpoint_minutes)
+            return trainer.run(command)
 
-    torch.manual_seed(recipe.seed)
-    network = ShuffleNet(arch)
-    optimizer = _optimizer(network, recipe)
-    settings = {"arch": asdict(arch), "recipe": json.loads(json.dumps(asdict(recipe)))}
-    step = _resume(out / "checkpoint.pt", settings, network, optimizer)
-    steps_per_epoch = len(pixels["train"]) // recipe.batch_size
-    last_save, seconds, losses = time.monotonic(), 0.0, []
 
-    while step < recipe.epochs * steps_per_epoch:
-        epoch, first = divmod(step, steps_per_epoch)
-        network.train()
-        for batch in _batches(len(pixels["train"]), recipe, epoch)[first:]:
+class _Trainer:
+    """One run in one process."""
+
+    def __init__(
+        self,
+        job: Job,
+        folder: RunFolder,
+        received: list[int],
+        workers: int,
+        skip_broken: bool,
+        synchronise: bool,
+        checkpoint_minutes: float,
+    ) -> None:
+        self.job, self.folder, self.received = job, folder, received
+        self.workers, self.skip_broken, self.synchronise = workers, skip_broken, synchronise
+        self.checkpoint_minutes = checkpoint_minutes
+        self.recipe, self.how = job.recipe, job.preprocessing
+        self.first = parallel.rank() == 0
+        self.rows = parallel.rows(self.recipe.batch_size)
+        self.device = parallel.device()
+        self.state = self._initial_state()
+        self.last_save = time.monotonic()
+        self.drawn = 0  # rows of the history in curves.png
+
+    def run(self, command: str) -> Path:
+        checkpoint = parallel.shared(self.folder.newest_checkpoint() if self.first else None)
+        if checkpoint is not None:
+            self.state.restore(checkpoint)
+        if parallel.shared(self._finished()):
+            self._say(f"{self.folder.path}: this run is finished")
+            return self.folder.model
+        self._say(self.job.describe())
+        try:
+            self._run(command)
+        except Stopped:
+            self._say(f"stopped after step {self.state.step:,}; the same command goes on from there")
+            raise
+        return self.folder.model
+
+    def _run(self, command: str) -> None:
+        self.data = training_data.load(self.job, self.folder, self.skip_broken, self._say, self._tell)
+        self.steps_per_epoch = max(1, len(self.data.train) // self.recipe.batch_size)
+        classes = len(self.job.dataset.classes)
+        weights = self.data.class_weights(classes) if self.recipe.class_weights else np.ones(classes)
+        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
+        self.steps = self.steps_per_epoch * self.recipe.epochs
+        if self.state.step:
+            self._say(f"going on after step {self.state.step:,} of {self.steps:,}")
+        self.progress = Progress(self.steps, self.state.step, self.first)
+        self._train()
+        model = self._result(command)
+        if self.first:
+            try:
+                model_file.save(model, self.folder.model)
+            except OSError as error:
+                raise TrainingError(
+                    f"{self.folder.model}: not written ({error.strerror}); make room and give the same command again"
+                ) from None
+            self.folder.tidy()
+        parallel.wait()
+
+    def _initial_state(self) -> State:
+        torch.manual_seed(self.recipe.seed)
+        network = ShuffleNet(self.job.arch)
+        if self.job.start is not None:
+            _take_weights(network, self.job.start, self.job.dataset.classes)
+        network = network.to(self.device)
+        for module in _frozen(network, self.recipe.freeze):
+            module.requires_grad_(False)
+        average = copy.deepcopy(network) if self.recipe.ema_epochs else None
+        return State(network, average, _optimizer(network, self.recipe))
+
+    def _finished(self) -> bool:
+        return len(self.state.history) == self.recipe.epochs and self.folder.model.exists()
+
+    def _train(self) -> None:
+        state, recipe = self.state, self.recipe
+        network = parallel.parallel(state.network, self.synchronise)
+        ask = (
+            teacher.load(self.job.teacher, self.job.dataset.classes, self.job.dataset.labels, self.how, self.device)
+            if self.job.teacher
+            else None
+        )
+        with _board(self.folder.path, self.first) as board:
+            if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
+                self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
             began = time.monotonic()
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step / steps_per_epoch)
-            x = augment(pixels["train"][batch], recipe, recipe.input_size(epoch), step, preprocessing)
-            loss = nn.functional.cross_entropy(
-                network(x), torch.from_numpy(folder.train.targets[batch]), label_smoothing=recipe.label_smoothing
+            for x, target, other, share in _prefetch(self._batch, range(state.step, self.steps), self.workers):
+                epoch = state.step / self.steps_per_epoch
+                rate = recipe.learning_rate_at(epoch)
+                _set_training(state.network, recipe.freeze)
+                for group in state.optimizer.param_groups:
+                    group["lr"] = rate
+                loss = self._loss(network, x.to(self.device), target, other, share, ask)
+                state.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                state.optimizer.step()
+                state.step += 1
+                self._update_average()
+                loss_sum, stop = parallel.total([loss.item(), float(self.received[0] if self.received else 0)])
+                mean_loss = loss_sum / parallel.world_size()
+                if not math.isfinite(mean_loss):
+                    raise TrainingError(f"the loss is {mean_loss} at step {state.step}: lower --learning-rate")
+                state.loss_sum += mean_loss
+                now = time.monotonic()
+                state.seconds, began = state.seconds + now - began, now
+                done = (state.step - 1) % self.steps_per_epoch + 1
+                self.progress.step(
+                    int(epoch) + 1, recipe.epochs, mean_loss, rate, done * recipe.batch_size / state.seconds
+                )
+                if done == self.steps_per_epoch:
+                    self._end_epoch(rate, board)
+                    began = time.monotonic()
+                self._save_if_due(stop)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, float]:
+        """This process's rows of a step's batch: input, class indices, those of the partners, the own's share."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        batch = self.data.batch(self.recipe.seed, epoch, place, self.recipe.batch_size)
+        choices = augment.choose(self.recipe, step)
+        input_size = self.recipe.input_size(epoch, self.how.size)
+        x, share = augment.make_input(self.data.train, batch, self.rows, choices, input_size, self.how)
+        own = list(self.rows)
+        targets = (self.data.targets[batch[rows]] for rows in (own, choices.partner[own]))
+        target, other = (torch.from_numpy(values).to(self.device) for values in targets)
+        return x, target, other, share
+
+    def _loss(
+        self, network: nn.Module, x: Tensor, target: Tensor, other: Tensor, share: float, ask: teacher.Teacher | None
+    ) -> Tensor:
+        recipe = self.recipe
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+            logits = network(x).float()
+            answers = ask(x).float().clone() if ask else None
+
+        def entropy(classes: Tensor) -> Tensor:
+            each = nn.functional.cross_entropy(
+                logits, classes, label_smoothing=recipe.label_smoothing, reduction="none"
             )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            step += 1
-            losses.append(loss.item())
-            seconds += time.monotonic() - began
-            if not np.isfinite(losses[-1]):
-                raise ValueError(f"the loss is {losses[-1]} at step {step}: a lower learning rate is needed")
-            if time.monotonic() - last_save > checkpoint_minutes * 60 or step % steps_per_epoch == 0:
-                _save_checkpoint(out / "checkpoint.pt", settings, network, optimizer, step)
-                last_save = time.monotonic()
-        errors = measure(network, pixels["val"], folder.val.targets, preprocessing)
+            return (each * self.class_weights[classes]).mean()
+
+        loss = entropy(target)
+        if share < 1:
+            loss = share * loss + (1 - share) * entropy(other)
+        if answers is not None:
+            soft = (answers / recipe.temperature).log_softmax(dim=1)
+            student = (logits / recipe.temperature).log_softmax(dim=1)
+            divergence = nn.functional.kl_div(student, soft, log_target=True, reduction="batchmean")
+            loss = torch.lerp(loss, divergence * recipe.temperature**2, recipe.teacher_weight)
+        return loss
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        state = self.state
+        if state.average is None:
+            return
+        steps = self.recipe.ema_epochs * self.steps_per_epoch
+        # A short average at first, or the random start would weigh for long.
+        new = max(1 - math.exp(-1 / steps), 9 / (state.step + 9)) if state.step > 1 else 1.0
+        averages, currents = (
+            [t for t in network.state_dict().values() if t.is_floating_point()]
+            for network in (state.average, state.network)
+        )
+        torch._foreach_lerp_(averages, currents, new)
+
+    def _end_epoch(self, rate: float, board: Any) -> None:
+        state = self.state
+        epoch = state.step // self.steps_per_epoch
+        try:
+            errors = self._errors(state.average or state.network)
+        except Stopped:  # the epoch's end is made up for by the process that goes on
+            self._save()
+            raise
         row = {
-            "epoch": epoch + 1,
-            "input_size": recipe.input_size(epoch),
-            "loss": f"{np.mean(losses):.4f}",
-            "top1_error": f"{errors[0]:.2f}",
-            "top5_error": f"{errors[1]:.2f}",
-            "images_per_s": f"{len(losses) * recipe.batch_size / seconds:.0f}",
+            "epoch": epoch,
+            "step": state.step,
+            "input_size": self.recipe.input_size(epoch - 1, self.how.size),
+            "learning_rate": rate,
+            "loss": round(state.loss_sum / self.steps_per_epoch, 6),
+            "top1_error": round(errors[0], 3),
+            "top5_error": round(errors[1], 3),
+            "images_per_s": round(self.steps_per_epoch * self.recipe.batch_size / state.seconds, 1),
+            "seconds": round(state.seconds, 1),
         }
-        _append_row(out / "metrics.csv", row)
-        print(" ".join(f"{key} {value}" for key, value in row.items()), file=sys.stderr, flush=True)
-        seconds, losses = 0.0, []
+        state.history.append(row)
+        state.loss_sum = state.seconds = 0.0
+        self.progress.epoch(row)
+        if not self.first:
+            return
+        if board is not None:
+            for key in ("loss", "learning_rate", "top1_error", "top5_error", "images_per_s"):
+                board.add_scalar(key, row[key], epoch)
+        self._write("metrics.csv", lambda: self.folder.write_metrics(state.history))
 
-    estimate_batch_norm(network, pixels["train"], recipe, preprocessing)
-    errors = measure(network, pixels["val"], folder.val.targets, preprocessing)
-    model = model_file.Model(
-        arch=arch,
-        preprocessing=preprocessing,
-        labels=folder.labels,
-        tensors={name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("tracked")},
-        training={
-            "command": f"shufflenet train {root.name} --arch {arch_name} --epochs {recipe.epochs}",
-            "data": f"{root.name}: {len(pixels['train'])} pictures of {arch.classes} classes",
-            "recipe": settings["recipe"],
-            "versions": {"shufflenet": shufflenet.__version__, "torch": torch.__version__},
-        },
-        accuracy={"data": f"{root.name}/val, {len(pixels['val'])} pictures", "top1_error": errors[0], "top5_error": errors[1]},
-    )
-    network.eval()
-    with torch.inference_mode():
-        model.self_test = network(torch.from_numpy(model_file.test_input(preprocessing))[None])[0].tolist()
-    model_file.save(model, out / "model.safetensors")
-    return out / "model.safetensors"
+    def _save_if_due(self, stop: float) -> None:
+        """A checkpoint every so often, at the end and at a signal, which then ends the run."""
+        due = time.monotonic() - self.last_save >= 60 * self.checkpoint_minutes
+        if due or stop or self.state.step == self.steps:
+            self._save()
+        if stop:
+            raise Stopped(self.received[0] if self.received else signal.SIGTERM)
+
+    def _save(self) -> None:
+        self.last_save = time.monotonic()
+        if self.first:
+            state = self.state.to_checkpoint()
+            self._write("checkpoint", lambda: self.folder.save_checkpoint(self.state.step, state))
+            self._draw_curves()
+
+    def _write(self, what: str, write: Callable[[], None]) -> None:
+        """A full disk does not end a run: room can be made while it goes on, and the next writing succeeds."""
+        try:
+            write()
+        except OSError as error:
+            self.progress.say(
+                f"{self.folder.path}: {what} not written ({error.strerror}); training goes on, the last one is kept"
+            )
+
+    def _draw_curves(self) -> None:
+        if len(self.state.history) == self.drawn:
+            return
+        self.drawn = len(self.state.history)
+        picture = curves.draw(self.state.history)
+        if picture is not None:
+            self._write("curves.png", lambda: self.folder.write("curves.png", picture))
+
+    def _errors(self, network: ShuffleNet) -> tuple[float, float]:
+        return validate.errors(network, self.data.val, self.data.val_targets, self.how, self._poll)
+
+    def _result(self, command: str) -> model_file.Model:
+        network = self.state.network
+        if self.state.average is not None:
+            network.load_state_dict(self.state.average.state_dict())
+        _set_training(network, self.recipe.freeze)
+        validate.estimate_batch_norm(network, self.data, self.recipe, self.how, self._poll)
+        errors = self._errors(network)
+        dataset, arch = self.job.dataset, self.job.arch
+        self._say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
+        network = network.cpu().eval()
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(model_file.test_input(self.how))[None])[0].tolist()
+        return model_file.Model(
+            arch=arch,
+            preprocessing=self.how,
+            labels=dataset.labels,
+            classes=dataset.classes,
+            tensors={name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("tracked")},
+            self_test=logits,
+            training={
+                "command": command,
+                "data": f"{dataset.root.name}: {len(self.data.train)} pictures of {arch.classes} classes",
+                "recipe": asdict(self.recipe),
+                "from": self.job.start.arch.name if self.job.start else None,
+                "teacher": os.path.basename(self.job.teacher) if self.job.teacher else None,
+                "versions": _versions(),
+            },
+            accuracy={
+                "data": f"{dataset.root.name}, {len(self.data.val)} validation pictures",
+                "top1_error": errors[0],
+                "top5_error": errors[1],
+            },
+        )
+
+    def _tell(self, what: str, done: int, of: int) -> None:
+        self._poll()
+        Progress(1, 0, self.first).count(what, done, of)
+
+    def _poll(self) -> None:
+        """Between pieces of work that can be done again. Several processes have to agree, and go on."""
+        if self.received and parallel.world_size() == 1:
+            raise Stopped(self.received[0])
+
+    def _say(self, text: str) -> None:
+        Progress(1, 0, self.first).say(text)
 
 
-def normalise(pixels: Pixels, how: Preprocessing) -> Tensor:
-    """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]."""
-    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (how.mean, how.std))
-    return ((x / 255 - mean) / std).contiguous()
-
-
-def augment(pixels: Pixels, recipe: Recipe, size: int, step: int, how: Preprocessing) -> Tensor:
-    """Random crops and flips of a whole batch at once: uint8 [N, S, S, 3] -> float32 [N, 3, size, size]."""
-    random = np.random.default_rng((recipe.seed, 1, step))
-    count = len(pixels)
-    area = random.uniform(recipe.min_crop_area, 1, count)
-    aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3), count))
-    half_width, half_height = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
-    # In the coordinates of grid_sample a picture spans -1 to 1.
-    centre_x = random.uniform(-1, 1, count) * (1 - half_width)
-    centre_y = random.uniform(-1, 1, count) * (1 - half_height)
-    flip = random.choice((-1.0, 1.0), count)
-    theta = np.zeros((count, 2, 3), dtype=np.float32)
-    theta[:, 0, 0], theta[:, 0, 2] = half_width * flip, centre_x
-    theta[:, 1, 1], theta[:, 1, 2] = half_height, centre_y
-    full = pixels.shape[1]
-    grid = nn.functional.affine_grid(torch.from_numpy(theta), [count, 3, full, full], align_corners=False)
-    x = nn.functional.grid_sample(normalise(pixels, how), grid, padding_mode="reflection", align_corners=False)
-    if size != full:
-        x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
-    return x
-
-
-@torch.no_grad()
-def estimate_batch_norm(network: ShuffleNet, pixels: Pixels, recipe: Recipe, how: Preprocessing) -> None:
-    """Replaces the running averages of batch norm by true means over ``recipe.batch_norm_pictures`` pictures."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # PyTorch's way to say: a plain mean over all batches
-    network.train()
-    for batch in _batches(len(pixels), recipe, epoch=-1)[: max(1, recipe.batch_norm_pictures // recipe.batch_size)]:
-        network(normalise(pixels[batch], how))
-    for norm in norms:
-        norm.momentum = 0.1
-
-
-@torch.inference_mode()
-def measure(network: ShuffleNet, pixels: Pixels, targets: NDArray[np.int64], how: Preprocessing) -> tuple[float, float]:
-    """Top-1 and top-5 error in percent."""
-    network.eval()
-    wrong1 = wrong5 = 0
-    for start in range(0, len(pixels), 256):
-        logits = network(normalise(pixels[start : start + 256], how))
-        target = torch.from_numpy(targets[start : start + 256])[:, None]
-        hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == target
-        wrong1 += len(hits) - int(hits[:, 0].sum())
-        wrong5 += len(hits) - int(hits.any(dim=1).sum())
-    return 100 * wrong1 / len(pixels), 100 * wrong5 / len(pixels)
-
-
-def _batches(count: int, recipe: Recipe, epoch: int) -> list[NDArray[np.int64]]:
-    order = np.random.default_rng((recipe.seed, 0, epoch + 1)).permutation(count)
-    return [order[i : i + recipe.batch_size] for i in range(0, count - recipe.batch_size + 1, recipe.batch_size)]
+def _prefetch(make: Callable[[int], Any], steps: range, workers: int) -> Iterator[Any]:
+    """``make`` of each step in order, made ahead by threads: Pillow lets others run while it resamples."""
+    if workers == 0:
+        yield from map(make, steps)
+        return
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for step in steps:
+                waiting.append(pool.submit(make, step))
+                if len(waiting) > workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+    trained = [p for p in network.parameters() if p.requires_grad]
+    decayed, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum)
 
 
-def _resume(path: Path, settings: dict[str, Any], network: ShuffleNet, optimizer: torch.optim.SGD) -> int:
-    if not path.exists():
-        return 0
-    checkpoint = torch.load(path, weights_only=True)
-    if checkpoint["settings"] != settings:
-        raise ValueError(f"{path.parent}: holds a run with other settings; choose another --out or remove it")
-    network.load_state_dict(checkpoint["network"])
-    optimizer.load_state_dict(checkpoint["optimizer"])
-    return int(checkpoint["step"])
+def _take_weights(network: ShuffleNet, start: model_file.Model, classes: list[str]) -> None:
+    """All that fits: a classifier of other classes stays new."""
+    tensors = {name: torch.from_numpy(t) for name, t in start.tensors.items()}
+    if start.classes != classes:
+        tensors = {name: t for name, t in tensors.items() if not name.startswith("fc.")}
+    network.load_state_dict(tensors, strict=False)
 
 
-def _save_checkpoint(
-    path: Path, settings: dict[str, Any], network: ShuffleNet, optimizer: torch.optim.SGD, step: int
-) -> None:
-    state = {"settings": settings, "network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+def _frozen(network: ShuffleNet, freeze: str) -> list[nn.Module]:
+    last = FREEZABLE.index(freeze)
+    parts: list[nn.Module] = [network.conv1, network.bn1] if last else []
+    return parts + [network.get_submodule(name) for name in FREEZABLE[2 : last + 1]]
 
 
-def _append_row(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
-    with path.open("a", encoding="utf-8") as file:
-        if new:
-            file.write(",".join(row) + "\n")
-        file.write(",".join(str(value) for value in row.values()) + "\n")
+def _set_training(network: ShuffleNet, freeze: str) -> None:
+    """Frozen parts keep their batch norm statistics too."""
+    network.train()
+    for module in _frozen(network, freeze):
+        module.eval()
 
 
-def _counter(what: str) -> Any:
-    def show(count: int) -> None:
-        if sys.stderr.isatty() and count % 100 == 0:
-            print(f"\r{what}: {count}", end="", file=sys.stderr)
+def _versions() -> dict[str, str]:
+    return {
+        "shufflenet": shufflenet.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+        "threads": str(torch.get_num_threads()),
+    }
 
-    return show
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, so that the run ends between two steps; outside the main thread none can be."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    earlier = [signal.signal(number, lambda got, frame: received.append(got)) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, earlier, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _board(out: Path, wanted: bool) -> Iterator[Any]:
+    """TensorBoard's writer if it is installed, else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        wanted = False
+    if not wanted:
+        yield None
+        return
+    with SummaryWriter(str(out / "tensorboard")) as board:
+        yield board

@@ -1,0 +1,269 @@
+"""How good a model is on labelled pictures: errors, per class, calibration, and which mistakes it is sure of.
+
+The engine and PyTorch see the same preprocessed pictures, so that what they say can be compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet import confusion, data, images, sheet
+from shufflenet.classifier import Prediction, load_model
+from shufflenet.engine import Engine
+from shufflenet.model_file import Model
+
+By = Literal["engine", "pytorch"]
+
+BINS = 15  # of confidence, for the calibration error (Guo et al., 1706.04599)
+TOP = 5
+_CHUNK = 32  # pictures that a thread decodes and runs at once
+_MISTAKES = 30
+_ROWS = 20  # of the printed table
+
+
+@dataclass
+class Evaluation:
+    """What a model said about N labelled pictures that could be read."""
+
+    classes: list[str]
+    labels: list[str]
+    pictures: list[data.Picture]  # N
+    targets: NDArray[np.int64]  # [N]
+    top: NDArray[np.int64]  # [N, 5 or fewer] class indices, best first
+    top_probabilities: NDArray[np.float64]  # the same shape
+    failures: list[str] = field(default_factory=list)  # a message for each picture that can't be read
+
+    @property
+    def top1_error(self) -> float:
+        """Percent."""
+        return 100 * float(np.mean(self.top[:, 0] != self.targets))
+
+    @property
+    def top5_error(self) -> float:
+        """Percent."""
+        return 100 * float(np.mean(~(self.top == self.targets[:, None]).any(axis=1)))
+
+    def calibration(self) -> list[tuple[int, float, float]]:
+        """For each of `BINS` equal bins of confidence: pictures, mean confidence, accuracy (both 0 to 1)."""
+        confidence = self.top_probabilities[:, 0]
+        right = self.top[:, 0] == self.targets
+        place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+        rows = []
+        for index in range(BINS):
+            inside = place == index
+            count = int(inside.sum())
+            mean = (float(confidence[inside].mean()), float(right[inside].mean())) if count else (0.0, 0.0)
+            rows.append((count, *mean))
+        return rows
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error, percent: how far confidence is from accuracy, on average."""
+        return 100 * sum(count * abs(c - a) for count, c, a in self.calibration()) / len(self.targets)
+
+    def confusion(self) -> NDArray[np.int64]:
+        """[classes, classes]: pictures of the row's class that were taken for the column's."""
+        matrix = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
+        np.add.at(matrix, (self.targets, self.top[:, 0]), 1)
+        return matrix
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """A row for each class: pictures, recall and precision in percent, and the class it is most taken for."""
+        matrix = self.confusion()
+        rows = []
+        for index, name in enumerate(self.classes):
+            pictures, predicted, right = matrix[index].sum(), matrix[:, index].sum(), matrix[index, index]
+            others = matrix[index].copy()
+            others[index] = 0
+            worst = int(others.argmax())
+            rows.append(
+                {
+                    "class": name,
+                    "label": self.labels[index],
+                    "pictures": int(pictures),
+                    "recall": 100 * float(right / pictures) if pictures else None,
+                    "precision": 100 * float(right / predicted) if predicted else None,
+                    "most_taken_for": self.labels[worst] if others[worst] else None,
+                    "times": int(others[worst]),
+                }
+            )
+        return rows
+
+    def summary(self) -> dict[str, Any]:
+        """All figures, ready for JSON."""
+        return {
+            "pictures": len(self.targets),
+            "failed": len(self.failures),
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "calibration_error": self.calibration_error,
+            "calibration": [
+                {"pictures": count, "confidence": confidence, "accuracy": accuracy}
+                for count, confidence, accuracy in self.calibration()
+            ],
+            "classes": self.per_class(),
+        }
+
+
+def evaluate(
+    model: str | os.PathLike[str] | Model,
+    root: Path,
+    by: By = "engine",
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Evaluation:
+    """Runs ``model`` over ``root``/val, or ``root`` itself if it holds class folders; the folders' names are the truth.
+
+    Args:
+        by: "engine", or "pytorch" for the PyTorch network with the same weights.
+        progress: told pictures done and pictures in all.
+
+    Raises:
+        model_file.ModelFileError: the model can't be used.
+        data.DataError: a class folder that the model does not know, or no pictures.
+    """
+    if not isinstance(model, Model):
+        model = load_model(model)
+    split = data.open_split(root, model.classes)
+    run = Engine(model).run if by == "engine" else _pytorch(model)
+
+    def chunk(start: int) -> tuple[list[int], NDArray[np.float32], list[str]]:
+        places, inputs, failures = [], [], []
+        for place in range(start, min(start + _CHUNK, len(split))):
+            try:
+                inputs.append(images.preprocess(split.pictures[place].decode(), model.preprocessing))
+                places.append(place)
+            except images.ImageError as error:
+                failures.append(str(error))
+        logits = run(np.stack(inputs)) if inputs else np.zeros((0, model.arch.classes), dtype=np.float32)
+        return places, logits, failures
+
+    kept: list[int] = []
+    all_logits: list[NDArray[np.float32]] = []
+    failures: list[str] = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+        for places, logits, messages in pool.map(chunk, range(0, len(split), _CHUNK)):
+            kept += places
+            all_logits.append(logits)
+            failures += messages
+            progress(len(kept) + len(failures), len(split))
+    if not kept:
+        raise data.DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
+    top, probabilities = _best(np.concatenate(all_logits))
+    return Evaluation(
+        classes=model.classes,
+        labels=model.labels,
+        pictures=[split.pictures[place] for place in kept],
+        targets=split.targets[kept],
+        top=top,
+        top_probabilities=probabilities,
+        failures=failures,
+    )
+
+
+def write(evaluation: Evaluation, out: Path) -> None:
+    """Into the folder ``out``: evaluation.json, classes.csv, confusion.png, and mistakes.png if there are any.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO()
+    rows = evaluation.per_class()
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write_text(out / "evaluation.json", json.dumps(evaluation.summary(), indent=2) + "\n")
+    _write_text(out / "classes.csv", table.getvalue())
+    confusion.draw(evaluation.confusion(), evaluation.labels, out / "confusion.png")
+    mistakes = list(_mistakes(evaluation))
+    if mistakes:
+        sheet.contact_sheet(mistakes, out / "mistakes.png")
+    else:
+        (out / "mistakes.png").unlink(missing_ok=True)  # of an earlier model
+
+
+def table(evaluation: Evaluation) -> str:
+    """The figures as text: every class, or of many classes those with the lowest recall."""
+    rows = sorted(evaluation.per_class(), key=lambda row: 101 if row["recall"] is None else row["recall"])
+    shown = rows[:_ROWS]
+    width = min(40, max(len(images.printable(row["label"])) for row in shown))
+    lines = [f"{'class':{width}} {'pictures':>8} {'recall %':>9} {'precision %':>12}  most taken for"]
+    for row in shown:
+        percent = [f"{row[key]:.1f}" if row[key] is not None else "-" for key in ("recall", "precision")]
+        other = f"{images.printable(row['most_taken_for'])} ({row['times']})" if row["times"] else ""
+        label = images.printable(row["label"])[:width]
+        lines.append(f"{label:{width}} {row['pictures']:8,} {percent[0]:>9} {percent[1]:>12}  {other}".rstrip())
+    if len(rows) > len(shown):
+        lines.append(f"... and {len(rows) - len(shown)} classes of higher recall (all: --out or --json)")
+    lines += [
+        "",
+        f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes",
+        f"top-1 error        {evaluation.top1_error:6.2f} %",
+        f"top-5 error        {evaluation.top5_error:6.2f} %",
+        f"calibration error  {evaluation.calibration_error:6.2f} %",
+    ]
+    return "\n".join(lines)
+
+
+def _best(logits: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The best classes of each row and their probabilities, best first."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    top = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
+    return top, np.take_along_axis(probabilities, top, axis=1)
+
+
+def _mistakes(evaluation: Evaluation) -> Iterator[tuple[images.Source, Prediction]]:
+    """The wrong answers that the model was most sure of."""
+    wrong = np.flatnonzero(evaluation.top[:, 0] != evaluation.targets)
+    for place in wrong[np.argsort(-evaluation.top_probabilities[wrong, 0], kind="stable")][:_MISTAKES].tolist():
+        picture = evaluation.pictures[place]
+        truth = evaluation.labels[evaluation.targets[place]]
+        best = evaluation.top[place].tolist()
+        yield (
+            picture.source(),
+            Prediction(
+                source=f"is {truth}: {os.path.basename(picture.name)}".replace(os.sep, " "),
+                class_indices=tuple(best),
+                labels=tuple(evaluation.labels[index] for index in best),
+                probabilities=tuple(evaluation.top_probabilities[place].tolist()),
+                decode_ms=0,
+                preprocess_ms=0,
+                network_ms=0,
+            ),
+        )
+
+
+def _pytorch(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    import torch
+
+    from shufflenet.network import ShuffleNet
+
+    network = ShuffleNet.from_model(model)
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(torch.from_numpy(x)).numpy()
+        return logits
+
+    return run
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

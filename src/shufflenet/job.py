@@ -1,0 +1,161 @@
+"""What a run will do, decided before it starts: data, architecture, input size and recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shufflenet import data, images
+from shufflenet.arch import Architecture
+from shufflenet.classifier import load_model
+from shufflenet.images import Preprocessing
+from shufflenet.model_file import Model
+from shufflenet.recipe import RECIPES, Recipe
+
+DEFAULT_ARCH = "shufflenet_g3_x0_5"
+_SMALL = 96  # pixels, up to which pictures keep their size and the stem its resolution
+_PHOTO = Preprocessing(size=128, resize=144)  # for ordinary photos: a CPU trains on a few hundred in minutes
+_SAMPLE = 50  # pictures looked at to tell which of the two the data are
+
+
+class JobError(ValueError):
+    """The choices contradict each other. The message says which."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run that has not started."""
+
+    dataset: data.Dataset
+    arch: Architecture
+    preprocessing: Preprocessing
+    recipe: Recipe
+    start: Model | None  # what is fine-tuned
+    teacher: str | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Before broken pictures are left out; an incomplete last batch is dropped."""
+        return max(1, len(self.dataset.train) // self.recipe.batch_size)
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the result, for JSON; two runs with equal settings give equal weights."""
+        dataset = self.dataset
+        return {
+            "data": {"train": dataset.train.fingerprint(), "val": dataset.val.fingerprint()},
+            "classes": _digest("\n".join(dataset.classes).encode("utf-8", "surrogateescape")),
+            "arch": asdict(self.arch),
+            "preprocessing": asdict(self.preprocessing),
+            "recipe": asdict(self.recipe),
+            "from": _digest(*(self.start.tensors[name].tobytes() for name in sorted(self.start.tensors)))
+            if self.start
+            else None,
+            "teacher": self.teacher,
+        }
+
+    def describe(self) -> str:
+        """A few lines for people."""
+        dataset, recipe, how = self.dataset, self.recipe, self.preprocessing
+        sizes = sorted({recipe.input_size(epoch, how.size) for epoch in range(recipe.epochs)})
+        peak = recipe.learning_rate * recipe.batch_size / 1024
+        lines = [
+            f"data      {dataset.root}: {len(dataset.train):,} pictures to train on, {len(dataset.val):,} to validate, "
+            f"{len(dataset.classes)} classes",
+            f"network   {self.arch.name}, stem stride {self.arch.stem_stride}, input {how.size} x {how.size}"
+            + (f" (from {sizes[0]} in the first epochs)" if len(sizes) > 1 else ""),
+            f"recipe    {recipe.name}: {recipe.epochs} epochs of {self.steps_per_epoch} steps, "
+            f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",
+        ]
+        if self.start is not None:
+            kept = "all weights" if self._keeps_classifier() else "weights without the classifier"
+            frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
+            lines.append(f"from      {self.start.arch.name}: {kept}{frozen}")
+        if self.teacher is not None:
+            lines.append(f"teacher   {self.teacher}")
+        return "\n".join(lines)
+
+    def _keeps_classifier(self) -> bool:
+        return self.start is not None and self.start.classes == self.dataset.classes
+
+
+def prepare(
+    root: Path,
+    recipe: Recipe | None = None,
+    *,
+    arch: str | None = None,
+    shuffle: bool = True,
+    size: int | None = None,
+    batch_size: int | None = None,
+    val_fraction: float | None = None,
+    start: str | None = None,
+    teacher: str | None = None,
+) -> Job:
+    """Decides what was not given: from the data, or from the model that is fine-tuned.
+
+    Args:
+        recipe: default: "finetune" with ``start``, else "paper".
+        size: of the input, pixels; default: the pictures' own up to 96, else 128.
+        batch_size: over all processes; default: the recipe's, or fewer for small data.
+        start: name of a model that comes with the package, or a model file, to fine-tune.
+        teacher: a model file or the name of a torchvision network.
+
+    Raises:
+        data.DataError, images.ImageError: the data can't be used.
+        model_file.ModelFileError: ``start`` can't be used.
+        ValueError: a choice that is out of range, or contradicts another.
+    """
+    dataset = data.open_dataset(root, val_fraction)
+    recipe = recipe or RECIPES["finetune" if start else "paper"]
+    model = load_model(start) if start else None
+    if recipe.freeze != "none" and model is None:
+        raise JobError("--freeze needs --from: there are no trained weights to keep")
+    native = _native_side(dataset.train)
+    preprocessing = _preprocessing(native, size)
+    classes = len(dataset.classes)
+    if model is None:
+        stride = 1 if preprocessing.size <= _SMALL else 2
+        architecture = Architecture.from_name(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
+        architecture = replace(architecture, shuffle=shuffle)
+    else:
+        architecture = model.arch.with_classes(classes)
+        if arch not in (None, architecture.name):
+            raise JobError(f"--arch {arch} is not the architecture of --from, {architecture.name}: leave it out")
+        preprocessing = replace(preprocessing, mean=model.preprocessing.mean, std=model.preprocessing.std)
+    if batch_size is None:
+        recipe = recipe.scaled_to(len(dataset.train))
+    elif batch_size > len(dataset.train):
+        raise JobError(f"a batch of {batch_size} is more than the {len(dataset.train)} pictures to train on")
+    else:
+        recipe = replace(recipe, batch_size=batch_size)
+    return Job(dataset, architecture, preprocessing, recipe, model, teacher)
+
+
+def _native_side(split: data.Split) -> int:
+    """The median shorter side of some pictures; broken ones are found later."""
+    sides = []
+    for index in range(0, len(split), -(-len(split) // _SAMPLE)):
+        try:
+            sides.append(min(split.pictures[index].decode().size))
+        except images.ImageError:
+            continue
+    return round(statistics.median(sides)) if sides else _PHOTO.size
+
+
+def _preprocessing(native: int, size: int | None) -> Preprocessing:
+    if size is None:
+        if native > _SMALL:
+            return _PHOTO
+        size = max(32, native // 16 * 16)
+    # Section 4 crops 224 from 256; small pictures have no border to spare.
+    resize = size if native < size * 1.1 else round(size * 8 / 7)
+    return Preprocessing(size=size, resize=max(size, min(resize, native)))
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]

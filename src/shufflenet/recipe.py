@@ -1,0 +1,100 @@
+"""Training recipes as data: a row for each, and the schedules that follow from one.
+
+Nothing here needs PyTorch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run besides data, architecture and what it starts from.
+
+    Raises:
+        ValueError: if a field is out of range; the message names it.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int = 128  # over all processes; fewer for small data, see `scaled_to`
+    learning_rate: float = 0.5  # for a batch of 1024; scaled linearly to batch_size (section 4)
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 4e-5  # none on batch norm and biases
+    label_smoothing: float = 0.1
+    min_crop_area: float = 0.25  # of the picture, for random crops of aspect 3/4 to 4/3
+    progressive: tuple[float, ...] = (1.0,)  # input size over the final one, for equal parts of the run
+    ema_epochs: float = 0.0  # over which weights are averaged for validation and the result; 0: not at all
+    mixup: float = 0.0  # alpha of the Beta distribution (1710.09412); 0: none
+    cutmix: float = 0.0  # likewise (1905.04899); with both, each batch takes one of them
+    teacher_weight: float = 0.5  # of the teacher's part in the loss, if there is a teacher
+    temperature: float = 2.0  # of teacher and student in that part (1503.02531)
+    class_weights: bool = False  # rarer classes count more, so that each class counts the same
+    freeze: str = "none"  # the last part that keeps its weights: stem, stage2, stage3 or stage4
+    bf16: bool = False  # matrix products in bfloat16
+    batch_norm_pictures: int = 20_000  # seen by the last pass, which estimates batch norm statistics anew
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges: dict[str, tuple[float, float]] = {
+            "epochs": (1, 100_000),
+            "batch_size": (2, 65_536),
+            "learning_rate": (0, 1000),
+            "min_crop_area": (0.01, 1),
+            "label_smoothing": (0, 0.999),
+            "mixup": (0, 100),
+            "cutmix": (0, 100),
+            "teacher_weight": (0, 1),
+            "warmup_epochs": (0, 1000),
+            "ema_epochs": (0, 1000),
+            "seed": (0, 2**63 - 1),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low:g} to {high:g}, not {getattr(self, name)}")
+        if self.freeze not in FREEZABLE:
+            raise ValueError(f"freeze must be one of {', '.join(FREEZABLE)}, not {self.freeze!r}")
+
+    def scaled_to(self, pictures: int) -> Recipe:
+        """With a batch, a power of two, that leaves at least about 16 steps in an epoch of small data."""
+        batch = self.batch_size
+        while batch > 8 and batch * 16 > pictures:
+            batch //= 2
+        return replace(self, batch_size=max(2, min(batch, pictures)))
+
+    def input_size(self, epoch: int, final: int) -> int:
+        """Pixels in this epoch, a multiple of 16 unless it is the final size."""
+        part = min(epoch * len(self.progressive) // self.epochs, len(self.progressive) - 1)
+        share = self.progressive[part]
+        return final if share == 1 else max(32, round(final * share / 16) * 16)
+
+    def learning_rate_at(self, epoch: float) -> float:
+        """Linear warm-up, then linear to zero at the last step."""
+        peak = self.learning_rate * self.batch_size / 1024
+        warmup = min(self.warmup_epochs, self.epochs / 4)
+        warm = min(1.0, epoch / warmup) if warmup else 1.0
+        return peak * min(warm, (self.epochs - epoch) / (self.epochs - warmup))
+
+
+FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4")
+
+# The paper trains for 240 epochs of ImageNet (3e5 steps of 1024). "Slightly less aggressive scale augmentation" has
+# no figures there: a quarter of the picture at least, where its predecessors took 0.08.
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("paper", epochs=240, warmup_epochs=5, ema_epochs=1),
+        Recipe(
+            "short",
+            epochs=16,
+            learning_rate=1.0,
+            warmup_epochs=1,
+            min_crop_area=0.35,
+            progressive=(0.5, 0.5, 0.5, 0.75, 0.75, 1.0),
+            ema_epochs=0.5,
+        ),
+        Recipe("finetune", epochs=30, learning_rate=0.25, warmup_epochs=2, min_crop_area=0.35, ema_epochs=2),
+    )
+}

@@ -1,0 +1,175 @@
+"""The folder of a training run: one process at a time, every file written whole or not at all.
+
+recipe.json        settings, seed and versions; a run is only ever continued with the same settings
+checkpoint-N.pt    all that training needs to go on after step N; the newest two are kept
+metrics.csv        a row per epoch; curves.png draws them
+cache/             decoded pictures, removed at the end
+model.safetensors  the result
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
+_KEPT = 2
+
+
+class RunFolderError(ValueError):
+    """The run folder can't be used. The message names it and says why."""
+
+
+class RunFolder:
+    """An existing or new folder ``path``, held for this process between `lock` and the end of its block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "cache"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Creates the folder; holds it until the block or the process ends, however that ends.
+
+        Raises:
+            RunFolderError: another process holds it, or it can't be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "run.lock").open("a")
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: can't be written to ({error.strerror})") from None
+        with file:
+            if not _lock(file):
+                raise RunFolderError(f"{self.path}: another process is training in this folder")
+            yield
+
+    def write(self, name: str, data: bytes) -> None:
+        """By way of a temporary name, so that a full disk or a kill leaves the earlier file whole.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        temporary = self.path / f".{name}.{secrets.token_hex(4)}.tmp"
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def claim(self, settings: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+        """Writes recipe.json, or compares with the one there; True: an earlier run is continued.
+
+        Raises:
+            RunFolderError: the folder holds a run with other settings.
+            OSError: it can't be written.
+        """
+        path = self.path / "recipe.json"
+        settings = json.loads(json.dumps(settings))
+        if not path.exists():
+            text = json.dumps({"settings": settings, **about}, indent=2)
+            self.write("recipe.json", text.encode("utf-8", "backslashreplace"))
+            return False
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunFolderError(f"{path}: damaged; choose another --out, or remove the folder") from None
+        differences = list(_differences(earlier, settings))
+        if differences:
+            raise RunFolderError(
+                f"{self.path}: holds a run with other settings ({'; '.join(differences[:3])}); choose another --out, "
+                "or remove the folder"
+            )
+        return True
+
+    def save_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
+        """Raises OSError if it can't be written; earlier checkpoints are kept then."""
+        data = io.BytesIO()  # torch.save to a full disk leaves a cut file and another kind of error
+        torch.save(dict(state), data)
+        self.write(f"checkpoint-{step}.pt", data.getvalue())
+        for path in self._checkpoints()[_KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def newest_checkpoint(self) -> dict[str, Any] | None:
+        """The newest that can be read; tensors and plain values only, no pickled code.
+
+        Raises:
+            RunFolderError: there are some, but none can be read.
+        """
+        paths = self._checkpoints()
+        for path in paths:
+            try:
+                return dict(torch.load(path, map_location="cpu", weights_only=True))
+            except Exception as error:  # a damaged zip or pickle can raise anything
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                print(f"{path}: left out, it can't be read ({reason[:200]})", file=sys.stderr)
+        if paths:
+            raise RunFolderError(f"{self.path}: none of its checkpoints can be read; remove the folder to start anew")
+        return None
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Raises OSError if it can't be written."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write("metrics.csv", text.getvalue().encode())
+
+    def tidy(self) -> None:
+        """Removes what a finished run needs no more, and what a killed one has left."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[Path]:
+        """Newest first."""
+        found = [(int(match[1]), path) for path in self.path.iterdir() if (match := _CHECKPOINT.fullmatch(path.name))]
+        return [path for _, path in sorted(found, reverse=True)]
+
+
+def _lock(file: IO[str]) -> bool:
+    """The system lets go of it when the process ends, so a kill leaves nothing to clear away."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Any other error is of a file system without locks, which is no reason not to train.
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} {old}, now {new}"[:120]

@@ -1,0 +1,93 @@
+"""A teacher whose answers a network learns from (distillation, 1503.02531): a model file, or a torchvision network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from shufflenet.classifier import embedded_models, load_model
+from shufflenet.images import Preprocessing
+from shufflenet.network import ShuffleNet
+
+Teacher = Callable[[Tensor], Tensor]
+
+
+class TeacherError(ValueError):
+    """The teacher can't be used. The message names it and says why."""
+
+
+def load(name: str, classes: list[str], labels: list[str], how: Preprocessing, device: torch.device) -> Teacher:
+    """Input as the student sees it, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
+
+    Classes are matched by folder name or label; for torchvision's networks, whose classes have one word, also by
+    the first word of a label.
+
+    Raises:
+        TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
+        model_file.ModelFileError: the model file can't be used.
+    """
+    if name.endswith(".safetensors") or os.path.exists(name) or name in embedded_models():
+        model = load_model(name)
+        network: nn.Module = ShuffleNet.from_model(model)
+        own, known = model.preprocessing, [model.classes, model.labels]
+    else:
+        network, own, categories = _from_torchvision(name)
+        known = [categories]
+    index = torch.tensor(_match(name, classes, labels, known), device=device)
+    network = network.eval().requires_grad_(False).to(device)
+    student, teacher = (
+        [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)] for p in (how, own)
+    )
+
+    @torch.inference_mode()
+    def answer(x: Tensor) -> Tensor:
+        if (how.mean, how.std) != (own.mean, own.std):
+            x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
+        if x.shape[2] != own.size:
+            x = nn.functional.interpolate(x, (own.size, own.size), mode="bilinear", antialias=True)
+        logits: Tensor = network(x)[:, index]
+        return logits
+
+    return answer
+
+
+def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:
+    try:
+        from torchvision import models  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise TeacherError(
+            f"{name}: no such model file; a network of torchvision needs pip install torchvision"
+        ) from None
+    if name not in models.list_models(module=models):
+        raise TeacherError(f"{name}: neither a model file nor a torchvision classifier (such as resnet50)")
+    weights = models.get_model_weights(name).DEFAULT
+    try:
+        network: nn.Module = models.get_model(name, weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise TeacherError(f"{name}: torchvision's weights can't be loaded ({str(error).splitlines()[0]})") from None
+    transforms = weights.transforms()
+    how = Preprocessing(
+        size=transforms.crop_size[0],
+        resize=max(transforms.crop_size[0], transforms.resize_size[0]),
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+    return network, how, list(weights.meta["categories"])
+
+
+def _match(name: str, classes: list[str], labels: list[str], known: list[list[str]]) -> list[int]:
+    """For each of the student's classes its index in the teacher."""
+    where: dict[str, int] = {}
+    for names in reversed(known):  # folder names come first and win
+        where.update({text.lower(): index for index, text in enumerate(names)})
+    found = []
+    for folder, label in zip(classes, labels, strict=True):
+        texts = (folder, label, *label.split(", "))
+        index = next((where[text.lower()] for text in texts if text.lower() in where), None)
+        if index is None:
+            raise TeacherError(f"{name}: knows no class {label!r}, which the data has: such a teacher can't be asked")
+        found.append(index)
+    return found

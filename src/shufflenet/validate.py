@@ -1,0 +1,68 @@
+"""Between epochs and at the end: the error on validation pictures, and batch norm's statistics estimated anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shufflenet import augment, parallel
+from shufflenet.images import Preprocessing
+from shufflenet.network import ShuffleNet
+from shufflenet.pixels import Pixels
+from shufflenet.recipe import Recipe
+from shufflenet.training_data import TrainingData
+
+_BATCH = 256
+
+Poll = Callable[[], None]  # called between batches; raises to end the pass
+
+
+@torch.inference_mode()
+def errors(
+    network: ShuffleNet, pictures: Pixels, targets: NDArray[np.int64], how: Preprocessing, poll: Poll
+) -> tuple[float, float]:
+    """Top-1 and top-5 error in percent; each process measures its part."""
+    network.eval()
+    device = network.fc.weight.device
+    wrong1 = wrong5 = 0
+    mine = range(parallel.rank(), len(pictures), parallel.world_size())
+    for start in range(0, len(mine), _BATCH):
+        poll()
+        part = list(mine[start : start + _BATCH])
+        x = augment.normalise(np.stack([pictures[index] for index in part]), how)
+        logits = network(x.to(device)).cpu()
+        hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == torch.from_numpy(targets[part])[:, None]
+        wrong1 += len(part) - int(hits[:, 0].sum())
+        wrong5 += len(part) - int(hits.any(dim=1).sum())
+    sums = parallel.total([wrong1, wrong5])
+    return 100 * sums[0] / len(pictures), 100 * sums[1] / len(pictures)
+
+
+@torch.no_grad()
+def estimate_batch_norm(
+    network: ShuffleNet, data: TrainingData, recipe: Recipe, how: Preprocessing, poll: Poll
+) -> None:
+    """Replaces running averages by true means over `Recipe.batch_norm_pictures` training pictures.
+
+    The pictures are whole, as in validation: training sees enlarged parts, whose statistics differ. Batch norms
+    in eval mode, which are the frozen ones, stay as they are.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's way to say: a plain mean over all batches
+    device = network.fc.weight.device
+    size, rows = recipe.batch_size, list(parallel.rows(recipe.batch_size))
+    for place in range(max(1, min(len(data.train), recipe.batch_norm_pictures) // size)):
+        poll()
+        batch = data.batch(recipe.seed, -1, place, size)[rows]
+        x = augment.normalise(augment.centre(data.train, batch, how.size, how.size / how.resize), how)
+        network(x.to(device))
+    for norm in norms:
+        norm.momentum = 0.1

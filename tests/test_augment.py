@@ -1,0 +1,84 @@
+"""Random crops, flips and mixes: the same for the same step, whoever makes them, and within the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+import torch
+
+from shufflenet import augment, pixels
+from shufflenet.images import Preprocessing
+from shufflenet.recipe import RECIPES
+
+HOW = Preprocessing(size=32, resize=32)
+RECIPE = replace(RECIPES["paper"], batch_size=16)
+BATCH = np.random.default_rng(0).permutation(20)[:16]
+
+
+def pictures(smooth: bool = False) -> pixels.Decoded:
+    random = np.random.default_rng(1)
+    shapes = random.integers(33, 60, (20, 2))
+    parts = [random.integers(0, 256, 3 * int(h) * int(w), dtype=np.uint8) for h, w in shapes]
+    if smooth:  # brightness is the place from left to right
+        parts = [np.repeat(np.linspace(0, 255, w).astype(np.uint8), 3)[None].repeat(h, 0).ravel() for h, w in shapes]
+    ends = np.cumsum([part.size for part in parts])
+    return pixels.Decoded(np.concatenate(parts), shapes, ends - [part.size for part in parts])
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0, 0), (0.5, 0), (0, 1), (0.5, 1)])
+def test_two_processes_make_the_rows_of_one(mixup: float, cutmix: float) -> None:
+    recipe, stored = replace(RECIPE, mixup=mixup, cutmix=cutmix), pictures()
+    for step in range(4):
+        choices = augment.choose(recipe, step)
+        whole, share = augment.make_input(stored, BATCH, range(16), choices, 32, HOW)
+        assert whole.shape == (16, 3, 32, 32)
+        for rows in (range(8), range(8, 16)):
+            part, same_share = augment.make_input(stored, BATCH, rows, augment.choose(recipe, step), 32, HOW)
+            assert torch.equal(part, whole[rows.start : rows.stop])
+            assert share == same_share
+
+
+def test_steps_and_seeds_differ() -> None:
+    drawn = [augment.choose(replace(RECIPE, seed=seed), step).area.tolist() for seed in (0, 1) for step in (0, 1)]
+    assert len({tuple(area) for area in drawn}) == 4
+
+
+def test_mixup_is_a_mean_and_cutmix_a_paste() -> None:
+    stored = pictures()
+    choices = replace(augment.choose(RECIPE, 3), share=1.0, box=None)
+    plain, _ = augment.make_input(stored, BATCH, range(16), choices, 32, HOW)
+    mixed, share = augment.make_input(stored, BATCH, range(16), replace(choices, share=0.75), 32, HOW)
+    torch.testing.assert_close(mixed, 0.75 * plain + 0.25 * plain[choices.partner])
+    assert share == 0.75
+    box = (0.25, 0.5, 0.75, 1.0)
+    pasted, share = augment.make_input(stored, BATCH, range(16), replace(choices, share=0.9, box=box), 32, HOW)
+    assert share == 0.75, "by the pixels"
+    assert torch.equal(pasted[:, :, 16:, 8:24], plain[choices.partner][:, :, 16:, 8:24])
+    assert torch.equal(pasted[:, :, :16], plain[:, :, :16])
+
+
+def test_flips_and_crops_show_parts_of_the_picture() -> None:
+    choices = augment.choose(RECIPE, 0)
+    x, _ = augment.make_input(pictures(smooth=True), BATCH, range(16), choices, 32, HOW)
+    rising = (x[:, 0, 16, -1] > x[:, 0, 16, 0]).numpy()
+    np.testing.assert_array_equal(rising, ~choices.flip)
+    assert 0 < rising.sum() < 16
+    span = (x[:, 0, 16].max(dim=1).values - x[:, 0, 16].min(dim=1).values) * HOW.std[0]
+    assert span.min() < 0.6 < span.max(), "some are enlarged"
+
+
+def test_whole_crops_are_the_central_squares() -> None:
+    stored = pictures()
+    choices = replace(
+        augment.choose(RECIPE, 0),
+        area=np.ones(16),
+        log_aspect=np.zeros(16),
+        place=np.full((16, 2), 0.5),
+        flip=np.zeros(16, bool),
+    )
+    x, _ = augment.make_input(stored, BATCH, range(16), choices, 32, HOW)
+    assert torch.equal(x, augment.normalise(augment.centre(stored, BATCH, 32, 1.0), HOW))

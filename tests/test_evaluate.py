@@ -1,0 +1,150 @@
+"""`shufflenet evaluate`: figures against plain counting, and the engine against PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from shufflenet import cli, confusion, data, model_file
+from shufflenet.evaluate import BINS, Evaluation, evaluate, write
+
+
+@pytest.fixture
+def root(tmp_path: Path, model: model_file.Model) -> Path:
+    """40 pictures of noise in the folders of three of the model's five classes."""
+    random = np.random.default_rng(1)
+    for index in range(40):
+        path = tmp_path / "data" / "val" / model.classes[(0, 1, 4)[index % 3]] / f"{index:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = random.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((60, 40), Image.Resampling.BICUBIC).save(path)
+    return tmp_path / "data"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.commands, ["evaluate", *map(str, arguments)])
+
+
+def counted(targets: list[int], top: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Evaluation:
+    names = ["a", "b", "c"]
+    pictures = [data.Picture(f"{i}.png", 1) for i in range(len(targets))]
+    return Evaluation(names, names, pictures, np.array(targets), top, probabilities)
+
+
+def test_figures_equal_plain_counting() -> None:
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 2, 200)  # no picture of class c
+    logits = random.normal(size=(200, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    top = np.argsort(-logits, axis=1)[:, :2]
+    result = counted(targets.tolist(), top, np.take_along_axis(probabilities, top, axis=1))
+    wrong1 = sum(best[0] != target for best, target in zip(top, targets, strict=True))
+    wrong2 = sum(target not in best for best, target in zip(top, targets, strict=True))
+    assert result.top1_error == pytest.approx(100 * wrong1 / 200)
+    assert result.top5_error == pytest.approx(100 * wrong2 / 200)
+    error = 0.0
+    for low in range(BINS):
+        inside = [i for i in range(200) if low / BINS < result.top_probabilities[i, 0] <= (low + 1) / BINS]
+        if inside:
+            accuracy = np.mean([top[i, 0] == targets[i] for i in inside])
+            error += len(inside) / 200 * abs(np.mean(result.top_probabilities[inside, 0]) - accuracy)
+    assert result.calibration_error == pytest.approx(100 * error)
+    rows = result.per_class()
+    assert rows[2]["pictures"] == 0
+    assert rows[2]["recall"] is None
+    taken = [sum(t == 0 and best[0] == column for t, best in zip(targets, top, strict=True)) for column in range(3)]
+    assert rows[0]["recall"] == pytest.approx(100 * taken[0] / sum(taken))
+    assert rows[0]["times"] == max(taken[1:])
+
+
+def test_engine_and_pytorch_agree(model_path: Path, root: Path) -> None:
+    pytest.importorskip("torch")
+    engine, pytorch = evaluate(model_path, root), evaluate(model_path, root, by="pytorch")
+    assert len(engine.targets) == 40
+    np.testing.assert_array_equal(engine.targets, pytorch.targets)
+    np.testing.assert_array_equal(engine.top, pytorch.top)
+    np.testing.assert_allclose(engine.top_probabilities, pytorch.top_probabilities, atol=1e-5)
+    assert engine.summary()["top1_error"] == pytorch.summary()["top1_error"]
+    assert 0 < engine.top1_error < 100
+
+
+def test_classes_go_by_folder_name_not_by_place(model: model_file.Model, root: Path, tmp_path: Path) -> None:
+    before = evaluate(model, root)
+    assert sorted(set(before.targets.tolist())) == [0, 1, 4]
+    truth = {picture.name: int(target) for picture, target in zip(before.pictures, before.targets, strict=True)}
+    model.labels = ["one", "two", "three", "four", "five"]  # texts, while classes name the folders
+    again = evaluate(model, root)
+    assert {p.name: int(t) for p, t in zip(again.pictures, again.targets, strict=True)} == truth
+    assert again.per_class()[1]["label"] == "two"
+
+
+def test_command_writes_a_report(model_path: Path, root: Path, tmp_path: Path) -> None:
+    result = run(model_path, root, "--out", tmp_path / "report", "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures["pictures"] == 40
+    out = tmp_path / "report"
+    assert sorted(p.name for p in out.iterdir()) == ["classes.csv", "confusion.png", "evaluation.json", "mistakes.png"]
+    assert json.loads((out / "evaluation.json").read_text()) == figures
+    with (out / "classes.csv").open(newline="", encoding="utf-8") as file:
+        assert [int(row["pictures"]) for row in csv.DictReader(file)] == [14, 13, 0, 0, 13]
+    with Image.open(out / "mistakes.png") as sheet:
+        assert sheet.width > 300
+
+
+def test_command_prints_a_table(model_path: Path, root: Path) -> None:
+    result = run(model_path, root)
+    assert result.exit_code == 0
+    error = evaluate(model_path, root).top1_error
+    assert f"top-1 error        {error:6.2f} %" in result.stdout
+    assert "käse" in result.stdout
+
+
+def test_unknown_class_folder_is_refused(model_path: Path, root: Path) -> None:
+    (root / "val" / "wombat").mkdir()
+    result = run(model_path, root)
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {root}/val/wombat: the model knows no class of this folder's name\n"
+
+
+def test_broken_picture_is_named_and_the_rest_measured(model_path: Path, root: Path) -> None:
+    (root / "val" / "rock" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    result = run(model_path, root, "--json")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{root}/val/rock/broken.jpg: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert json.loads(result.stdout)["pictures"] == 40
+    assert json.loads(result.stdout)["failed"] == 1
+
+
+def test_no_readable_picture(model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "d" / "rock" / "x.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert run(model_path, tmp_path / "d").exit_code == 2
+
+
+def test_a_perfect_model_leaves_no_sheet_of_mistakes(root: Path, tmp_path: Path) -> None:
+    top = np.array([[0], [1]])
+    result = counted([0, 1], top, np.ones((2, 1)))
+    write(result, tmp_path)
+    assert not (tmp_path / "mistakes.png").exists()
+    assert result.calibration_error == 0
+
+
+@pytest.mark.parametrize("classes", [2, 30, 200])
+def test_confusion_colours_follow_the_shares(tmp_path: Path, classes: int) -> None:
+    matrix = np.eye(classes, dtype=np.int64) * 9
+    matrix[0, 1], matrix[0, 0] = 9, 0
+    confusion.draw(matrix, [f"c{i}" for i in range(classes)], tmp_path / "c.png")
+    with Image.open(tmp_path / "c.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 16) or []}
+    assert (38, 128, 96) in colours, "the diagonal"
+    assert (178, 58, 46) in colours, "all of a row in a wrong column"

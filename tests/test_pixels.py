@@ -1,0 +1,91 @@
+"""Decoded pictures are the same wherever they are kept, and a broken one is named in each place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import labelled_shapes
+from shufflenet import data, images, pixels
+from shufflenet.data import Split
+
+
+class Room(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    root = labelled_shapes.make(tmp_path / "shapes", train=3, val=1, side=60)
+    (root / "train" / "circle" / "001.png").write_bytes(b"broken")
+    return data.open_dataset(root).train
+
+
+def load(split: Split, folder: Path) -> tuple[pixels.Pixels, list[str]]:
+    return pixels.load(split, pixels.fit_for_training(40), "train 40", folder, lambda done, of: None)
+
+
+def check(found: pixels.Pixels, messages: list[str], split: Split) -> None:
+    assert found.broken() == [1]
+    assert [message.split(": ")[0] for message in messages] == [split.pictures[1].name]
+    fit, kept = pixels.fit_for_training(40), found.without_broken()
+    assert len(kept) == 8
+    for index, picture in enumerate(split.without([1]).pictures):
+        np.testing.assert_array_equal(kept[index], np.asarray(fit(picture.decode())))
+
+
+def test_in_a_file_and_found_again(split: Split, tmp_path: Path) -> None:
+    check(*load(split, tmp_path / "cache"), split)
+    for picture in split.pictures:
+        Path(picture.name).unlink()
+    again, messages = load(split, tmp_path / "cache")
+    assert messages == []
+    assert again.broken() == [1]
+
+
+def test_a_cut_file_is_decoded_anew(split: Split, tmp_path: Path) -> None:
+    load(split, tmp_path)
+    cached = next(tmp_path.glob("*.u8"))
+    cached.write_bytes(cached.read_bytes()[:-1])
+    check(*load(split, tmp_path), split)
+
+
+def test_in_memory_without_room_on_the_disk(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Room(1, 1, 0))
+    found, messages = load(split, tmp_path / "cache")
+    check(found, messages, split)
+    assert isinstance(found, pixels.Decoded)
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_on_demand_without_room_anywhere(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Room(1, 1, 0))
+    monkeypatch.setattr(pixels, "_free_memory", lambda: -1.0)
+    found, messages = load(split, tmp_path / "cache")
+    check(found, messages, split)
+    assert isinstance(found, pixels.OnDemand)
+
+
+def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
+    root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1)
+    picture = data.open_dataset(root).train.pictures[0].decode()
+    fit = pixels.fit_for_training(64)
+    assert fit(picture.resize((300, 200))).size == (96, 64)
+    assert fit(picture.resize((200, 900))).size == (64, 96), "half as long again at most"
+    assert fit(picture.resize((50, 60))).size == (50, 60), "nothing is enlarged"
+
+
+def test_validation_sees_what_predict_sees(tmp_path: Path) -> None:
+    root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1, side=90)
+    picture = data.open_dataset(root).val.pictures[0].decode()
+    how = images.Preprocessing(size=48, resize=56)
+    fitted = pixels.fit_for_validation(how)(picture)
+    np.testing.assert_array_equal(
+        images.preprocess(fitted, images.Preprocessing(48, 48)), images.preprocess(picture, how)
+    )

@@ -1,0 +1,54 @@
+"""The recipes' numbers and the schedules that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shufflenet.recipe import RECIPES, Recipe
+
+
+def test_the_papers_recipe() -> None:
+    """Section 4: weight decay 4e-5, learning rate 0.5 for a batch of 1024, linear to zero, 3e5 such batches."""
+    paper = RECIPES["paper"]
+    assert (paper.weight_decay, paper.learning_rate, paper.momentum) == (4e-5, 0.5, 0.9)
+    assert paper.epochs == pytest.approx(3e5 * 1024 / 1.281e6, rel=0.01)
+    assert replace(paper, batch_size=1024, warmup_epochs=0).learning_rate_at(0) == 0.5
+    assert replace(paper, batch_size=128).learning_rate_at(5) == 0.5 / 8
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_learning_rate_rises_and_falls_in_straight_lines(recipe: Recipe) -> None:
+    peak, warm = recipe.learning_rate * recipe.batch_size / 1024, recipe.warmup_epochs
+    assert recipe.learning_rate_at(warm / 2) == pytest.approx(peak / 2)
+    assert recipe.learning_rate_at(warm) == pytest.approx(peak)
+    assert recipe.learning_rate_at((warm + recipe.epochs) / 2) == pytest.approx(peak / 2)
+    assert recipe.learning_rate_at(recipe.epochs) == 0
+
+
+def test_a_short_run_still_warms_up() -> None:
+    assert replace(RECIPES["paper"], epochs=2).learning_rate_at(0.5) == 0.5 / 8
+
+
+def test_input_sizes_grow_to_the_final_one() -> None:
+    recipe = RECIPES["short"]
+    sizes = [recipe.input_size(epoch, 64) for epoch in range(recipe.epochs)]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {32, 48, 64}
+    assert recipe.input_size(0, 40) == 32, "the smallest a network takes"
+    assert recipe.input_size(15, 100) == 100, "as asked, at the end"
+
+
+@pytest.mark.parametrize(("pictures", "batch"), [(1_000_000, 128), (2048, 128), (2047, 64), (500, 16), (40, 8), (5, 5)])
+def test_small_data_takes_small_batches(pictures: int, batch: int) -> None:
+    assert RECIPES["paper"].scaled_to(pictures).batch_size == batch
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", 0), ("learning_rate", -1), ("min_crop_area", 2), ("freeze", "stage5"), ("mixup", -1)],
+)
+def test_out_of_range(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        replace(RECIPES["paper"], **{field: value})  # type: ignore[arg-type]

@@ -1,0 +1,494 @@
+"""Training: it learns, stops and goes on bit for bit, runs on two processes, and refuses in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("torch")
+import torch
+
+import labelled_shapes
+from shufflenet import cli, model_file, teacher, training_data
+from shufflenet.evaluate import evaluate
+from shufflenet.images import Preprocessing
+from shufflenet.job import Job, prepare
+from shufflenet.network import ShuffleNet
+from shufflenet.recipe import RECIPES, Recipe
+from shufflenet.run_folder import RunFolder
+from shufflenet.train import _take_weights, train
+
+ARCH = "shufflenet_g2_x0_25"
+QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
+RUN = ["--arch", ARCH, "--size", "32", "--epochs", "2", "--mixup", "0.2", "--cutmix", "1", "--learning-rate", "4"]
+COMMAND = [sys.executable, "-m", "shufflenet", "train"]
+# One thread: with more the two processes of a test, and other tests, would wait for each other.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_shapes.make(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def job(root: Path, recipe: Recipe = QUICK, **options: Any) -> Job:
+    return prepare(root, recipe, **{"arch": ARCH, "size": 32, **options})
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.commands, ["train", *map(str, arguments)])
+
+
+def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    return model_file.load(path / "model.safetensors").tensors
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with (path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    ours, theirs = weights(a), weights(b)
+    for name, tensor in ours.items():
+        assert tensor.tobytes() == theirs[name].tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a run that was left alone."""
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    result = run(shapes, "--out", out, *RUN)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out / 'model.safetensors'}\n"
+    return out
+
+
+def test_run_folder(unbroken: Path, shapes: Path) -> None:
+    table = rows(unbroken)
+    assert [row["epoch"] for row in table] == ["1", "2"]
+    about = json.loads((unbroken / "recipe.json").read_text())
+    assert about["seed"] == 0
+    assert about["versions"]["torch"] == torch.__version__
+    assert about["settings"]["recipe"]["epochs"] == 2
+    assert about["command"].startswith("shufflenet train shapes --arch shufflenet_g2_x0_25 --size 32 --epochs 2")
+    assert not (unbroken / "cache").exists()
+    names = {path.name for path in unbroken.iterdir()}
+    assert names >= {"checkpoint-12.pt", "metrics.csv", "model.safetensors", "recipe.json", "run.lock"}
+
+
+def test_model_file_is_right(unbroken: Path, shapes: Path) -> None:
+    """Its accuracy is what evaluate measures, and its self-test holds in the engine."""
+    model = model_file.load(unbroken / "model.safetensors")
+    assert model.classes == labelled_shapes.CLASSES
+    measured = evaluate(model, shapes)
+    assert measured.top1_error == pytest.approx(model.accuracy["top1_error"])
+    assert measured.top5_error == pytest.approx(model.accuracy["top5_error"]) == 0
+    with torch.inference_mode():
+        x = torch.from_numpy(model_file.test_input(model.preprocessing))[None]
+        np.testing.assert_allclose(ShuffleNet.from_model(model)(x)[0].numpy(), model.self_test, atol=1e-4)
+
+
+def test_a_finished_run_is_not_repeated(unbroken: Path, shapes: Path) -> None:
+    before = (unbroken / "model.safetensors").stat().st_mtime_ns
+    result = run(shapes, "--out", unbroken, *RUN)
+    assert result.exit_code == 0
+    assert "this run is finished" in result.stderr
+    assert (unbroken / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused(unbroken: Path, shapes: Path) -> None:
+    result = run(shapes, "--out", unbroken, *RUN, "--seed", "1")
+    assert result.exit_code == 2
+    message = f"Error: {unbroken}: holds a run with other settings (recipe.seed 0, now 1); choose another --out, "
+    assert result.stderr.startswith(message)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    shapes = labelled_shapes.make(tmp_path / "shapes", train=32, val=10)
+    recipe = replace(RECIPES["short"], epochs=5, learning_rate=6, progressive=(1.0,), min_crop_area=0.7)
+    train(job(shapes, recipe), tmp_path / "run")
+    errors = [float(row["top1_error"]) for row in rows(tmp_path / "run")]
+    assert model_file.load(tmp_path / "run" / "model.safetensors").accuracy["top1_error"] <= 20, errors  # chance: 67
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_workers_change_nothing(shapes: Path, tmp_path: Path, unbroken: Path, workers: int) -> None:
+    assert run(shapes, "--out", tmp_path, *RUN, "--workers", str(workers)).exit_code == 0
+    assert_same_weights(tmp_path, unbroken)
+
+
+class Processes:
+    """`shufflenet train` in one process, or in two with the environment that torchrun gives them."""
+
+    def __init__(self, count: int, *arguments: str | Path) -> None:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = str(free.getsockname()[1])
+        shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
+        self.all = [
+            subprocess.Popen(
+                [*COMMAND, *map(str, arguments)],
+                env=ENVIRONMENT | (shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for rank in range(count)
+        ]
+
+    def wait_for_step(self, out: Path, step: int) -> None:
+        deadline = time.monotonic() + 120
+        while not any(int(path.stem.split("-")[1]) >= step for path in out.glob("checkpoint-*.pt")):
+            for process in self.all:
+                assert process.poll() is None, process.communicate()[1].decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def send(self, number: int) -> None:
+        for process in self.all:
+            process.send_signal(number)
+
+    def end(self, code: int) -> tuple[str, str]:
+        """What all of them wrote to stdout and stderr, once they have ended with ``code``."""
+        outputs = [process.communicate(timeout=200) for process in self.all]
+        stdout, stderr = (b"".join(streams).decode() for streams in zip(*outputs, strict=True))
+        assert [process.returncode for process in self.all] == [code] * len(self.all), stderr
+        return stdout, stderr
+
+
+@pytest.fixture(scope="module")
+def two_unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `unbroken`, on two processes."""
+    out = tmp_path_factory.mktemp("runs") / "two"
+    stdout, _ = Processes(2, shapes, "--out", out, *RUN).end(0)
+    assert stdout.splitlines() == [str(out / "model.safetensors")]
+    return out
+
+
+def test_two_processes_have_the_losses_of_one(unbroken: Path, two_unbroken: Path) -> None:
+    for two, one in zip(rows(two_unbroken), rows(unbroken), strict=True):
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=2e-5)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_and_stopped_runs_go_on_bit_for_bit(
+    shapes: Path, tmp_path: Path, unbroken: Path, two_unbroken: Path, processes: int
+) -> None:
+    """SIGKILL, then SIGTERM or Ctrl-C, then the rest with other workers: the weights are those of an unbroken run."""
+    out = tmp_path / "stopped"
+    arguments: list[str | Path] = [shapes, "--out", out, *RUN, "--checkpoint-minutes", "0"]
+
+    killed = Processes(processes, *arguments)
+    killed.wait_for_step(out, random.randint(1, 4))
+    killed.send(signal.SIGKILL)
+    killed.end(-signal.SIGKILL)
+    assert not (out / "model.safetensors").exists()
+
+    stopped = Processes(processes, *arguments)
+    stopped.wait_for_step(out, random.randint(6, 9))
+    gently = signal.SIGTERM if processes == 1 else signal.SIGINT
+    stopped.send(gently)
+    stdout, stderr = stopped.end(128 + gently)
+    assert stdout == ""
+    assert "the same command goes on from there" in stderr.splitlines()[-1]
+    assert len(list(out.glob("checkpoint-*.pt"))) == 2, "the newest two are kept"
+
+    stdout, stderr = Processes(processes, *arguments, "--workers", "2").end(0)
+    assert stdout.splitlines() == [str(out / "model.safetensors")]
+    assert "going on after step" in stderr
+    unbroken = unbroken if processes == 1 else two_unbroken
+    assert_same_weights(out, unbroken)
+    for ours, theirs in zip(rows(out), rows(unbroken), strict=True):
+        assert ours["loss"] == theirs["loss"]
+    assert not list(out.glob(".*.tmp"))
+
+
+def test_the_others_say_when_one_process_is_killed(shapes: Path, tmp_path: Path) -> None:
+    arguments: list[str | Path] = [shapes, "--out", tmp_path, *RUN, "--epochs", "99", "--checkpoint-minutes", "0"]
+    two = Processes(2, *arguments)
+    two.wait_for_step(tmp_path, 2)
+    two.all[1].kill()
+    _, stderr = two.all[0].communicate(timeout=60)
+    assert two.all[0].returncode == 2
+    assert stderr.decode().splitlines()[-1].startswith("Error: another process of this run has ended")
+    two.all[1].communicate()
+
+
+# Ways to train
+
+
+@pytest.mark.parametrize("kind", ["zip", "shards", "one folder"])
+def test_other_kinds_of_data(shapes: Path, tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "data"
+    if kind == "zip":
+        root = Path(shutil.make_archive(str(root), "zip", shapes.parent, shapes.name))
+    elif kind == "one folder":
+        shutil.copytree(shapes / "train", root)
+    else:
+        webdataset = pytest.importorskip("webdataset")
+        root.mkdir()
+        for split in ("train", "val"):
+            with webdataset.TarWriter(str(root / f"{split}-0.tar")) as writer:
+                for path in sorted((shapes / split).rglob("*.png")):
+                    key = f"{path.parent.name}-{path.stem}"
+                    writer.write({"__key__": key, "png": path.read_bytes(), "cls": path.parent.name})
+    result = run(root, "--out", tmp_path / "run", *RUN)
+    assert result.exit_code == 0, result.output
+    trained = model_file.load(tmp_path / "run" / "model.safetensors")
+    assert trained.classes == labelled_shapes.CLASSES
+    pictures = {"zip": 48, "shards": 48, "one folder": 39}[kind]  # a fifth for validation
+    assert trained.training["data"].endswith(f"{pictures} pictures of 3 classes")
+
+
+def test_fine_tuning_keeps_what_is_frozen(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    other = tmp_path / "pets"
+    shutil.copytree(shapes, other)
+    for split in ("train", "val"):
+        (other / split / "circle").rename(other / split / "wheel")
+    options: list[str | Path] = [
+        "--from",
+        unbroken / "model.safetensors",
+        "--freeze",
+        "stage3",
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+    ]
+    result = run(other, "--out", tmp_path / "run", *options)
+    assert result.exit_code == 0, result.output
+    before, after = weights(unbroken), weights(tmp_path / "run")
+    for name in before:
+        same = np.array_equal(before[name], after[name])
+        if name.startswith(("conv1", "bn1", "stage2", "stage3")):
+            assert same, name
+        elif before[name].ndim > 1:
+            assert not same, name
+    tuned = model_file.load(tmp_path / "run" / "model.safetensors")
+    assert tuned.classes == ["square", "triangle", "wheel"]
+    assert tuned.training["recipe"]["name"] == "finetune"
+    assert tuned.training["from"] == ARCH
+
+
+def test_fine_tuning_keeps_the_classifier_of_the_same_classes(unbroken: Path, shapes: Path) -> None:
+    same = prepare(shapes, QUICK, start=str(unbroken / "model.safetensors"), size=32)
+    assert "all weights" in same.describe()
+    network = ShuffleNet(same.arch)
+    assert same.start is not None
+    _take_weights(network, same.start, same.dataset.classes)
+    assert np.array_equal(network.fc.weight.detach().numpy(), weights(unbroken)["fc.weight"])
+
+
+def test_class_weights_balance(shapes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "uneven"
+    shutil.copytree(shapes, root)
+    for path in sorted((root / "train" / "circle").iterdir())[4:]:
+        path.unlink()
+    folder = RunFolder(tmp_path / "run")
+    loaded = training_data.load(job(root), folder, False, print, lambda what, done, of: None)
+    assert loaded.class_weights(3) == pytest.approx([36 / 12, 36 / 48, 36 / 48])
+    recipe = replace(QUICK, class_weights=True, epochs=1)
+    assert train(job(root, recipe), tmp_path / "run").exists()
+
+
+def test_bfloat16_runs_and_stays_near(shapes: Path, tmp_path: Path, unbroken: Path) -> None:
+    result = run(shapes, "--out", tmp_path, *RUN, "--amp")
+    assert result.exit_code == 0, result.output
+    ours, theirs = float(rows(tmp_path)[0]["loss"]), float(rows(unbroken)[0]["loss"])
+    assert ours != theirs
+    assert ours == pytest.approx(theirs, rel=0.02)
+
+
+def test_a_teacher_is_learned_from(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    """With all weight on the teacher the student's answers come nearer to the teacher's."""
+    recipe = replace(QUICK, epochs=8, mixup=0, cutmix=0, teacher_weight=1.0, learning_rate=8)
+    name = str(unbroken / "model.safetensors")
+    train(job(shapes, recipe, teacher=name), tmp_path / "taught")
+    losses = [float(row["loss"]) for row in rows(tmp_path / "taught")]
+    assert losses[-1] < losses[0] / 2
+    assert model_file.load(tmp_path / "taught" / "model.safetensors").training["teacher"] == "model.safetensors"
+
+
+def test_teacher_answers_in_the_order_of_the_students_classes(unbroken: Path) -> None:
+    name, device = str(unbroken / "model.safetensors"), torch.device("cpu")
+    model = model_file.load(Path(name))
+    x = torch.from_numpy(model_file.test_input(model.preprocessing))[None]
+    ask = teacher.load(name, ["triangle", "circle"], ["triangle", "circle"], model.preprocessing, device)
+    np.testing.assert_allclose(ask(x)[0].numpy(), np.array(model.self_test)[[2, 0]], atol=1e-4)
+    other = replace(model.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    ask = teacher.load(name, ["circle"], ["circle"], other, device)
+    plain = torch.from_numpy(model_file.test_input(other))[None]
+    np.testing.assert_allclose(ask(plain)[0].numpy(), model.self_test[:1], atol=1e-4)
+
+
+def test_a_teacher_from_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = pytest.importorskip("torchvision.models")
+    weights_of = models.get_model_weights("squeezenet1_1").DEFAULT
+    cached = tmp_path / "hub" / "checkpoints" / weights_of.url.rsplit("/")[-1]
+    cached.parent.mkdir(parents=True)
+    network = models.squeezenet1_1().eval()
+    torch.save(network.state_dict(), cached)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    how, device = Preprocessing(size=224, resize=256), torch.device("cpu")
+    ask = teacher.load("squeezenet1_1", ["n02", "n01"], ["goldfish, Carassius auratus", "tench"], how, device)
+    x = torch.from_numpy(model_file.test_input(how))[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(ask(x), network(x)[:, [1, 0]])
+    with pytest.raises(teacher.TeacherError, match="squeezenet1_1: knows no class 'wombats'"):
+        teacher.load("squeezenet1_1", ["w"], ["wombats"], how, device)
+    with pytest.raises(teacher.TeacherError, match="neither a model file nor a torchvision classifier"):
+        teacher.load("resnet5000", ["w"], ["w"], how, device)
+
+
+def test_dry_run_writes_nothing(shapes: Path, tmp_path: Path) -> None:
+    result = run(shapes, "--out", tmp_path / "run", "--arch", ARCH, "--dry-run")
+    assert result.exit_code == 0
+    assert "48 pictures to train on, 18 to validate, 3 classes" in result.stdout
+    assert "paper: 240 epochs of 6 steps, batch 8, learning rate 0.003906" in result.stdout
+    assert "time      about " in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_choices_that_follow_from_the_data(shapes: Path, tmp_path: Path) -> None:
+    small = prepare(shapes)
+    assert (small.preprocessing.size, small.arch.stem_stride, small.recipe.name) == (48, 1, "paper")
+    photos = prepare(labelled_shapes.make(tmp_path / "photos", train=2, val=1, side=200))
+    assert (photos.preprocessing, photos.arch.stem_stride) == (Preprocessing(size=128, resize=144), 2)
+
+
+# What is refused, in one line
+
+
+def refused(result: Result, code: int = 2) -> str:
+    assert result.exit_code == code, result.output
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")
+
+
+def test_broken_pictures(shapes: Path, tmp_path: Path) -> None:
+    root, out = tmp_path / "pets", tmp_path / "run"
+    shutil.copytree(shapes, root)
+    (root / "train" / "circle" / "003.png").write_bytes(b"not a picture")
+    (root / "train" / "square" / "zero.png").write_bytes(b"")
+    line = refused(run(root, "--out", out, *RUN))
+    assert line == (
+        "2 of the 49 train pictures can't be read; repair or remove them, or leave them out with --skip-broken"
+    )
+    result = run(root, "--out", out, *RUN, "--skip-broken")
+    assert result.exit_code == 0, result.output
+    assert f"{root}/train/circle/003.png: " in result.stderr
+    assert f"{root}/train/square/zero.png: " in result.stderr
+    assert "2 broken train pictures left out" in result.stderr
+    assert "47 pictures of 3 classes" in model_file.load(out / "model.safetensors").training["data"]
+
+
+def test_a_class_of_broken_pictures(shapes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    shutil.copytree(shapes, root)
+    for path in (root / "val" / "circle").iterdir():
+        path.write_bytes(b"broken")
+    line = refused(run(root, "--out", tmp_path / "run", *RUN, "--skip-broken"))
+    assert line == f"{root}: no val picture of class 'circle' is left"
+
+
+def test_run_folder_in_use(shapes: Path, tmp_path: Path) -> None:
+    with RunFolder(tmp_path).lock():
+        line = refused(run(shapes, "--out", tmp_path, *RUN))
+    assert line == f"{tmp_path}: another process is training in this folder"
+
+
+def test_no_write_permission(shapes: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if os.access(locked, os.W_OK):
+        pytest.skip("root may write anywhere")
+    line = refused(run(shapes, "--out", locked / "run", *RUN))
+    assert line == f"{locked}/run: can't be written to (Permission denied)"
+
+
+def test_run_folder_that_can_not_be_made(shapes: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused(run(shapes, "--out", tmp_path / "file" / "run", *RUN))
+    assert line == f"{tmp_path}/file/run: can't be written to (Not a directory)"
+
+
+def test_full_disk(shapes: Path, tmp_path: Path, unbroken: Path) -> None:
+    """No file may grow beyond 100 kB: pictures stay in memory, checkpoints fail, the run's result is refused."""
+    out = tmp_path / "run"
+    arguments = ["train", str(shapes), "--out", str(out), *RUN, "--checkpoint-minutes", "0"]
+    code = (
+        "import resource, sys; from shufflenet import cli; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); cli.main()"
+    )
+    full = subprocess.run([sys.executable, "-c", code, *arguments], env=ENVIRONMENT, capture_output=True, text=True)
+    assert full.returncode == 2
+    lines = full.stderr.splitlines()
+    assert f"{out}: checkpoint not written (File too large); training goes on, the last one is kept" in lines
+    assert lines[-1].startswith("Error: ")
+    assert lines[-1].endswith(
+        "model.safetensors: not written (File too large); make room and give the same command again"
+    )
+    assert "Traceback" not in full.stderr
+    assert not list(out.glob(".*.tmp"))
+    assert run(shapes, "--out", out, *RUN).exit_code == 0, "with room it goes on"
+    assert_same_weights(out, unbroken)
+
+
+def test_a_cut_checkpoint_is_passed_over(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    (out / "model.safetensors").unlink()
+    whole = next(out.glob("checkpoint-*.pt"))
+    (out / "checkpoint-999.pt").write_bytes(whole.read_bytes()[:5000])
+    result = run(shapes, "--out", out, *RUN)
+    assert result.exit_code == 0, result.output
+    assert f"{out}/checkpoint-999.pt: left out, it can't be read" in result.stderr
+    assert_same_weights(out, unbroken)
+    for path in out.glob("checkpoint-*.pt"):
+        path.write_bytes(b"junk")
+    assert "none of its checkpoints can be read" in refused(run(shapes, "--out", out, *RUN))
+
+
+def test_changed_data_is_refused(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shapes"
+    shutil.copytree(shapes, root)
+    (root / "train" / "circle" / "000.png").unlink()
+    assert "holds a run with other settings (data.train " in refused(run(root, "--out", unbroken, *RUN))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--freeze", "stem"], "--freeze needs --from: there are no trained weights to keep"),
+        (["--batch-size", "999"], "a batch of 999 is more than the 48 pictures to train on"),
+        (["--from", "nothing.safetensors"], "nothing.safetensors: no such file"),
+        (["--arch", "resnet50"], "unknown architecture 'resnet50'"),
+        (["--arch", ARCH, "--learning-rate", "1000", "--epochs", "9"], "the loss is nan at step"),
+    ],
+)
+def test_refused_choices(shapes: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    assert refused(run(shapes, "--out", tmp_path / "run", *options)).startswith(message)
