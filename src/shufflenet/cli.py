@@ -13,10 +13,10 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _MANY = 20  # pictures, from which on a progress bar is shown
 _GLOB_CHARACTERS = frozenset("*?[")
+_BENCH_MODELS = ",".join(
+    f"shufflenet_{variant}" for variant in ("g3_x0_25", "g3_x0_5", "g3_x1_0", "g8_x1_0", "g1_x1_0", "g3_x2_0")
+)
 
 
 class CannotStart(click.ClickException):
@@ -59,7 +62,7 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--model", help="Name of a model that comes with the package, or a model file.")
+@click.option("--model", help="A model that comes with the package, a model file, or SOURCE:NETWORK (see import).")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="One line per picture and label.")
@@ -146,21 +149,302 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
 
 
 @commands.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the run.")
-@click.option("--arch", default="shufflenet_g3_x0_5", show_default=True, help="Architecture to train.")
-@click.option("--epochs", type=click.IntRange(min=1), default=16, show_default=True, help="Passes over the data.")
-def train(data: Path, out: Path, arch: str, epochs: int) -> None:
-    """Train a network on DATA/train/CLASS/*.jpg, measure it on DATA/val; the same command resumes a stopped run.
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/DATA]")
+@click.option("--recipe", type=click.Choice(["paper", "short", "finetune"]), help="[default: finetune or paper]")
+@click.option(
+    "--from", "start", metavar="MODEL", help="Fine-tune a model that comes with the package, or a model file."
+)
+@click.option("--arch", help="Architecture to train from scratch.  [default: shufflenet_g3_x0_5]")
+@click.option("--size", type=click.IntRange(32, 4096), help="Input size.  [default: the pictures' up to 96, else 128]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
+@click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="For a batch of 1024.")
+@click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]")
+@click.option("--val-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Split one folder.")
+@click.option("--skip-broken", is_flag=True, help="Leave broken pictures out and list them.")
+@click.option("--class-weights", is_flag=True, help="Let each class count the same, however few its pictures.")
+@click.option("--mixup", type=click.FloatRange(0), help="Mix pictures; alpha of the Beta distribution, such as 0.2.")
+@click.option("--cutmix", type=click.FloatRange(0), help="Paste parts of other pictures; alpha, such as 1.")
+@click.option("--teacher", metavar="MODEL", help="Learn from a model file's answers, or a torchvision network's.")
+@click.option("--freeze", type=click.Choice(["stem", "stage2", "stage3", "stage4"]), help="Keep weights up to here.")
+@click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16.")
+@click.option(
+    "--sync-bn/--no-sync-bn", "synchronise", default=True, help="Batch norm over all processes.  [default: yes]"
+)
+@click.option(
+    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
+)
+@click.option(
+    "--checkpoint-minutes", type=click.FloatRange(0), default=5, show_default=True, help="Between checkpoints."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen and how long it would take.")
+@click.pass_context
+def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -> None:
+    """Train on DATA/train and DATA/val, each with a folder of pictures per class; or fine-tune with --from.
+
+    DATA may also be one folder of class folders, of which a part becomes val, or a .zip. The same command
+    resumes a run that was stopped. torchrun starts it on several processes.
 
     \b
-    Example:
-      shufflenet train flowers/ --out runs/flowers --arch shufflenet_g3_x0_5 --epochs 30
+    Examples:
+      shufflenet train flowers/ --from shufflenet_g3_x0_5
+      shufflenet train pets.zip --recipe short --arch shufflenet_g3_x1_0 --dry-run
+      shufflenet train photos/ --val-fraction 0.1 --teacher resnet50 --out runs/photos
+      torchrun --nproc_per_node 2 -m shufflenet train flowers/
     """
     with _needs_torch():
+        from dataclasses import replace
+
+        from shufflenet import dry_run
         from shufflenet import train as training
+        from shufflenet.job import prepare
+        from shufflenet.recipe import RECIPES
     with _refusing(ValueError, OSError):
-        click.echo(training.train(data, out, arch, training.Recipe(epochs=epochs)))
+        wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
+        changed = ("epochs", "learning_rate", "seed", "class_weights", "mixup", "cutmix", "freeze", "bf16")
+        row = RECIPES[options["recipe"] or ("finetune" if options["start"] else "paper")]
+        row = replace(row, **{key: options[key] for key in changed if options[key] not in (None, False)})
+        job = prepare(data, row, **{key: options[key] for key in wanted})
+        if options["dry_run"]:
+            click.echo(dry_run.estimate(job))
+            return
+        how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "synchronise")}
+        try:
+            path = training.train(job, out or Path("runs") / data.resolve().stem, command=_command(ctx, data), **how)
+        except training.Stopped as stopped:
+            sys.exit(128 + stopped.signal_number)
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints
+        click.echo(path)
+
+
+@commands.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--by", type=click.Choice(["engine", "pytorch"]), default="engine", show_default=True, help="What runs it."
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and pictures.")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path | None, as_json: bool) -> None:
+    """Measure MODEL on the class folders of DATA/val, or of DATA itself: errors, each class, calibration.
+
+    --out receives evaluation.json, classes.csv, confusion.png and mistakes.png, the most confident mistakes.
+
+    \b
+    Examples:
+      shufflenet evaluate runs/flowers/model.safetensors flowers/
+      shufflenet evaluate model.safetensors holiday/val --out report/
+      shufflenet evaluate model.safetensors flowers/ --by pytorch --json
+    """
+    from shufflenet import evaluate as evaluation
+
+    with _refusing(ValueError, ImportError, OSError), _needs_torch(), _counting("evaluating") as progress:
+        result = evaluation.evaluate(model, data, by, progress)
+        if out is not None:
+            evaluation.write(result, out)
+    for failure in result.failures:
+        _complain(failure)
+    click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
+    sys.exit(1 if result.failures else 0)
+
+
+@commands.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A list of problems as JSON.")
+def doctor(data: Path, as_json: bool) -> None:
+    """Look for what is wrong with pictures before training on them; exit code 1 if anything is.
+
+    Names pictures that are unreadable, tiny, long, of one colour or with the wrong suffix, duplicates, pictures in
+    both train/ and val/, and classes with few pictures.
+
+    \b
+    Examples:
+      shufflenet doctor flowers/
+      shufflenet doctor pets.zip --json
+    """
+    from shufflenet import doctor as doctors
+    from shufflenet.images import printable
+
+    with _refusing(OSError), _counting("examining") as progress:
+        result = doctors.examine(data, progress)
+    if as_json:
+        click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2))
+    else:
+        for problem in result.problems:
+            click.echo(f"{problem.kind:14} {printable(problem.name)}: {printable(problem.text)}")
+        click.echo(result.summary())
+    sys.exit(1 if result.problems else 0)
+
+
+@commands.command("import")
+@click.argument("source", metavar="[SOURCE[:NETWORK]]", default="")
+@click.option("--file", type=click.Path(path_type=Path), help="A checkpoint here, instead of a download.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file.  [default: NETWORK.safetensors]"
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Text file with the classes' names, one a line.")
+@click.option("--list", "listing", is_flag=True, help="Print the known networks with their published errors.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def import_(
+    source: str, file: Path | None, out: Path | None, labels: Path | None, listing: bool, as_json: bool
+) -> None:
+    """Make a model file from a public ShuffleNet v1, or from a checkpoint built like one: SOURCE says like whose.
+
+    A checkpoint is only read, never run. What this package's network can't compute exactly is refused.
+
+    \b
+    Examples:
+      shufflenet import --list
+      shufflenet import pytorchcv:shufflenet_g3_w1 --labels imagenet.txt
+      shufflenet import megvii:shufflenet_g3_x1_0 --file 1.0x.pth.tar
+      shufflenet import paper --file mine.pth --out mine.safetensors
+    """
+    from shufflenet import importers, model_file
+    from shufflenet.importers import catalogue
+    from shufflenet.importers import labels as label_files
+
+    if listing:
+        click.echo(json.dumps(catalogue.rows(), indent=2) if as_json else catalogue.table())
+        return
+    if not source and file is None:
+        raise click.UsageError("Give a SOURCE:NETWORK, or a checkpoint with --file; --list prints what there is.")
+    target = out or Path(catalogue.file_name(source, file))
+    if out is None and target.exists():
+        raise click.UsageError(f"{target} is there already; give another name with --out, or the same to replace it.")
+    with _refusing(ValueError, ImportError, OSError):
+        model = importers.import_model(source, file, label_files.read(labels) if labels is not None else None)
+        model_file.save(model, target)
+    click.echo(
+        json.dumps({"model": str(target), **catalogue.described(model)})
+        if as_json
+        else f"{target}: {catalogue.sentence(model)}"
+    )
+
+
+@commands.command()
+@click.argument("model")
+@click.option("--to", "target", required=True, metavar="TARGET", help="What to make; see above.")
+@click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
+@click.option("--size", help="Input size, N or HxW.  [default: the model's; onnx: any]")
+@click.option("--check-on", metavar="PATH", multiple=True, help="Pictures to compare on.  [default: synthetic ones]")
+@click.option("--no-check", is_flag=True, help="Don't run the result.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def export(
+    model: str,
+    target: str,
+    out: Path | None,
+    size: str | None,
+    check_on: tuple[str, ...],
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Write MODEL, a model file or a model's name, for another program, and compare the result with the engine.
+
+    \b
+    Targets:
+      c      a folder of plain C with nothing to install, for one input size
+      onnx   one .onnx file for ONNX Runtime, OpenVINO and others, for any size unless --size fixes it
+
+    The result is run on pictures beside the package's engine and, where it is installed, PyTorch. If it differs, it is
+    not kept and the exit code is 1. Only an earlier result of this command is replaced.
+
+    \b
+    Examples:
+      shufflenet export shufflenet_g3_x0_5 --to c
+      shufflenet export runs/flowers/model.safetensors --to onnx --out flowers.onnx --check-on flowers/val
+      shufflenet export model.safetensors --to c --size 96x128
+    """
+    with _refusing(ValueError, ImportError, OSError):
+        from shufflenet import export as exporting
+        from shufflenet import images
+        from shufflenet.classifier import load_model
+        from shufflenet.export import report
+
+        paths, problems = _find_pictures(check_on)
+        if problems:
+            raise CannotStart(images.printable(problems[0]))
+        result = exporting.export(
+            load_model(model),
+            Path(model.replace(":", "_")).name.removesuffix(".safetensors"),
+            target,
+            out,
+            size=_parse_size(size) if size is not None else None,
+            pictures=(images.decode(path) for path in paths) if paths else None,
+            checking=not no_check,
+        )
+    click.echo(json.dumps(report.described(result), indent=2) if as_json else report.text(result))
+    sys.exit(0 if result.ok else 1)
+
+
+def _command(ctx: click.Context, data: Path) -> str:
+    """What was typed, without the places on this machine."""
+    words = ["shufflenet train", data.resolve().name]
+    for option in ctx.command.params:
+        value = ctx.params.get(option.name or "")
+        given = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and option.name not in ("data", "out", "workers", "checkpoint_minutes"):
+            words.append(option.opts[0] if value is not False else option.secondary_opts[0])
+            words += [os.path.basename(str(value))] * (not isinstance(value, bool))
+    return " ".join(words)
+
+
+@commands.command()
+@click.option("--models", default=_BENCH_MODELS, show_default=True, help="Architectures, separated by commas.")
+@click.option("--model-file", type=click.Path(path_type=Path), help="Take a model file's weights, not random ones.")
+@click.option("--runtimes", help="To compare with, separated by commas.  [default: all that are installed]")
+@click.option("--sizes", default="224", show_default=True, help="Pixels, N or HxW, separated by commas.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures at once.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For every runtime.")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of each runtime.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the results to this PNG file.")
+@click.option("--layers", is_flag=True, help="Only this package's engine, layer by layer.")
+@click.option("--table8", is_flag=True, help="The paper's Table 8: speed-up in theory and in fact.")
+@click.option("--folder", type=click.IntRange(1), is_flag=False, flag_value=2000, help="Classify so many JPEG files.")
+@click.option("--photos", type=click.Path(path_type=Path), default="photos", help="What --folder makes them from.")
+def bench(**options: Any) -> None:
+    """Time this package's engine and other runtimes side by side, on the same weights and input.
+
+    Each runtime is compared with PyTorch first; one that answers differently is not timed, and the exit code is 1.
+    --folder [N] compares `predict` with Pillow, numpy, ONNX Runtime and threads on N pictures, 2,000 unless told.
+
+    \b
+    Examples:
+      shufflenet bench
+      shufflenet bench --models shufflenet_g3_x1_0 --sizes 224,720x1280 --json results.json --plot results.png
+      shufflenet bench --layers --models shufflenet_g3_x0_5
+      shufflenet bench --table8
+      shufflenet bench --folder 500
+    """
+    with _needs_torch(), _refusing(ValueError, OSError, ImportError, RuntimeError):
+        from shufflenet.bench import command
+
+        sizes = [_parse_size(size) for size in options.pop("sizes").split(",")]
+        text, failed = command.run(sizes=sizes, report=_telling, **options)
+    click.echo(text)
+    sys.exit(1 if failed else 0)
+
+
+def _telling(what: str) -> None:
+    """What is under way, on one line of stderr, if that is a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}\x1b[K", err=True, nl=False)
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Tells how far something is, on one line of stderr, if that is a terminal."""
+
+    def show(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{what} {done:,} of {of:,}", err=True, nl=False)
+
+    try:
+        yield show
+    finally:
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 @contextmanager

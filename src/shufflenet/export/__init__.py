@@ -1,0 +1,181 @@
+"""A model file becomes what other programs run: one file for each target, and one row in `TARGETS`.
+
+Every result is run beside the package's engine before it is put in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from shufflenet import __version__
+from shufflenet.export import c, onnx
+from shufflenet.export.check import Check, compare, samples
+from shufflenet.export.target import ExportError, Order, Target, identifier
+from shufflenet.images import printable
+from shufflenet.model_file import Model
+
+TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in (c, onnx)}
+
+# In every folder that is written: what is in it, so that the next export replaces nothing that is someone else's.
+MARKER = "EXPORT.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and how it compares with the engine."""
+
+    path: Path
+    target: str
+    height: int
+    width: int
+    file_bytes: int
+    check: Check | None  # None: there was none
+
+    @property
+    def ok(self) -> bool:
+        return self.check is None or self.check.ok
+
+
+def export(
+    model: Model,
+    name: str,
+    target: str,
+    out: Path | None = None,
+    size: tuple[int, int] | None = None,
+    pictures: Iterable[Image.Image] | None = None,
+    checking: bool = True,
+) -> Export:
+    """Writes ``model`` for ``target`` and compares the result with the engine; if it differs, nothing is kept.
+
+    Args:
+        name: what the result is called, made an identifier first.
+        target: a name of `TARGETS`.
+        out: the file or folder; default: named after the model, here. An earlier result of this function is replaced.
+        size: height and width of the network's input; default: the model's, or any where the target can.
+        pictures: to compare on; default: synthetic ones.
+
+    Raises:
+        ExportError: the target is unknown, something that it needs is missing, or ``out`` is someone else's.
+        ValueError: the size is too small or too large.
+        OSError: the result can't be written.
+    """
+    row = _target(target)
+    _require(row, checking)
+    height, width = size or (model.preprocessing.size, model.preprocessing.size)
+    order = Order(model, identifier(name), height, width, fixed=size is not None)
+    path = out or Path(order.name + row.suffix)
+    _check_replaceable(path, row)
+    temporary = path.absolute().with_name(f".{path.absolute().name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        row.write(order, temporary)
+        if not row.suffix:
+            _mark(temporary, order, row)
+        result = compare(row, order, temporary, samples(model, height, width, pictures)) if checking else None
+        file_bytes = sum(file.stat().st_size for file in _files(temporary))
+        if result is None or result.ok:
+            _put_in_place(temporary, path)
+    finally:
+        _remove(temporary)
+    return Export(path, target, height, width, file_bytes, result)
+
+
+def _target(name: str) -> Target:
+    if name not in TARGETS:
+        raise ExportError(f"unknown target {printable(name)!r}; there are {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def _require(target: Target, checking: bool) -> None:
+    packages = target.writes_with + (target.runs_with if checking else ())
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        skip = " (--no-check needs less)" if not set(missing) & set(target.writes_with) else ""
+        raise ExportError(
+            f"{target.name} needs {' and '.join(missing)}{skip}; install with: pip install 'shufflenet[export]'"
+        )
+    if checking and target.runs_with_compiler and shutil.which(c.compiler().split()[0]) is None:
+        raise ExportError(
+            f"to check the result a C compiler is needed, and there is no {c.compiler()!r}; install one, name it in "
+            "the environment variable CC, or skip the check with --no-check"
+        )
+
+
+def _check_replaceable(path: Path, target: Target) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ExportError(f"{path}: its folder does not exist")
+    if not os.path.lexists(path):
+        return
+    if target.suffix:
+        if not path.is_file():
+            raise ExportError(f"{path}: not a file; give another name with --out")
+        with path.open("rb") as stream:
+            start = stream.read(256)
+        if start and target.signature not in start:
+            raise ExportError(f"{path}: is there already, and not from this command; give another name with --out")
+        return
+    if path.is_symlink() or not path.is_dir():
+        raise ExportError(f"{path}: not a folder; give another name with --out")
+    try:
+        written = json.loads((path / MARKER).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        written = {}
+    present = _hashes(path)
+    for file, digest in present.items():
+        if not isinstance(written, dict) or written.get(file) != digest:
+            raise ExportError(f"{path}: holds {file}, which is not as this command wrote it; give another --out")
+
+
+def _mark(folder: Path, order: Order, target: Target) -> None:
+    text = {
+        "made_by": f"shufflenet {__version__} export --to {target.name}",
+        "architecture": order.model.arch.name,
+        "sha256": _hashes(folder),
+    }
+    (folder / MARKER).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
+        for file in _files(folder)
+        if file != folder / MARKER
+    }
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()) or (
+        [path] if path.is_file() else []
+    )
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    if temporary.is_file():
+        temporary.replace(path)
+        return
+    old = temporary.with_suffix(".old")
+    if path.exists():
+        path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,239 @@
+"""Target ``c``: a folder of plain C that needs nothing else: the engine, the plan as constants, preprocessing, labels.
+
+The files are those of c_template, with the network's names and numbers for the words between @ signs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet import engine
+from shufflenet.export.target import ExportError, Order, Runner, Target
+from shufflenet.images import Preprocessing
+from shufflenet.plan import CLASSIFIER, DEPTHWISE, STEP_FIELDS, make_plan
+
+# What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
+# than on x86-64 these files are empty.
+_X86_TARGETS = {
+    "avx2": ("avx2,fma", "avx2,fma"),
+    "avx512": (
+        "avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512",  # GCC
+        "avx512f,avx512bw,avx512dq,avx512vl,fma",  # Clang uses the whole width anyway
+    ),
+}
+# What a program with one thread needs, beside the levels; the other files serve the Python package.
+_CORE = ("cpu.c", "create.c", "run.c")
+_FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+
+
+def engine_folder() -> Path:
+    """The engine's sources: in the installed package beside this file, in a checkout at its top."""
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "engine", here.parents[3] / "engine"):
+        if (folder / "shufflenet.h").is_file():
+            return folder
+    raise ExportError("the engine's C sources are not in this installation; install the package with pip")
+
+
+def compiler() -> str:
+    return os.environ.get("CC") or "cc"
+
+
+def write(order: Order, folder: Path) -> None:
+    plan = make_plan(order.model, order.height, order.width)  # refuses bad sizes before anything is written
+    folder.mkdir()
+    sources = _write_engine(folder)
+    words = _words(order, plan)
+    for template in sorted((Path(__file__).parent / "c_template").iterdir()):
+        if template.is_file():
+            name = template.name.replace("NAME", order.name)
+            sources += [name] if name.endswith(".c") and name != "main.c" else []
+    sources += [f"{order.name}_plan.c", f"{order.name}_labels.c"]
+    words["SOURCES"] = "\n  ".join(sorted(sources))
+    for template in sorted((Path(__file__).parent / "c_template").iterdir()):
+        if template.is_file():
+            text = re.sub(r"@(\w+)@", lambda word: words[word[1]], template.read_text(encoding="utf-8"))
+            _write(folder / template.name.replace("NAME", order.name), text)
+    _write(folder / f"{order.name}_plan.c", _plan_source(order.name, plan))
+    _write(folder / f"{order.name}_labels.c", _labels_source(order.name, order.model.labels))
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_engine(folder: Path) -> list[str]:
+    """Copies the sources as they are, and adds the files that compile them; returns these files' names."""
+    source = engine_folder()
+    for file in sorted(source.rglob("*")):
+        if file.suffix == ".h" or file.parent.name == "levels" or file.name in _CORE:
+            copy = folder / "engine" / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    core = "\n".join(f'#include "engine/{name}"' for name in _CORE)
+    _write(
+        folder / "engine.c",
+        "// The engine without its kernels.\n"
+        f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n{core}\n",
+    )
+    names = ["engine.c"]
+    for file in sorted((source / "levels").glob("*.c")):
+        names.append(f"engine_{file.stem}.c")
+        _write(folder / names[-1], _level_source(file.stem))
+    return names
+
+
+def _level_source(level: str) -> str:
+    comment, include = "// The kernels of one instruction set level.\n", f'#include "engine/levels/{level}.c"\n'
+    if level not in _X86_TARGETS:
+        return comment + include
+    gcc, clang = _X86_TARGETS[level]
+    # The system's headers come first: the instructions are for the kernels alone.
+    return f"""\
+{comment}#ifdef __x86_64__
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("{clang}"))), apply_to = function)
+#else
+#pragma GCC target("{gcc}")
+#endif
+{include}#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif
+"""
+
+
+def _words(order: Order, plan: bytes) -> dict[str, str]:
+    arch, how = order.model.arch, order.model.preprocessing
+    network_bytes, arena_bytes = memory_bytes(order, plan)
+    scale, shift = _normalisation(how)
+    return {
+        "NAME": order.name,
+        "GUARD": order.name.upper(),
+        "ARCHITECTURE": arch.name,
+        "CLASSES": str(arch.classes),
+        "HEIGHT": str(order.height),
+        "WIDTH": str(order.width),
+        "SIZE": str(how.size),
+        "RESIZE": str(how.resize),
+        "SCALE": scale,
+        "SHIFT": shift,
+        "NETWORK_BYTES": str(network_bytes),
+        "ARENA_BYTES": str(arena_bytes),
+        "PLAN_KIB": f"{len(plan) / 1024:,.0f}",
+        "MEMORY_KIB": f"{(network_bytes + arena_bytes + 12 * order.height * order.width) / 1024:,.0f}",
+    }
+
+
+def _normalisation(how: Preprocessing) -> tuple[str, str]:
+    """`images.preprocess`'s scale and shift of each colour, as C writes them."""
+    std = np.asarray(how.std, dtype=np.float32)
+    scale, shift = 1 / (255 * std), -np.asarray(how.mean, dtype=np.float32) / std
+    return tuple(", ".join(f"{value:.9e}f" for value in values) for values in (scale, shift))  # type: ignore[return-value]
+
+
+def memory_bytes(order: Order, plan: bytes) -> tuple[int, int]:
+    """What the network and its arena take at most, at any instruction set level.
+
+    This processor may lack the widest level, so its share is reckoned from the plain one's: masks for whole vectors in
+    each depthwise convolution, and the last block of the classifier (engine/create.c).
+    """
+    sizes = engine.Engine(order.model, "reference")._network(order.height, order.width).sizes
+    steps = np.frombuffer(plan, "<u4")[10:].tolist()
+    count = int(np.frombuffer(plan, "<u4")[2])
+    steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]
+
+    def level_bytes(vector_floats: int, block: int) -> int:
+        masks = [8 * math.lcm(step[3], vector_floats) for step in steps if step[0] == DEPTHWISE]
+        classes = -(-order.model.arch.classes // block) * block
+        blocks = [4 * classes * (1 + step[1]) for step in steps if step[0] == CLASSIFIER]
+        return sum(-(-size // engine.ALIGNMENT) * engine.ALIGNMENT for size in masks + blocks)
+
+    widest = max(level_bytes(floats, 8 * floats) for floats in (4, 8, 16))
+    return sizes.network_bytes + widest - level_bytes(1, 1), sizes.arena_bytes
+
+
+def _plan_source(name: str, plan: bytes) -> str:
+    words = np.frombuffer(plan, "<u4").tolist()
+    lines = [",".join(f"0x{word:x}" for word in words[i : i + 16]) for i in range(0, len(words), 16)]
+    return (
+        f'#include "{name}_parts.h"\n\nconst uint32_t {name}_plan[{len(words)}] = {{\n'
+        + ",\n".join(lines)
+        + f"}};\n\nconst size_t {name}_plan_bytes = sizeof {name}_plan;\n"
+    )
+
+
+def _labels_source(name: str, labels: list[str]) -> str:
+    lines = "".join(f"    {_literal(label)},\n" for label in labels)
+    return f'#include "{name}.h"\n\nconst char *const {name}_labels[{name.upper()}_CLASSES] = {{\n{lines}}};\n'
+
+
+def _literal(text: str) -> str:
+    """A C string of the UTF-8 bytes, pure ASCII, whatever the compiler takes the source's encoding for."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(plain)}"'
+
+
+def build(folder: Path, out: Path, *flags: str) -> None:
+    """The folder's one-line build, with further flags.
+
+    Raises:
+        ExportError: the compiler fails.
+    """
+    sources = sorted(str(file) for file in folder.glob("*.c") if "-shared" not in flags or file.name != "main.c")
+    command = [*compiler().split(), *_FLAGS, *flags, *sources, "-o", str(out), "-lm"]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines() or [""]
+        raise ExportError(f"{compiler()} could not build the exported folder: {lines[0]}")
+
+
+def open_(order: Order, folder: Path) -> Runner:
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "network.so"
+        build(folder, file, "-shared", "-fPIC")
+        library = ctypes.CDLL(str(file))
+    classes, name = order.model.arch.classes, order.name
+    message = library[f"{name}_message"]
+    message.restype = ctypes.c_char_p
+
+    def checked(status: int) -> None:
+        if status:
+            raise ExportError(f"the exported C stopped: {message(status).decode()}")
+
+    def logits(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        x, values = np.ascontiguousarray(x), np.empty(classes, np.float32)
+        checked(library[f"{name}_run"](ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(values.ctypes.data)))
+        return values
+
+    def probabilities(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels, values = np.ascontiguousarray(pixels), np.empty(classes, np.float32)
+        height, width = pixels.shape[:2]
+        rgb, out = ctypes.c_void_p(pixels.ctypes.data), ctypes.c_void_p(values.ctypes.data)
+        checked(library[f"{name}_classify"](rgb, width, height, out))
+        return values
+
+    return Runner(logits, probabilities)
+
+
+TARGET = Target(
+    name="c",
+    title="a folder of plain C with nothing to install",
+    suffix="",
+    write=write,
+    open=open_,
+    runs_with_compiler=True,
+)

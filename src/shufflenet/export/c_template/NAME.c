@@ -1,0 +1,57 @@
+// The network in static memory, and the way from a picture to probabilities.
+#include "@NAME@_parts.h"
+
+#include "engine/shufflenet.h"
+
+#include <math.h>
+
+// As much as the widest instruction set level needs. The engine checks that it is enough.
+enum { NETWORK_BYTES = @NETWORK_BYTES@, ARENA_BYTES = @ARENA_BYTES@ };
+
+enum { BAD_PICTURE = -1 };
+
+static _Alignas(SHUFFLENET_ALIGNMENT) unsigned char network_memory[NETWORK_BYTES];
+static _Alignas(SHUFFLENET_ALIGNMENT) unsigned char arena[ARENA_BYTES];
+static const shufflenet_network *network; // NULL until the first call
+
+int @NAME@_run(const float *input, float *logits)
+{
+    if (!network) {
+        const shufflenet_network *built;
+        const shufflenet_status status =
+            shufflenet_create(@NAME@_plan, @NAME@_plan_bytes, NULL, network_memory, sizeof network_memory, &built);
+        if (status != SHUFFLENET_OK)
+            return status;
+        network = built;
+    }
+    return shufflenet_run(network, arena, sizeof arena, input, 1, logits);
+}
+
+static void softmax(float *values)
+{
+    float largest = values[0];
+    for (int c = 1; c < @GUARD@_CLASSES; c++)
+        largest = values[c] > largest ? values[c] : largest;
+    double sum = 0;
+    for (int c = 0; c < @GUARD@_CLASSES; c++)
+        sum += exp((double)values[c] - largest);
+    for (int c = 0; c < @GUARD@_CLASSES; c++)
+        values[c] = (float)(exp((double)values[c] - largest) / sum);
+}
+
+int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilities)
+{
+    static union input input;
+    if (!rgb || width < 1 || height < 1)
+        return BAD_PICTURE;
+    @NAME@_preprocess(rgb, width, height, &input);
+    const int status = @NAME@_run(input.value, probabilities);
+    if (status == 0)
+        softmax(probabilities);
+    return status;
+}
+
+const char *@NAME@_message(int status)
+{
+    return status == BAD_PICTURE ? "a picture without pixels" : shufflenet_message((shufflenet_status)status);
+}

@@ -1,0 +1,174 @@
+"""An exported network beside the package's engine, and beside PyTorch where that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shufflenet.classifier import softmax
+from shufflenet.engine import Engine
+from shufflenet.export.target import Order, Target
+from shufflenet.images import Preprocessing, preprocess
+from shufflenet.model_file import Model, test_input
+
+# Largest error of a logit that is let pass, relative to the picture's largest; of probabilities, as they are.
+TOLERANCE = 1e-4
+PROBABILITY_TOLERANCE = 1e-3
+
+_RUNS = 7  # of each network on each picture
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture to compare on."""
+
+    pixels: NDArray[np.uint8] | None  # [H, W, 3]; None: there is only the network's input
+    x: Floats  # [3, height, width]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An exported network against another that computes the same."""
+
+    name: str
+    error: float  # the largest of a logit, relative to the picture's largest
+    agreement: float  # share of the pictures with the same first class; classes within the tolerance count as equal
+    ms: float  # that the other takes
+
+
+@dataclass(frozen=True)
+class Check:
+    """How an exported network did. Times: on one thread, the best for each picture, of these the median."""
+
+    pictures: int
+    ms: float
+    comparisons: tuple[Comparison, ...]
+    # Largest error of a probability where the exported code does the preprocessing too; None: it does not.
+    probability_error: float | None
+
+    @property
+    def ok(self) -> bool:
+        return (self.probability_error is None or self.probability_error <= PROBABILITY_TOLERANCE) and all(
+            c.error <= TOLERANCE and c.agreement == 1 for c in self.comparisons
+        )
+
+
+def samples(model: Model, height: int, width: int, pictures: Iterable[Image.Image] | None) -> Iterator[Sample]:
+    """``pictures``, or synthetic ones of several shapes and the built-in test picture, as the network's input."""
+    how = model.preprocessing
+    if pictures is None:
+        pictures = [_synthetic(*shape) for shape in ((500, 375), (240, 640), (97, 61), (1700, 1500))]
+        if height == width == how.size:
+            yield Sample(None, test_input(how))
+    for picture in pictures:
+        yield Sample(np.asarray(picture), network_input(picture, how, height, width))
+
+
+def network_input(picture: Image.Image, how: Preprocessing, height: int, width: int) -> Floats:
+    """`images.preprocess` for another input size: of the picture as much as there, in the input's proportions."""
+    if height == width == how.size:
+        return preprocess(picture, how)
+    tall = picture.width * height <= picture.height * width
+    across = (picture.width if tall else picture.height * width / height) * how.size / how.resize
+    down = (picture.width * height / width if tall else picture.height) * how.size / how.resize
+    left, top = (picture.width - across) / 2, (picture.height - down) / 2
+    box = (left, top, left + across, top + down)
+    resized = picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    pixels = np.asarray(resized, dtype=np.float32)
+    mean, std = np.asarray(how.mean, dtype=np.float32), np.asarray(how.std, dtype=np.float32)
+    return np.ascontiguousarray((pixels * (1 / (255 * std)) - mean / std).transpose(2, 0, 1))
+
+
+def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> Check:
+    """Runs what ``target`` wrote at ``path`` on every sample.
+
+    Raises:
+        ExportError: it can't be run at all.
+    """
+    runner = target.open(order, path)
+    engine = Engine(order.model)
+    networks: dict[str, Callable[[Floats], Floats]] = {target.name: runner.logits}
+    networks[f"engine ({engine.isa})"] = lambda x: engine.run(x[None])[0]
+    if importlib.util.find_spec("torch") is not None:
+        networks["PyTorch"] = _pytorch(order.model)
+    logits: dict[str, list[Floats]] = {name: [] for name in networks}
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    probability_error = None if runner.probabilities is None else 0.0
+    for sample in on:
+        for name, network in networks.items():
+            logits[name].append(network(sample.x))
+            seconds[name].append(min(_seconds(network, sample.x) for _ in range(_RUNS)))
+        if runner.probabilities is not None and probability_error is not None and sample.pixels is not None:
+            expected = softmax(logits[f"engine ({engine.isa})"][-1])
+            error = _largest(runner.probabilities(sample.pixels) - expected)
+            probability_error = max(probability_error, error)
+    own, *others = networks
+    ms = {name: 1000 * median(times) for name, times in seconds.items()}
+    comparisons = tuple(
+        Comparison(other, *_difference(logits[own], logits[other]), ms=ms[other]) for other in others
+    )  # fmt: skip
+    return Check(len(logits[own]), ms[own], comparisons, probability_error)
+
+
+def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
+    began = perf_counter()
+    network(x)
+    return perf_counter() - began
+
+
+def _pytorch(model: Model) -> Callable[[Floats], Floats]:
+    import torch
+
+    from shufflenet.network import ShuffleNet
+
+    network = ShuffleNet.from_model(model)
+
+    def logits(x: Floats) -> Floats:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
+                return values
+        finally:
+            torch.set_num_threads(threads)
+
+    return logits
+
+
+def _difference(given: Sequence[Floats], expected: Sequence[Floats]) -> tuple[float, float]:
+    """Largest relative error, and the share of equal first classes."""
+    errors, equal = [], 0
+    for ours, theirs in zip(given, expected, strict=True):
+        largest = max(float(np.abs(theirs).max()), 1e-30)
+        errors.append(_largest(ours - theirs) / largest)
+        equal += bool(theirs[int(ours.argmax())] >= theirs.max() - TOLERANCE * largest)
+    return max(errors), equal / len(errors)
+
+
+def _largest(differences: NDArray[np.floating]) -> float:
+    """The largest in magnitude; infinite if any is not a number."""
+    value = float(np.abs(differences).max())
+    return value if np.isfinite(value) else float("inf")
+
+
+def _synthetic(width: int, height: int) -> Image.Image:
+    """Waves of several lengths, some with edges, and a little noise; always the same."""
+    random = np.random.default_rng(width)
+    x, y = np.linspace(0, 6.3, width, dtype=np.float32), np.linspace(0, 6.3, height, dtype=np.float32)
+    values = random.integers(118, 138, (height, width, 3)).astype(np.float32)
+    for channel in range(3):
+        for across, down, phase in random.uniform(0.5, 12, (6, 3)).astype(np.float32):
+            wave = np.outer(np.sin(down * y), np.sin(across * x + phase))
+            values[:, :, channel] += 30 * (wave if across < 8 else np.sign(wave))
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))

@@ -1,0 +1,47 @@
+"""What the command line prints about an export."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from shufflenet.export import TARGETS, Export
+from shufflenet.export.check import TOLERANCE
+from shufflenet.images import printable
+
+
+def described(done: Export) -> dict[str, Any]:
+    """For JSON, which has no infinity: an error that is not a number is null."""
+    rows = {**asdict(done), "path": str(done.path), "ok": done.ok}
+    if done.check is not None:
+        check = rows["check"]
+        check["probability_error"] = _finite(done.check.probability_error)
+        for comparison in check["comparisons"]:
+            comparison["error"] = _finite(comparison["error"])
+    return rows
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def text(done: Export) -> str:
+    """For people."""
+    path = printable(str(done.path))
+    if done.ok:
+        lines = [f"{path}: {done.file_bytes:,} bytes, {TARGETS[done.target].title}"]
+    else:
+        lines = [f"{path}: not written, since the result differs (--no-check writes it nevertheless)"]
+    check = done.check
+    if check is None:
+        return "\n".join([*lines, "not checked"])
+    pictures = f"{check.pictures} picture{'s' if check.pictures > 1 else ''} of {done.height} x {done.width}"
+    lines.append(f"{pictures}, 1 thread; largest error relative to the largest logit, at most {TOLERANCE:.0e}:")
+    lines.append(f"  {'beside':18} {'error':>8} {'top-1 agreement':>16} {'its ms':>8} {done.target + ' ms':>8}")
+    for other in check.comparisons:
+        agreement = f"{100 * other.agreement:.1f} %"
+        lines.append(f"  {other.name:18} {other.error:8.1e} {agreement:>16} {other.ms:8.2f} {check.ms:8.2f}")
+    if check.probability_error is not None:
+        lines.append(f"with its own preprocessing: largest error of a probability {check.probability_error:.1e}")
+    return "\n".join(lines)

@@ -1,0 +1,214 @@
+"""The export as a whole: targets, names, what is replaced, and that a wrong result is found. Without a compiler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from shufflenet import cli, export, images, model_file
+from shufflenet.engine import Engine
+from shufflenet.export import check, report
+from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
+
+Floats = NDArray[np.float32]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.commands, ["export", *map(str, arguments)])
+
+
+def write_name(order: Order, path: Path) -> None:
+    path.write_bytes(b"made by a test: " + order.name.encode())
+
+
+def target_that(changes: Callable[[Floats], Floats], suffix: str = ".test") -> Target:
+    """Its result computes what the engine does, then ``changes`` it."""
+
+    def open_(order: Order, path: Path) -> Runner:
+        assert path.exists()
+        engine = Engine(order.model)
+        return Runner(lambda x: changes(engine.run(x[None])[0]))
+
+    return Target("test", "a test", suffix, write_name, open_, b"made by a test")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times don't matter here, and PyTorch is slow to start."""
+    monkeypatch.setattr(check, "_RUNS", 1)
+    monkeypatch.setattr(check, "_pytorch", lambda model: lambda x: Engine(model).run(x[None])[0])
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "TARGETS", {"test": target_that(lambda logits: logits)})
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("shufflenet_g3_x0_5", "shufflenet_g3_x0_5"),
+        ("my cat-model.v2", "my_cat_model_v2"),
+        ("käse/..", "k_se___"),
+        ("3cats", "model_3cats"),
+        ("_x", "model__x"),
+        ("", "model_"),
+        ("main", "model_main"),
+        ("Double", "model_Double"),
+        ("math", "model_math"),
+        ("engine_avx2", "model_engine_avx2"),
+        ("a" * 300, "a" * 64),
+    ],
+)
+def test_identifier(text: str, name: str) -> None:
+    assert identifier(text) == name
+
+
+def test_help_names_every_target() -> None:
+    text = run("--help").stdout
+    for target in export.TARGETS.values():
+        assert f"  {target.name} " in text
+        assert target.title.split()[1] in text
+    assert "  shufflenet export " in text.split("Examples:")[1]
+
+
+def test_unknown_target(model_path: Path) -> None:
+    result = run(model_path, "--to", "tensorrt")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: unknown target 'tensorrt'; there are c, onnx\n"
+
+
+def test_missing_package(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
+    monkeypatch.setattr(export, "TARGETS", {"test": target})
+    with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[export\]'$"):
+        export.export(model, "x", "test", tmp_path / "x")
+    monkeypatch.setattr(export, "TARGETS", {"test": replace(target, writes_with=())})
+    with pytest.raises(ExportError, match="needs no_such_b"):
+        export.export(model, "x", "test", tmp_path / "x")
+    assert export.export(model, "x", "test", tmp_path / "x", checking=False).check is None
+
+
+def test_missing_compiler(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", "no_such_compiler")
+    with pytest.raises(ExportError, match=r"'no_such_compiler'.*--no-check"):
+        export.export(model, "x", "c", tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("exact")
+def test_what_is_replaced(model: model_file.Model, tmp_path: Path) -> None:
+    path = tmp_path / "x.test"
+    path.touch()
+    for _ in range(2):  # an empty file, then its own
+        assert export.export(model, "x", "test", path).ok
+    path.write_bytes(b"somebody's work")
+    with pytest.raises(ExportError, match="not from this command"):
+        export.export(model, "x", "test", path)
+    assert path.read_bytes() == b"somebody's work"
+    with pytest.raises(ExportError, match="folder does not exist"):
+        export.export(model, "x", "test", tmp_path / "no" / "x.test")
+    with pytest.raises(ExportError, match="not a file"):
+        export.export(model, "x", "test", tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.test"]
+
+
+def test_what_folder_is_replaced(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def write(order: Order, path: Path) -> None:
+        (path / "sub").mkdir(parents=True)
+        (path / "sub" / "a.txt").write_text(order.name)
+
+    monkeypatch.setattr(
+        export, "TARGETS", {"test": replace(target_that(lambda logits: logits, suffix=""), write=write)}
+    )
+    path = tmp_path / "x"
+    path.mkdir()
+    for name in ("x", "y"):
+        assert export.export(model, name, "test", path).ok
+    assert (path / "sub" / "a.txt").read_text() == "y"
+    (path / "mine.txt").write_text("work")
+    with pytest.raises(ExportError, match=r"holds mine\.txt"):
+        export.export(model, "z", "test", path)
+    (path / "mine.txt").unlink()
+    (path / "sub" / "a.txt").write_text("edited")
+    with pytest.raises(ExportError, match=r"holds sub/a\.txt"):
+        export.export(model, "z", "test", path)
+    (path / "EXPORT.json").write_text("[" * 10)
+    with pytest.raises(ExportError, match="holds"):
+        export.export(model, "z", "test", path)
+    (path / "EXPORT.json").write_text('{"sha256": []}')
+    with pytest.raises(ExportError, match="holds"):
+        export.export(model, "z", "test", path)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(ExportError, match="not a folder"):
+        export.export(model, "z", "test", link)
+    assert (path / "sub" / "a.txt").read_text() == "edited"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "x"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda logits: logits + 3e-4 * np.abs(logits).max(),
+        lambda logits: logits[::-1],
+        lambda logits: logits * np.nan,
+        lambda logits: np.where(logits == logits.max(), np.nan, logits),
+    ],
+)
+def test_wrong_result(
+    model: model_file.Model, model_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: object
+) -> None:
+    monkeypatch.setattr(export, "TARGETS", {"test": target_that(change)})  # type: ignore[arg-type]
+    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
+    path = tmp_path / "x.test"
+    result = run(model_path, "--to", "test", "--out", path)
+    assert result.exit_code == 1
+    assert "not written, since the result differs" in result.stdout
+    assert not path.exists()
+    as_json = json.loads(run(model_path, "--to", "test", "--out", path, "--json").stdout, parse_constant=pytest.fail)
+    assert (as_json["ok"], path.exists()) == (False, False)
+    result = run(model_path, "--to", "test", "--out", path, "--no-check")
+    assert (result.exit_code, path.exists()) == (0, True)
+    assert result.stdout.endswith("not checked\n")
+
+
+@pytest.mark.usefixtures("exact")
+def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
+    monkeypatch.chdir(tmp_path)
+    result = run(model_path, "--to", "test", "--check-on", photos / "cat.jpg", "--check-on", photos / "china.jpg")
+    assert result.exit_code == 0
+    assert Path("model.test").read_bytes() == b"made by a test: model"
+    assert result.stdout.splitlines()[0] == "model.test: 21 bytes, a test"
+    assert "2 pictures of 32 x 32" in result.stdout
+    assert "100.0 %" in result.stdout
+    done = json.loads(run(model_path, "--to", "test", "--size", "48x64", "--json").stdout)
+    assert (done["path"], done["height"], done["width"], done["ok"]) == ("model.test", 48, 64, True)
+    assert {other["name"].split()[0]: other["error"] for other in done["check"]["comparisons"]}["engine"] == 0
+    for bad in (["--size", "16"], ["--size", "big"], ["--check-on", tmp_path / "none.jpg"], ["--check-on", model_path]):
+        result = run(model_path, "--to", "test", *bad)
+        assert (result.exit_code, len(result.stderr.splitlines()), result.stdout) == (2, 1, "")
+
+
+def test_network_input_is_that_of_predict(model: model_file.Model) -> None:
+    """For the model's own size to the bit, and its rule goes on for others."""
+    how = images.Preprocessing(size=32, resize=64)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))
+    assert np.array_equal(check.network_input(picture, how, 32, 32), images.preprocess(picture, how))
+    twice = check.network_input(picture, how, 64, 64)
+    assert np.abs(twice - images.preprocess(picture, images.Preprocessing(size=64, resize=128))).max() < 1e-6
+    # Half of the picture's height, and the width that goes with it.
+    wide = check.network_input(picture, how, 50, 32)
+    box = (200 / 2 - 48, 75, 200 / 2 + 48, 225)
+    resized = picture.resize((32, 50), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    expected = images.preprocess(resized.crop((0, 9, 32, 41)), images.Preprocessing(size=32, resize=32))
+    assert np.abs(wide[:, 9:41] - expected).max() < 1e-6

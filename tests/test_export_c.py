@@ -1,0 +1,201 @@
+"""The folder of plain C: built as its README says, it gives Python's labels and probabilities."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from random_network import random_input, random_network
+from shufflenet import images, model_file
+from shufflenet.arch import Architecture
+from shufflenet.classifier import Classifier
+from shufflenet.engine import Engine, isas
+from shufflenet.export import c, export
+from shufflenet.export.check import network_input
+from shufflenet.export.target import Order
+from shufflenet.images import Preprocessing
+from shufflenet.plan import make_plan
+
+pytestmark = pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler")
+
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+QUICK = ("-std=gnu11", "-O1")  # builds in a third of the time
+
+
+def command(*arguments: str | Path, folder: Path) -> str:
+    result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The engine of an exported folder, compiled once; it is the same in every folder."""
+    folder = tmp_path_factory.mktemp("engine")
+    _, model = random_network(Architecture(1, 0.25, classes=1))
+    export(model, "any", "c", folder / "any", checking=False)
+    sources = sorted(folder.glob("any/engine*.c"))
+    command("cc", *QUICK, *WARNINGS, "-fPIC", "-c", *sources, folder=folder)
+    return sorted(folder.glob("*.o"))
+
+
+def load(model: model_file.Model, size: tuple[int, int], objects: list[Path], folder: Path) -> ctypes.CDLL:
+    export(model, "net", "c", folder / "net", size=size, checking=False)
+    sources = sorted(folder.glob("net/net*.c"))
+    command("cc", *QUICK, *WARNINGS, "-shared", "-fPIC", *sources, *objects, "-o", "net.so", "-lm", folder=folder)
+    library = ctypes.CDLL(str(folder / "net.so"))
+    library.net_message.restype = ctypes.c_char_p
+    return library
+
+
+def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
+    assert array.flags.c_contiguous
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def test_as_the_readme_says(model: model_file.Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
+    """Every command of the README, in a fresh folder; and the same label and probabilities as `predict`."""
+    export(model, "cats and dogs", "c", tmp_path / "cats_and_dogs", checking=False)
+    picture = images.decode(photos / "cat.jpg")
+    picture.save(tmp_path / "cat.ppm")
+    readme = (tmp_path / "cats_and_dogs" / "README.md").read_text()
+    commands = [line.strip() for line in readme.splitlines() if re.match(r"    (cc|cmake|\./|build/)", line)]
+    assert [line.split()[0] for line in commands] == ["cc", "./classify", "cmake", "build/classify"]
+    commands[0] += " -Wall -Wextra -Werror"
+    commands[2] = commands[2].replace("-B build", "-B build -DWARNINGS_ARE_ERRORS=ON")
+    expected = Classifier(model_path).predict(picture)
+    outputs = [command("sh", "-c", line, folder=tmp_path) for line in commands]
+    for output in (outputs[1], outputs[3]):
+        lines = [line.strip().split(" %  ") for line in output.splitlines()]
+        assert [label for _, label in lines] == list(expected.labels)
+        assert [float(percent) for percent, _ in lines] == pytest.approx(
+            [100 * probability for probability in expected.probabilities], abs=0.051
+        )
+    (tmp_path / "cut.ppm").write_bytes((tmp_path / "cat.ppm").read_bytes()[:1000])
+    (tmp_path / "huge.ppm").write_bytes(b"P6 999999999999 1 255\n")
+    for bad in ("cut.ppm", "huge.ppm", "none.ppm", "cats_and_dogs/README.md"):
+        result = subprocess.run([tmp_path / "classify", bad], cwd=tmp_path, capture_output=True, text=True)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"{bad}: ")
+    undefined = command("nm", "-u", *(tmp_path / "build").glob("*.a"), folder=tmp_path)
+    assert "memcpy" in undefined  # the list is one of names
+    assert not {"malloc", "calloc", "realloc", "free"} & set(undefined.split())
+
+
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [
+        (Architecture(3, 0.25, classes=7), (64, 64)),
+        (Architecture(8, 0.25, classes=201, stem_stride=1), (33, 47)),
+        (Architecture(1, 0.25, classes=1), (32, 96)),
+        (Architecture(2, 0.5, classes=1000, shuffle=False), (97, 33)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_networks(arch: Architecture, size: tuple[int, int], objects: list[Path], tmp_path: Path) -> None:
+    _, model = random_network(arch)
+    library = load(model, size, objects, tmp_path)
+    engine = Engine(model)
+    values = np.empty(arch.classes, np.float32)
+    for x in random_input(2, *size):
+        assert library.net_run(pointer(x), pointer(values)) == 0
+        expected = engine.run(x[None])[0]
+        assert np.abs(values - expected).max() <= 1e-5 * np.abs(expected).max()
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
+    assert library.net_classify(pointer(pixels), 80, 50, pointer(values)) == 0
+    logits = engine.run(network_input(Image.fromarray(pixels), model.preprocessing, *size)[None])[0].astype(np.float64)
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert np.abs(values - expected).max() < 1e-5
+    assert library.net_classify(pointer(pixels), 0, 50, pointer(values)) == -1
+    assert library.net_message(-1) == b"a picture without pixels"
+
+
+def test_preprocessing_is_that_of_python(model: model_file.Model, objects: list[Path], tmp_path: Path) -> None:
+    """The same pixels for any size of picture: enlarged, reduced, reduced in two steps, thin."""
+    random = np.random.default_rng(0)
+    for how, size in [
+        (Preprocessing(size=32, resize=36, mean=(0.1, 0.5, 0.9), std=(0.1, 0.3, 1.0)), (32, 32)),
+        (Preprocessing(size=40, resize=40), (40, 40)),
+        (Preprocessing(size=32, resize=36), (48, 33)),
+    ]:
+        model.preprocessing = how
+        folder = tmp_path / f"{how.resize}_{size[0]}"
+        folder.mkdir()
+        library = load(model, size, objects, folder)
+        given = np.empty((3, *size), np.float32)
+        for height, width in [
+            (1, 1), (2, 700), (700, 1), (32, 32), (36, 36), (40, 40), (31, 33), (239, 241), (217, 216), (500, 333),
+            (251, 1999), (1201, 1000), (433, 649),
+        ]:  # fmt: skip
+            pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            pixels[: height // 2] //= 16  # not only noise, whose mean is everywhere the same
+            library.net_preprocess(pointer(pixels), width, height, pointer(given))
+            expected = network_input(Image.fromarray(pixels), how, *size)
+            assert np.abs(given - expected).max() < 2e-6 * np.abs(expected).max(), (how, size, height, width)
+
+
+def test_hostile_labels(model: model_file.Model, objects: list[Path], tmp_path: Path) -> None:
+    labels = ['"); exit(1); //', r"C:\new\x41 \" ??/", "??=??( */ %s%n", "käse 🧀 日本", "a\u2028b\x7f\r\n\t12"]
+    model.labels = labels
+    library = load(model, (32, 32), objects, tmp_path)
+    texts = (ctypes.c_char_p * len(labels)).in_dll(library, "net_labels")
+    assert [text.decode() for text in texts] == labels  # type: ignore[union-attr]
+    assert (tmp_path / "net" / "net_labels.c").read_bytes().isascii()
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_memory_is_enough_at_every_level(groups: int) -> None:
+    for size, classes in [((32, 32), 1), ((97, 131), 129), ((224, 224), 1000)]:
+        _, model = random_network(Architecture(groups, 0.25, classes=classes))
+        network, arena = c.memory_bytes(Order(model, "x", *size), make_plan(model, *size))
+        for isa in isas():
+            sizes = Engine(model, isa)._network(*size).sizes
+            assert sizes.network_bytes <= network <= 1.1 * sizes.network_bytes + 200_000
+            assert sizes.arena_bytes == arena
+
+
+def test_levels_have_their_flags() -> None:
+    """Every level of the engine whose sources hold instructions of their own."""
+    special = {file.stem for file in (c.engine_folder() / "levels").glob("*.c") if "intrin.h" in file.read_text()}
+    assert special == set(c._X86_TARGETS)
+
+
+def test_check_builds_the_folder(
+    model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
+    pictures = [images.decode(photos / name) for name in ("cat.jpg", "china.jpg")]
+    done = export(model, "net", "c", tmp_path / "net", pictures=pictures)
+    assert done.check is not None
+    assert done.ok
+    assert done.check.probability_error is not None
+    assert done.check.probability_error < 1e-6
+    assert [other.name.split()[0] for other in done.check.comparisons] == ["engine", "PyTorch"]
+    assert all(other.error < 1e-5 for other in done.check.comparisons)
+    assert done.file_bytes == sum(file.stat().st_size for file in (tmp_path / "net").rglob("*") if file.is_file())
+    assert os.listdir(tmp_path) == ["net"]
+
+
+@pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no tools")
+def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = images.decode(photos / "cat.jpg")
+    picture.save(tmp_path / "cat.ppm")
+    export(model, "net", "c", tmp_path / "net", checking=False)
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    c.build(tmp_path / "net", tmp_path / "classify", "-static", *WARNINGS)
+    output = command("qemu-aarch64", tmp_path / "classify", "cat.ppm", folder=tmp_path)
+    logits = Engine(model).run(images.preprocess(picture, model.preprocessing)[None])[0]
+    best = int(logits.argmax())
+    percent, label = output.splitlines()[0].strip().split(" %  ")
+    assert label == model.labels[best]
+    assert float(percent) == pytest.approx(100 / np.exp(logits - logits[best]).sum(), abs=0.051)

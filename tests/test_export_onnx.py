@@ -1,0 +1,90 @@
+"""The ONNX file in ONNX Runtime equals the engine, for any batch and size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from random_network import random_input, random_network
+from shufflenet import images, model_file
+from shufflenet.arch import Architecture
+from shufflenet.engine import Engine
+from shufflenet.export import export
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize(
+    "arch",
+    [
+        Architecture(3, 0.5, classes=7),
+        Architecture(8, 0.25, classes=201, stem_stride=1),
+        Architecture(1, 0.25, classes=1),
+        Architecture(2, 0.25, classes=10, shuffle=False),
+    ],
+    ids=lambda arch: arch.name,
+)
+def test_equals_the_engine(arch: Architecture, tmp_path: Path) -> None:
+    _, model = random_network(arch)
+    path = tmp_path / "net.onnx"
+    export(model, "net", "onnx", path, checking=False)
+    onnx.checker.check_model(str(path), full_check=True)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    engine = Engine(model)
+    for batch, height, width in [(1, 64, 64), (3, 33, 47), (2, 96, 32)]:
+        x = random_input(batch, height, width)
+        (logits,) = session.run(["logits"], {"input": x})
+        expected = engine.run(x)
+        assert logits.shape == expected.shape
+        assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    "arch", [Architecture(3, 0.25, classes=7, stem_stride=1), Architecture(8, 0.25)], ids=lambda arch: arch.name
+)
+def test_fixed_size(arch: Architecture, tmp_path: Path) -> None:
+    _, model = random_network(arch)
+    path = tmp_path / "net.onnx"
+    export(model, "net", "onnx", path, size=(47, 97), checking=False)
+    assert "Gather" not in {node.op_type for node in onnx.load(path).graph.node}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        x = random_input(batch, 47, 97)
+        (logits,) = session.run(["logits"], {"input": x})
+        expected = Engine(model).run(x)
+        assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert [d.dim_value for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim] == [0, 3, 47, 97]
+
+
+def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:
+    model.labels[2] = 'käse "\\'
+    path = tmp_path / "net.onnx"
+    export(model, "net", "onnx", path, checking=False)
+    proto = onnx.load(path)
+    metadata = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
+    assert metadata["labels"] == model.labels
+    assert metadata["preprocessing"]["mean"] == list(model.preprocessing.mean)
+    assert metadata["preprocessing"]["size"] == 32
+    assert metadata["preprocessing"]["colour_order"] == "RGB"
+    assert metadata["architecture"]["name"] == model.arch.name
+    assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 13)]
+    # Of each unit: three convolutions, and one Gather behind the depthwise one. Nothing is left of batch norm.
+    kinds = [node.op_type for node in proto.graph.node]
+    assert (kinds.count("Conv"), kinds.count("Gather"), kinds.count("BatchNormalization")) == (1 + 3 * 16, 16, 0)
+    inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    ranks = {len(value.type.tensor_type.shape.dim) for value in inferred.graph.value_info}
+    assert ranks <= {2, 4}
+
+
+def test_check_and_replace(model: model_file.Model, photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    for _ in range(2):  # the second replaces the first
+        done = export(model, "net", "onnx", path, pictures=[images.decode(photos / "cat.jpg")])
+        assert done.ok
+        assert done.check is not None
+        assert all(other.error < 1e-5 for other in done.check.comparisons)
+    assert done.file_bytes == path.stat().st_size
