@@ -1,0 +1,96 @@
+"""What `shufflenet bench` does with its options: which measurement, and where the results go."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shufflenet import model_file
+from shufflenet.arch import Architecture
+from shufflenet.bench import layers, plot, report, table8
+from shufflenet.bench.run import Report, Results, bench
+from shufflenet.bench.runtime import select
+from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.images import Preprocessing
+from shufflenet.model_file import Model
+
+
+def run(
+    *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]], batch: int,
+    threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool, table8: bool,
+    folder: int | None, photos: Path, report: Report,
+) -> tuple[str, bool]:  # fmt: skip
+    """The text to print, and whether a runtime failed or gave wrong answers.
+
+    Raises:
+        ValueError: an option makes no sense, or a runtime is not installed; the message says so.
+        OSError: a file can't be read or written.
+    """
+    if layers + table8 + (folder is not None) > 1:
+        raise ValueError("--layers, --table8 and --folder exclude each other")
+    if plot is not None and (layers or table8 or folder is not None):
+        raise ValueError("--plot goes with the comparison of runtimes, not with --layers, --table8 or --folder")
+    for path in (json_path, plot):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: no such folder")
+    if table8:
+        return _table8(rounds, json_path, report)
+    networks = _models(models, model_file)
+    if folder is not None:
+        return _folder(networks[0], photos, folder, json_path, report)
+    works = (make_work(model, batch, *size, threads) for size in sizes for model in networks)
+    if layers:
+        return _layers(works, rounds, json_path)
+    chosen = select(runtimes.split(",") if runtimes is not None else None)
+    return _comparison(bench(works, chosen, rounds, report), json_path, plot)
+
+
+def _models(names: str, path: Path | None) -> list[Model]:
+    if path is not None:
+        return [model_file.load(path)]
+    return [random_model(Architecture.from_name(name)) for name in names.split(",")]
+
+
+def _comparison(results: Results, json_path: Path | None, plot_path: Path | None) -> tuple[str, bool]:
+    _write_json(results.document(), json_path)
+    if plot_path is not None:
+        plot.plot(results, plot_path)
+    return report.table(results), any(row.problem is not None for row in results.rows)
+
+
+def _layers(works: Iterator[Work], rounds: int, json_path: Path | None) -> tuple[str, bool]:
+    times = [layers.layer_times(work, rounds) for work in works]
+    _write_json([t.document() for t in times], json_path)
+    return "\n\n".join(map(layers.table, times)), False
+
+
+def _table8(rounds: int, json_path: Path | None, tell: Report) -> tuple[str, bool]:
+    results, speedups = table8.table8(rounds, tell)
+    _write_json(results.document(), json_path)
+    return table8.table(results, speedups), False
+
+
+def _folder(model: Model, photos: Path, count: int, json_path: Path | None, tell: Report) -> tuple[str, bool]:
+    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
+        raise ValueError("--folder compares with ONNX Runtime: pip install onnxruntime onnx")
+    from shufflenet.bench import folder
+
+    results = folder.folder_bench(replace(model, preprocessing=Preprocessing()), photos, count, tell)
+    _write_json(results.document(), json_path)
+    return folder.table(results), results.agreement < folder.LEAST_AGREEMENT
+
+
+def _write_json(document: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""Our engine's time layer by layer, beside what each layer has to compute: where the time goes."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shufflenet import complexity
+from shufflenet.bench.peak import Peak
+from shufflenet.bench.work import Work
+from shufflenet.engine import Engine
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    name: str  # a layer of `complexity.summary`, or what the engine does besides
+    macs: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    work: Work
+    peak_gmacs_per_s: float
+    layers: list[LayerTime]
+
+    def document(self) -> dict[str, Any]:
+        case = {"model": self.work.name, "height": self.work.height, "width": self.work.width}
+        return {**case, "peak_gmacs_per_s": self.peak_gmacs_per_s, "layers": [asdict(layer) for layer in self.layers]}
+
+
+def layer_times(work: Work, rounds: int) -> LayerTimes:
+    """Medians over ``rounds`` runs of one picture, one thread; the peak is measured in between."""
+    engine, peak = Engine(work.model), Peak()
+    picture = work.x[0]
+    engine.step_seconds(picture)
+    samples: dict[str, list[float]] = {}
+    for round_ in range(rounds):
+        if round_ % 10 == 0:
+            peak.sample()
+            engine.step_seconds(picture)
+        for name, seconds in engine.step_seconds(picture):
+            samples.setdefault(name, []).append(seconds)
+    layers = complexity.summary(work.model.arch, work.height, work.width).layers
+    macs = {layer.name: layer.macs for layer in layers}
+    times = [LayerTime(name, macs.get(name, 0), 1000 * statistics.median(s)) for name, s in samples.items()]
+    return LayerTimes(work, peak.gmacs_per_s, times)
+
+
+def table(times: LayerTimes) -> str:
+    total = sum(layer.ms for layer in times.layers)
+    macs = sum(layer.macs for layer in times.layers)
+    work, peak = times.work, times.peak_gmacs_per_s
+    lines = [
+        f"{work.name}, {work.height} x {work.width}, float32, 1 thread, peak {peak:.1f} GMAC/s",
+        f"{'layer':22} {'multiply-adds':>14} {'ms':>8} {'time %':>7} {'GMAC/s':>7} {'peak %':>7}",
+    ]
+    for layer in [*times.layers, LayerTime("all", macs, total)]:
+        line = f"{layer.name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
+        if layer.macs:
+            rate = layer.macs / layer.ms / 1e6
+            line += f" {rate:7.1f} {100 * rate / peak:7.1f}"
+        lines.append(line)
+    return "\n".join(lines)

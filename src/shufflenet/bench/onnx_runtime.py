@@ -1,0 +1,43 @@
+"""ONNX Runtime: all optimisations, since only then it lays channels out in blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from shufflenet.bench import onnx_file
+from shufflenet.bench.graph import TunedNetwork, tuned_networks
+from shufflenet.bench.runtime import Run
+from shufflenet.bench.work import Work
+
+
+def prepare(work: Work) -> list[Run]:
+    return [_prepare(network, work) for network in tuned_networks(work, ["gather", "transpose"])]
+
+
+def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Its threads spin while it runs, and stop when it is done: the next runtime needs the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _prepare(network: TunedNetwork, work: Work) -> Run:
+    with TemporaryDirectory() as folder:
+        loaded = session(onnx_file.write(network, work, Path(folder) / "network.onnx"), work.threads)
+    binding = loaded.io_binding()
+    binding.bind_ortvalue_input(onnx_file.INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(work.x))
+    binding.bind_output(onnx_file.OUTPUT)
+
+    def run() -> NDArray[np.float32]:
+        loaded.run_with_iobinding(binding)
+        return binding.get_outputs()[0].numpy()  # type: ignore[no-any-return]
+
+    return run

@@ -1,0 +1,55 @@
+"""JPEG files for timing: crops of a few photos with noise, so that sizes and contents differ."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+FILE_BYTES = 100_000
+_SIDES = (420, 800)  # pixels of the longer side
+_QUALITY = 90
+_SPREAD = 1.4  # files have from FILE_BYTES / _SPREAD to FILE_BYTES * _SPREAD
+_TRIES = 6
+
+
+def make_pictures(photos: Path, folder: Path, count: int, seed: int = 0) -> list[str]:
+    """Writes ``count`` JPEG files of about 100 KB to ``folder``; the same seed gives the same files.
+
+    Raises:
+        ValueError: there are no .jpg files in ``photos``.
+    """
+    sources = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*.jpg"))]
+    if not sources:
+        raise ValueError(f"{photos}: no .jpg files in this folder to make pictures from")
+    random = np.random.default_rng(seed)
+    strengths = [8.0] * len(sources)  # of the noise; what suited the last picture of a photo is a good first try
+    paths = []
+    for index in range(count):
+        path = folder / f"{index:05}.jpg"
+        source = index % len(sources)
+        strengths[source] = _write(sources[source], path, strengths[source], random)
+        paths.append(str(path))
+    return paths
+
+
+def _write(photo: Image.Image, path: Path, strength: float, random: np.random.Generator) -> float:
+    """Noise takes most of a file's bytes: it is made stronger or weaker until the size is right. Returns how strong."""
+    share = random.uniform(0.5, 1)
+    width, height = (side * share for side in photo.size)
+    left, top = random.uniform(0, photo.width - width), random.uniform(0, photo.height - height)
+    scale = random.uniform(*_SIDES) / max(width, height)
+    size = (round(width * scale), round(height * scale))
+    crop = photo.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
+    pixels = np.asarray(crop, dtype=np.float32)
+    noise = random.standard_normal((size[1], size[0], 1), dtype=np.float32)
+    for _ in range(_TRIES):
+        noisy = (pixels + strength * noise).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(path, quality=_QUALITY)
+        ratio = path.stat().st_size / FILE_BYTES
+        if max(ratio, 1 / ratio) <= _SPREAD:
+            break
+        strength = min(60.0, max(0.5, strength / math.pow(ratio, 1.5)))
+    return strength

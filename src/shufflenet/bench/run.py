@@ -1,0 +1,190 @@
+"""The measurement: compare every runtime with PyTorch, then time them in turns."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet import __version__
+from shufflenet.bench.peak import Peak
+from shufflenet.bench.runtime import OURS, Run, Runtime
+from shufflenet.bench.work import Work
+
+# Of the largest logit. Sums of a few hundred float32 in another order differ by 1e-6.
+MAX_ERROR = 1e-4
+PRECISION = "float32"
+
+_MAX_PROBLEM = 200  # characters
+_TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn, after a run that only fills the caches
+_MAX_RUNS_OF_TURN = 10
+_SETTLE_SECONDS = 0.03  # threads that spin for more work have gone to sleep by then
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Row:
+    """One runtime on one case; ``ms`` is the median, and None if ``problem`` says why it was not timed."""
+
+    model: str
+    runtime: str
+    precision: str
+    threads: int
+    batch: int
+    height: int
+    width: int
+    macs: int  # of the whole batch
+    ms: float | None
+    max_error: float | None  # against PyTorch, relative to the largest logit
+    problem: str | None = None
+
+    @property
+    def gmacs_per_s(self) -> float | None:
+        return None if self.ms is None else self.macs / self.ms / 1e6
+
+
+@dataclass
+class Results:
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    peak_gmacs_per_s: float = 0.0  # of one core
+    rows: list[Row] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: every `Row` and the rest."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Results:
+        """Raises: KeyError, TypeError: not what `document` gives."""
+        rows = [Row(**row) for row in document["rows"]]
+        return cls(document["machine"], document["versions"], document["peak_gmacs_per_s"], rows)
+
+    def share_of_peak(self, row: Row) -> float | None:
+        rate = row.gmacs_per_s
+        return None if rate is None else rate / (self.peak_gmacs_per_s * row.threads)
+
+    def ratio_to_ours(self, row: Row) -> float | None:
+        """How many times our time; None if either was not timed."""
+        ours = next((other for other in self.rows if other.runtime == OURS and same_case(other, row)), None)
+        if ours is None or ours.ms is None or row.ms is None:
+            return None
+        return row.ms / ours.ms
+
+
+def same_case(a: Row, b: Row) -> bool:
+    return (a.model, a.threads, a.batch, a.height, a.width) == (b.model, b.threads, b.batch, b.height, b.width)
+
+
+def bench(works: Iterable[Work], runtimes: Sequence[Runtime], rounds: int, report: Report = lambda _: None) -> Results:
+    """Times every runtime on every case, ``rounds`` turns each. A wrong or failing one gets a row that says so."""
+    versions = {runtime.name: runtime.version() for runtime in runtimes}
+    results = Results(machine(), versions | {"python": platform.python_version(), "numpy": np.__version__})
+    peak = Peak()
+    for work in works:
+        prepared = [_prepare(runtime, work, report) for runtime in runtimes]
+        report(f"{work.name} {work.height}x{work.width}: timing")
+        times: dict[Run, list[float]] = {run: [] for _, runs in prepared for run in runs}
+        order = list(times)
+        for _ in range(rounds):
+            peak.sample()
+            for run in order:
+                times[run] += _turn(run, work.threads)
+            order = order[1:] + order[:1]  # on a busy machine the first may fare better, so each is in its turn
+        for row, runs in prepared:
+            row.ms = min((1000 * statistics.median(times[run]) for run in runs), default=None)
+            results.rows.append(row)
+    results.peak_gmacs_per_s = peak.gmacs_per_s
+    return results
+
+
+def machine() -> dict[str, Any]:
+    """What the figures hold for."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "shufflenet": __version__,
+    }
+
+
+def _prepare(runtime: Runtime, work: Work, report: Report) -> tuple[Row, list[Run]]:
+    """The runtime's row, and a run for each of its configurations if all are right."""
+    report(f"{work.name} {work.height}x{work.width}: preparing {runtime.name}")
+    row = Row(
+        work.name, runtime.name, PRECISION, work.threads, work.batch, work.height, work.width, work.macs,
+        ms=None, max_error=None,
+    )  # fmt: skip
+    try:
+        with _quiet():
+            runs = runtime.runs(work)
+            # Twice: the first must not spoil the input.
+            row.max_error = max(_error(run(), work.logits) for run in runs for _ in range(2))
+    except Exception as failure:  # whatever another project's converter raises concerns its row only
+        row.problem = f"failed: {type(failure).__name__}: {failure}".splitlines()[0][:_MAX_PROBLEM]
+        return row, []
+    if not row.max_error <= MAX_ERROR:
+        row.problem = f"wrong: differs from PyTorch by {row.max_error:.1e} of the largest logit"
+        return row, []
+    return row, runs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what converters print, from Python and from C, to stdout among others, where results go."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    saved = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        with open(os.devnull, "w") as text, redirect_stdout(text), redirect_stderr(text):
+            yield
+    finally:
+        for descriptor, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)
+        os.close(nowhere)
+
+
+def _error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
+    if got.shape != want.shape:
+        raise ValueError(f"gives logits {list(got.shape)}, not {list(want.shape)}")
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def _turn(run: Run, threads: int) -> list[float]:
+    """Seconds of a few runs, behind one that brings the caches and threads back."""
+    if threads > 1:
+        sleep(_SETTLE_SECONDS)
+    run()
+    times: list[float] = []
+    while not times or (sum(times) < _TURN_SECONDS and len(times) < _MAX_RUNS_OF_TURN):
+        began = perf_counter()
+        run()
+        times.append(perf_counter() - began)
+    return times
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            fields = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    name = named.get("model name", platform.machine())
+    family = [f"{key} {named[key]}" for key in ("cpu family", "model") if key in named]
+    return f"{name} ({', '.join(family)})" if family else name

@@ -1,0 +1,76 @@
+"""One case to be timed: a network with random weights or a model file's, and its input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet import complexity
+from shufflenet.arch import Architecture
+from shufflenet.images import Preprocessing
+from shufflenet.model_file import Model
+
+_SEED = 1707
+
+
+@dataclass(frozen=True)
+class Work:
+    """``x`` is float32 [batch, C, H, W]; ``threads`` is what every runtime may use."""
+
+    name: str
+    model: Model
+    x: NDArray[np.float32]
+    threads: int
+
+    @property
+    def batch(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def height(self) -> int:
+        return int(self.x.shape[2])
+
+    @property
+    def width(self) -> int:
+        return int(self.x.shape[3])
+
+    @cached_property
+    def logits(self) -> NDArray[np.float32]:
+        """What every runtime has to answer: the network as it is trained, in PyTorch."""
+        import torch
+
+        from shufflenet.network import ShuffleNet
+
+        torch.set_num_threads(self.threads)
+        with torch.inference_mode():
+            return ShuffleNet.from_model(self.model)(torch.from_numpy(self.x)).numpy()  # type: ignore[no-any-return]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the whole batch, the classifier's too."""
+        return self.batch * complexity.summary(self.model.arch, self.height, self.width).macs
+
+
+def make_work(model: Model, batch: int, height: int, width: int, threads: int) -> Work:
+    shape = (batch, model.arch.in_channels, height, width)
+    x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+    return Work(model.arch.name, model, x, threads)
+
+
+def random_model(arch: Architecture) -> Model:
+    """Weights that keep activations near one, and batch norm statistics that show a mistake in folding."""
+    random = np.random.default_rng(_SEED)
+    tensors = {}
+    for name, shape in arch.tensor_shapes().items():
+        if len(shape) > 1:
+            tensor = random.normal(0, math.sqrt(1 / math.prod(shape[1:])), shape)
+        elif name.endswith(("bias", "running_mean")):
+            tensor = random.normal(0, 0.3, shape)
+        else:  # batch norm's weight and running_var
+            tensor = random.uniform(0.5, 1.5, shape)
+        tensors[name] = tensor.astype(np.float32)
+    return Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)

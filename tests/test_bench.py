@@ -1,0 +1,263 @@
+"""The benchmark: it checks before it times, its documents hold what they should, its tuned network is the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from shufflenet import complexity
+from shufflenet.arch import STAGE2_CHANNELS, Architecture
+from shufflenet.bench import layers, plot, report, runtime, table8
+from shufflenet.bench.graph import TunedNetwork, example
+from shufflenet.bench.pictures import FILE_BYTES, make_pictures
+from shufflenet.bench.run import PRECISION, Results, Row, bench
+from shufflenet.bench.runtime import OURS, Run, Runtime, select
+from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.cli import commands
+from shufflenet.network import ShuffleNet
+from shufflenet.plan import make_plan, step_names
+
+SMALL = "shufflenet_g3_x0_25"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # small networks on a busy machine: more threads only wait for each other
+
+
+def small_work(batch: int = 1, **fields: object) -> Work:
+    arch = replace(Architecture.from_name(SMALL, classes=10), **fields)  # type: ignore[arg-type]
+    return make_work(random_model(arch), batch, 64, 96, threads=1)
+
+
+class FakeRuntime(Runtime):
+    """Answers PyTorch's logits plus ``error`` of the largest."""
+
+    def __init__(self, name: str, error: float) -> None:
+        super().__init__(name, "", (), ())
+        object.__setattr__(self, "error", error)
+        object.__setattr__(self, "calls", [])
+
+    def version(self) -> str:
+        return "1"
+
+    def runs(self, work: Work) -> list[Run]:
+        def run() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+            self.calls.append(1)  # type: ignore[attr-defined]
+            error: float = self.error  # type: ignore[attr-defined]
+            return (work.logits + error * float(np.abs(work.logits).max())).astype(np.float32)
+
+        return [run]
+
+
+@pytest.mark.parametrize("shuffle", ["gather", "transpose"])
+@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
+@torch.inference_mode()
+def test_tuned_network_equals_plain(groups: int, shuffle: str) -> None:
+    for changes in ({}, {"shuffle": False}):
+        work = small_work(batch=2, groups=groups, stem_channels=0, **changes)
+        tuned = TunedNetwork(ShuffleNet.from_model(work.model), shuffle)(example(work)).numpy()  # type: ignore[arg-type]
+        assert np.abs(tuned - work.logits).max() < 1e-5 * np.abs(work.logits).max()
+
+
+def test_engine_is_timed_beside_pytorch() -> None:
+    results = bench([small_work(batch=2)], select(["pytorch-eager"]), rounds=2)
+    assert [row.runtime for row in results.rows] == [OURS, "pytorch-eager"]
+    for row in results.rows:
+        assert row.problem is None
+        assert row.ms is not None
+        assert row.max_error is not None
+        assert row.ms > 0
+        assert row.max_error < 1e-5
+        assert (row.batch, row.height, row.width, row.threads, row.precision) == (2, 64, 96, 1, PRECISION)
+        assert row.macs == 2 * complexity.summary(Architecture.from_name(SMALL, classes=10), 64, 96).macs
+    ours, theirs = results.rows
+    assert results.ratio_to_ours(ours) == 1
+    assert results.ratio_to_ours(theirs) == theirs.ms / ours.ms  # type: ignore[operator]
+    assert 0.1 < results.peak_gmacs_per_s < 1000
+    share = results.share_of_peak(ours)
+    assert share is not None
+    assert 0 < share < 1
+
+
+def test_wrong_runtime_is_not_timed() -> None:
+    right, wrong, bad = FakeRuntime("right", 1e-5), FakeRuntime("wrong", 2e-4), FakeRuntime("bad", float("nan"))
+    results = bench([small_work()], [right, wrong, bad], rounds=3)
+    assert results.rows[0].ms is not None
+    assert results.rows[0].problem is None
+    for row in results.rows[1:]:
+        assert row.ms is None
+        assert row.problem is not None
+        assert row.problem.startswith("wrong: differs from PyTorch")
+    assert len(right.calls) > 2 + 3  # type: ignore[attr-defined]
+    assert len(wrong.calls) == 2  # type: ignore[attr-defined]
+    assert "wrong: differs" in report.table(results)
+
+
+def test_failing_runtime_has_a_row() -> None:
+    results = bench([small_work()], [Runtime("absent", "no_such_file", ("numpy",), ())], rounds=1)
+    (row,) = results.rows
+    assert row.ms is None
+    assert row.problem is not None
+    assert row.problem.startswith("failed: ModuleNotFoundError")
+
+
+def test_command_exits_1_for_a_wrong_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime, "RUNTIMES", (*runtime.RUNTIMES[:1], FakeRuntime("wrong", 1e-2)))
+    options = ["bench", "--models", SMALL, "--sizes", "32", "--rounds", "1", "--json", str(tmp_path / "r.json")]
+    ran = CliRunner().invoke(commands, options)
+    assert ran.exit_code == 1, ran.output
+    assert "wrong: differs from PyTorch" in ran.output
+
+
+def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
+    files = tmp_path / "results.json", tmp_path / "results.png"
+    ran = CliRunner().invoke(
+        commands,
+        ["bench", "--models", f"{SMALL},shufflenet_g1_x0_25", "--sizes", "32,32x64", "--runtimes", "pytorch-eager",
+         "--rounds", "1", "--json", str(files[0]), "--plot", str(files[1])],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    document = json.loads(files[0].read_text())
+    assert set(document) == {"machine", "versions", "peak_gmacs_per_s", "rows"}
+    assert len(document["rows"]) == 8
+    keys = ["model", "runtime", "precision", "threads", "batch", "height", "width", "macs", "ms", "max_error"]
+    for row in document["rows"]:
+        assert list(row) == [*keys, "problem"]
+        arch = Architecture.from_name(row["model"])
+        assert row["macs"] == complexity.summary(arch, row["height"], row["width"]).macs
+    results = Results.from_document(document)
+    assert results.document() == document
+    assert report.table(results) + "\n" == ran.stdout
+    with Image.open(files[1]) as image:
+        assert image.width > 600
+        assert len(image.getcolors(maxcolors=100_000) or []) > 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runtimes", "tensorflow"], "unknown runtime 'tensorflow'"),
+        (["--models", "resnet"], "unknown architecture 'resnet'"),
+        (["--sizes", "big"], "--size"),
+        (["--layers", "--table8"], "exclude each other"),
+        (["--layers", "--plot", "a.png"], "--plot goes with"),
+        (["--json", "no/such/folder.json"], "no such folder"),
+    ],
+)
+def test_command_refuses(options: list[str], message: str) -> None:
+    ran = CliRunner().invoke(commands, ["bench", *options])
+    assert ran.exit_code == 2
+    assert message in ran.output
+    assert "Traceback" not in ran.output
+
+
+def test_layers_are_those_of_the_summary() -> None:
+    work = small_work()
+    times = layers.layer_times(work, rounds=2)
+    by_name = {layer.name: layer for layer in times.layers}
+    for layer in complexity.summary(work.model.arch, 64, 96).layers:
+        assert by_name[layer.name].macs == layer.macs
+        assert by_name[layer.name].ms >= 0
+    assert sum(layer.macs for layer in times.layers) == work.macs
+    assert "stage2.0.pointwise1" in layers.table(times)
+    step_count = struct.unpack_from("<3I", make_plan(work.model, 64, 96))[2]
+    assert len(step_names(work.model, 64, 96)) == step_count
+
+
+def test_table8_compares_with_the_largest() -> None:
+    assert len(table8.PAPER_MS) == 3
+    results = Results({"processor": "p"}, {}, 50.0)
+    for height, width in table8.SIZES:
+        for name, macs, ms in zip(table8.PAPER_MS, (10, 20, 80), (2.0, 3.0, 12.0), strict=True):
+            results.rows.append(Row(name, OURS, PRECISION, 1, 1, height, width, macs, ms, 0.0))
+    speedups = table8.speedups(results)
+    assert [(s.theoretical, s.actual) for s in speedups[:3]] == [(8, 6), (4, 4), (1, 1)]
+    assert speedups[0].paper == pytest.approx(108.8 / 15.2)
+    assert speedups[-1].paper == 1
+    assert "1857.6" in table8.table(results, speedups)
+
+
+def test_readme_table(tmp_path: Path) -> None:
+    rows = [
+        Row(SMALL, name, PRECISION, 1, 1, 224, 224, 11_000_000, ms, 0.0)
+        for name, ms in ((OURS, 0.5), ("a", 1.0), ("b", 0.8), ("c", None))
+    ]
+    results = Results({"processor": "p"}, dict.fromkeys((OURS, "a", "b", "c"), "1"), 44.0, rows)
+    lines = report.markdown(results).splitlines()
+    assert lines[-1] == f"| {SMALL} | 224x224 | 1 | 11.0 | **0.5** | 50 % | 1 | 0.8 | - | 1.60 |"
+    assert len({line.count("|") for line in lines}) == 1
+    plot.plot(results, tmp_path / "plot.png")
+    results.rows = rows[-1:]
+    with pytest.raises(ValueError, match="nothing was timed"):
+        plot.plot(results, tmp_path / "plot.png")
+
+
+def test_readme_section_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "update_readme", Path(__file__).parent.parent / "benchmarks" / "update_readme.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    update_readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update_readme)
+    monkeypatch.setattr(update_readme, "ROOT", tmp_path)
+    rows = [Row(SMALL, OURS, PRECISION, 1, 1, 224, 224, 11_000_000, 0.5, 0.0)]
+    source = tmp_path / "machine.json"
+    source.write_text(json.dumps(Results({"processor": "p"}, {OURS: "1"}, 44.0, rows).document()))
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
+    for _ in range(2):
+        update_readme.main(source)
+        text = readme.read_text()
+        assert text.startswith("before\n<!-- benchmark -->\n")
+        assert text.endswith("<!-- /benchmark -->\nafter\n")
+        assert text.count("**0.5**") == 1
+        assert "(machine.png)" in text
+        assert "old" not in text
+    assert (tmp_path / "machine.png").exists()
+    readme.write_text("no comments")
+    with pytest.raises(SystemExit):
+        update_readme.main(source)
+    assert readme.read_text() == "no comments"
+
+
+def test_pictures_differ_and_are_about_100_kb(photos: Path, tmp_path: Path) -> None:
+    paths = [Path(path) for path in make_pictures(photos, tmp_path, 6)]
+    contents = [path.read_bytes() for path in paths]
+    assert len(set(contents)) == 6
+    sizes = set()
+    for path, content in zip(paths, contents, strict=True):
+        assert FILE_BYTES / 2 < len(content) < FILE_BYTES * 2
+        with Image.open(path) as image:
+            sizes.add(image.size)
+    assert len(sizes) == 6
+    assert make_pictures(photos, tmp_path, 1) == [str(paths[0])]
+    assert paths[0].read_bytes() == contents[0]
+    with pytest.raises(ValueError, match=r"no \.jpg files"):
+        make_pictures(tmp_path / "nothing", tmp_path, 1)
+
+
+def test_folder_of_pictures(photos: Path, tmp_path: Path) -> None:
+    for package in ("onnxruntime", "onnx"):
+        pytest.importorskip(package)
+    out = tmp_path / "folder.json"
+    ran = CliRunner().invoke(
+        commands, ["bench", "--folder", "4", "--models", SMALL, "--photos", str(photos), "--json", str(out)]
+    )
+    assert ran.exit_code == 0, ran.output
+    document = json.loads(out.read_text())
+    assert document["pictures"] == 4
+    assert document["images_per_s"] > 0
+    assert document["ordinary_images_per_s"] > 0
+    assert 10 < document["peak_mb"] < 1000
+    assert 10 < document["ordinary_peak_mb"] < 1000
