@@ -305,10 +305,16 @@ def test_progress_bar_on_a_terminal_only(model_path: Path, photos: Path) -> None
     assert many.stderr == b""
 
 
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process")
 def test_ctrl_c(model_path: Path) -> None:
     command = [*COMMAND, "predict", "-", "--model", str(model_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    pipe = subprocess.PIPE
+    # A shell's background job, as CI may be, hands down that Ctrl-C is ignored.
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_heed_ctrl_c) as running:
         time.sleep(1.5)  # it waits for the list by then
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate(timeout=30)
