@@ -77,10 +77,10 @@ def test_shuffle_costs_nothing() -> None:
     """The same steps with other tables: the same time, by interleaved medians."""
     _, model = random_network(Architecture(3, 1.0))
     unshuffled = Model(Architecture(3, 1.0, shuffle=False), model.preprocessing, model.labels, model.tensors)
-    engines = [Engine(model), Engine(unshuffled)]
     x = random_input(1, 224, 224)
     ratios = []
-    for _ in range(10):  # a busy machine may spoil some rounds, not all
+    for _ in range(5):  # a busy machine may spoil some rounds, not all
+        engines = [Engine(model), Engine(unshuffled)]  # anew: where their memory happens to lie counts up to 1 %
         times: list[list[float]] = [[], []]
         for _ in range(31):
             for engine, samples in zip(engines, times, strict=True):
@@ -88,9 +88,7 @@ def test_shuffle_costs_nothing() -> None:
                 engine.run(x)
                 samples.append(time.perf_counter() - start)
         ratios.append(statistics.median(times[0]) / statistics.median(times[1]))
-        if abs(ratios[-1] - 1) < 0.01:
-            return
-    pytest.fail(f"time with shuffle / without: {ratios}")
+    assert min(abs(ratio - 1) for ratio in ratios) < 0.01, f"time with shuffle / without: {ratios}"
 
 
 def test_results_do_not_depend_on_what_ran_before() -> None:
