@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from shufflenet.atomic_file import atomic_file
 from shufflenet.images import printable
 
 _PAPER, _INK, _FAINT = "#f4f3f0", "#22262b", "#7a7f86"
@@ -43,13 +43,8 @@ def draw(matrix: NDArray[np.int64], labels: list[str], out: str | os.PathLike[st
             picture.paste(_INK, (round(middle) - 10, 0), mask=column)
     else:
         paint.text((margin, margin / 2), "columns: taken for (class index order)", _FAINT, font, anchor="lm")
-    path = Path(out)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        picture.save(temporary, format="PNG")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(out) as file:
+        picture.save(file, format="PNG")
 
 
 def _cells(matrix: NDArray[np.int64]) -> Image.Image:

@@ -19,9 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -34,7 +31,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.arch import Architecture
+from shufflenet.atomic_file import atomic_file
 from shufflenet.images import Preprocessing, preprocess, printable
+from shufflenet.input_file import regular_file, why_unreadable
 
 FORMAT = 1
 
@@ -75,13 +74,12 @@ def test_input(how: Preprocessing) -> NDArray[np.float32]:
 
 
 def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = np.float32) -> None:
-    """Writes ``model`` to ``path``, by way of a temporary name: an existing file stays whole if writing fails.
+    """Writes ``model`` to ``path``; an existing file stays whole if writing fails.
 
     Raises:
         ModelFileError: `load` would refuse the file, so it is not written.
         OSError: the file can't be written.
     """
-    path = Path(os.path.realpath(path))  # through a link, as plain writing would
     try:
         text = json.dumps(_description(model), allow_nan=False)
         if len(text) > _MAX_HEADER_BYTES // 2:
@@ -95,15 +93,8 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
     except (TypeError, ValueError, RecursionError) as error:
         raise _error(path, f"not written, {error}") from None
     data = safetensors.numpy.save(tensors, metadata={"shufflenet": text})
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def load(path: Path) -> Model:
@@ -132,12 +123,8 @@ def load(path: Path) -> Model:
                 _check_values(name, values)
                 model.tensors[name] = values.astype(np.float32, copy=False)
             return model
-    except FileNotFoundError:
-        reason = "no such file"
-    except PermissionError:
-        reason = "no permission to read it"
     except OSError as error:
-        reason = f"can't be read ({error.strerror or error})"
+        reason = why_unreadable(error)
     except safetensors.SafetensorError as error:
         reason = f"cut, damaged or not a .safetensors file ({error})"
     except MemoryError:
@@ -155,11 +142,7 @@ def _error(path: Path, reason: str) -> ModelFileError:
 
 
 def _check_start(path: Path) -> None:
-    status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        raise ValueError("a folder, not a model file")
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("not a regular file")
+    status = regular_file(path, "model file")
     with open(path, "rb") as file:
         start = file.read(9)
     header_bytes = int.from_bytes(start[:8], "little")

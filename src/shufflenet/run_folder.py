@@ -13,9 +13,7 @@ import csv
 import errno
 import io
 import json
-import os
 import re
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from shufflenet.atomic_file import atomic_file
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
 _KEPT = 2
@@ -65,20 +65,13 @@ class RunFolder:
             yield
 
     def write(self, name: str, data: bytes) -> None:
-        """By way of a temporary name, so that a full disk or a kill leaves the earlier file whole.
+        """A full disk or a kill leaves the earlier file whole.
 
         Raises:
             OSError: it can't be written.
         """
-        temporary = self.path / f".{name}.{secrets.token_hex(4)}.tmp"
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_file(self.path / name) as file:
+            file.write(data)
 
     def claim(self, settings: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
         """Writes recipe.json, or compares with the one there; True: an earlier run is continued.

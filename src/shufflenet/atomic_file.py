@@ -1,0 +1,42 @@
+"""A file written whole or not at all: under a temporary name beside it, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """What is written in the block replaces ``path`` when the block ends; if it fails, an earlier file stays whole.
+
+    Raises:
+        OSError: it can't be written; the error names ``path``.
+    """
+    target = Path(os.path.realpath(path))  # through a link, as plain writing would
+    if target.exists() and not target.is_file():  # a device or a pipe, which no file may replace
+        with target.open("wb") as file:
+            yield file
+        return
+    temporary = temporary_beside(target)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name that nothing has yet, in the same folder, hidden, ending in .tmp."""
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")  # 50 characters take at most 200 bytes

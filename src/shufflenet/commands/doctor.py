@@ -1,0 +1,40 @@
+"""`shufflenet doctor`: what is wrong with pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from shufflenet.commands.errors import refusing
+from shufflenet.commands.terminal import counting
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A list of problems as JSON.")
+def doctor(data: Path, as_json: bool) -> None:
+    """Look for what is wrong with pictures before training on them; exit code 1 if anything is.
+
+    Names pictures that are unreadable, tiny, long, of one colour or with the wrong suffix, duplicates, pictures in
+    both train/ and val/, and classes with few pictures.
+
+    \b
+    Examples:
+      shufflenet doctor flowers/
+      shufflenet doctor pets.zip --json
+    """
+    from shufflenet import doctor as doctors
+    from shufflenet.images import printable
+
+    with refusing(OSError), counting("examining") as progress:
+        result = doctors.examine(data, progress)
+    if as_json:
+        click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2))
+    else:
+        for problem in result.problems:
+            click.echo(f"{problem.kind:14} {printable(problem.name)}: {printable(problem.text)}")
+        click.echo(result.summary())
+    sys.exit(1 if result.problems else 0)

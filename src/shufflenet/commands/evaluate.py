@@ -1,0 +1,44 @@
+"""`shufflenet evaluate`: how good a model file is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from shufflenet.commands.errors import needs_torch, refusing
+from shufflenet.commands.terminal import complain, counting
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--by", type=click.Choice(["engine", "pytorch"]), default="engine", show_default=True, help="What runs it."
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and pictures.")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path | None, as_json: bool) -> None:
+    """Measure MODEL on the class folders of DATA/val, or of DATA itself: errors, each class, calibration.
+
+    --out receives evaluation.json, classes.csv, confusion.png and mistakes.png, the most confident mistakes.
+
+    \b
+    Examples:
+      shufflenet evaluate runs/flowers/model.safetensors flowers/
+      shufflenet evaluate model.safetensors holiday/val --out report/
+      shufflenet evaluate model.safetensors flowers/ --by pytorch --json
+    """
+    from shufflenet import evaluate as evaluation
+
+    with refusing(ValueError, ImportError, OSError), needs_torch(), counting("evaluating") as progress:
+        result = evaluation.evaluate(model, data, by, progress)
+        if out is not None:
+            evaluation.write(result, out)
+    for failure in result.failures:
+        complain(failure)
+    click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
+    sys.exit(1 if result.failures else 0)

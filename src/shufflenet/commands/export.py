@@ -1,0 +1,80 @@
+"""`shufflenet export`: a model file for other programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from shufflenet.commands.errors import CannotStart, refusing
+from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.size import parse_size
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", "target", metavar="TARGET", help="What to make; see above.  [required]")
+@click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
+@click.option("--size", help="Input size, N or HxW.  [default: the model's, or any; see above]")
+@click.option("--check-on", metavar="PATH", multiple=True, help="Pictures to compare on.  [default: synthetic ones]")
+@click.option("--no-check", is_flag=True, help="Don't run the result.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def export(
+    model: str,
+    target: str | None,
+    out: Path | None,
+    size: str | None,
+    check_on: tuple[str, ...],
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Write MODEL, a model file or a model's name, for another program, and compare the result with the engine.
+
+    \b
+    Targets:                                                           input sizes
+      c            a folder of plain C with nothing to install          one
+      onnx         one .onnx file for ONNX Runtime and others           any
+      openvino     a folder with .xml and .bin for OpenVINO             any
+      ncnn         a folder with .param and .bin for ncnn               any
+      litert       one .tflite file for LiteRT (TensorFlow Lite)        one
+      mnn          a folder with one .mnn file for MNN                  any
+      coreml       a folder with one .mlpackage for Core ML (Apple)     one
+      executorch   a folder with one .pte file for ExecuTorch           one
+      torchscript  one .pt file for PyTorch in C++ and Python           any
+
+    What a target needs is installed by pip install 'shufflenet[TARGET]', such as 'shufflenet[ncnn]'. Labels and
+    preprocessing go with the network, inside the file or beside it.
+
+    The result is run on pictures beside the package's engine and, where it is installed, PyTorch. If it differs, it is
+    not kept and the exit code is 1. Only an earlier result of this command is replaced.
+
+    \b
+    Examples:
+      shufflenet export shufflenet_g3_x0_5 --to c
+      shufflenet export runs/flowers/model.safetensors --to onnx --out flowers.onnx --check-on flowers/val
+      shufflenet export model.safetensors --to litert --size 96x128
+    """
+    with refusing(ValueError, ImportError, OSError):
+        from shufflenet import export as exporting
+        from shufflenet import images
+        from shufflenet.classifier import load_model
+        from shufflenet.export import report
+
+        if target is None:
+            raise CannotStart(f"--to TARGET is missing; {exporting.targets()}")
+        paths, problems = find_pictures(check_on)
+        if problems:
+            raise CannotStart(images.printable(problems[0]))
+        result = exporting.export(
+            load_model(model),
+            Path(model.replace(":", "_")).name.removesuffix(".safetensors"),
+            target,
+            out,
+            size=parse_size(size) if size is not None else None,
+            pictures=(images.decode(path) for path in paths) if paths else None,
+            checking=not no_check,
+        )
+    click.echo(json.dumps(report.described(result), indent=2) if as_json else report.text(result))
+    sys.exit(0 if result.ok else 1)

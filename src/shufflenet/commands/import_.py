@@ -1,0 +1,55 @@
+"""`shufflenet import`: a model file from a public checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from shufflenet.commands.errors import refusing
+
+
+@click.command("import")
+@click.argument("source", metavar="[SOURCE[:NETWORK]]", default="")
+@click.option("--file", type=click.Path(path_type=Path), help="A checkpoint here, instead of a download.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file.  [default: NETWORK.safetensors]"
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Text file with the classes' names, one a line.")
+@click.option("--list", "listing", is_flag=True, help="Print the known networks with their published errors.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def import_(
+    source: str, file: Path | None, out: Path | None, labels: Path | None, listing: bool, as_json: bool
+) -> None:
+    """Make a model file from a public ShuffleNet v1, or from a checkpoint built like one: SOURCE says like whose.
+
+    A checkpoint is only read, never run. What this package's network can't compute exactly is refused.
+
+    \b
+    Examples:
+      shufflenet import --list
+      shufflenet import pytorchcv:shufflenet_g3_w1 --labels imagenet.txt
+      shufflenet import megvii:shufflenet_g3_x1_0 --file 1.0x.pth.tar
+      shufflenet import paper --file mine.pth --out mine.safetensors
+    """
+    from shufflenet import importers, model_file
+    from shufflenet.importers import catalogue
+    from shufflenet.importers import labels as label_files
+
+    if listing:
+        click.echo(json.dumps(catalogue.rows(), indent=2) if as_json else catalogue.table())
+        return
+    if not source and file is None:
+        raise click.UsageError("Give a SOURCE:NETWORK, or a checkpoint with --file; --list prints what there is.")
+    target = out or Path(catalogue.file_name(source, file))
+    if out is None and target.exists():
+        raise click.UsageError(f"{target} is there already; give another name with --out, or the same to replace it.")
+    with refusing(ValueError, ImportError, OSError):
+        model = importers.import_model(source, file, label_files.read(labels) if labels is not None else None)
+        model_file.save(model, target)
+    click.echo(
+        json.dumps({"model": str(target), **catalogue.described(model)})
+        if as_json
+        else f"{target}: {catalogue.sentence(model)}"
+    )

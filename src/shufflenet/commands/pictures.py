@@ -1,0 +1,55 @@
+"""The pictures that arguments name: files, folders, globs, or - for a list on stdin."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Paths of pictures, folders and globs expanded; and a message for each argument or folder that gave none."""
+    found: list[str] = []
+    problems: list[str] = []
+    for path in _read_stdin(arguments):
+        if os.path.lexists(path) or not _GLOB_CHARACTERS.intersection(path):
+            matches = [path]  # one that does not exist fails in its turn
+        else:
+            matches = sorted(glob.glob(path, recursive=True))
+            if not matches:
+                problems.append(f"{path}: nothing matches")
+        pictures: dict[str, None] = {}  # in order, and once: "**" finds both a folder and its pictures
+        for match in matches:
+            pictures.update(dict.fromkeys(_in_folder(match, problems) if os.path.isdir(match) else [match]))
+        found += pictures
+    return found, problems
+
+
+def _read_stdin(arguments: Iterable[str]) -> Iterator[str]:
+    for argument in arguments:
+        if argument != "-":
+            yield argument
+            continue
+        names = sys.stdin.buffer.read()
+        # `find -print0` ends names with a zero byte, since they may hold line breaks.
+        for name in names.split(b"\0") if b"\0" in names else names.splitlines():
+            if name:
+                yield os.fsdecode(name)
+
+
+def _in_folder(folder: str, problems: list[str]) -> list[str]:
+    from shufflenet.images import SUFFIXES
+
+    found: list[str] = []
+    unreadable: list[str] = []
+    walk = os.walk(folder, onerror=lambda error: unreadable.append(f"{error.filename}: {error.strerror}"))
+    for parent, folders, files in walk:
+        folders.sort()
+        found += [os.path.join(parent, name) for name in sorted(files) if os.path.splitext(name)[1].lower() in SUFFIXES]
+    problems += unreadable
+    if not found and not unreadable:
+        problems.append(f"{folder}: no pictures in this folder")
+    return found

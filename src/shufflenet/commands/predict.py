@@ -1,0 +1,76 @@
+"""`shufflenet predict`: labels for pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from shufflenet.commands.errors import refusing
+from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.predictions import Csv, JsonLines, Table
+from shufflenet.commands.terminal import complain, progress_bar
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--model", help="A model that comes with the package, a model file, or SOURCE:NETWORK (see import).")
+@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="One line per picture and label.")
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Draw a contact sheet to this PNG file.")
+@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures.  [default: 100 million]")
+def predict(
+    paths: tuple[str, ...],
+    model: str | None,
+    top_k: int,
+    as_json: bool,
+    as_csv: bool,
+    sheet: Path | None,
+    max_pixels: int | None,
+) -> None:
+    """Say what is on pictures: files, folders with all that is in them, globs, or - for a list on stdin.
+
+    \b
+    Examples:
+      shufflenet predict cat.jpg dog.png
+      shufflenet predict holiday/ --top-k 1 --csv > labels.csv
+      shufflenet predict holiday/ --sheet holiday.png
+      find . -name '*.jpg' | shufflenet predict - --json
+    """
+    from shufflenet import sheet as sheets
+    from shufflenet.classifier import DEFAULT_MODEL, Classifier
+    from shufflenet.images import MAX_PIXELS, ImageError
+
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other.")
+    if sheet is not None and not (sheet.suffix.lower() == ".png" and sheet.absolute().parent.is_dir()):
+        raise click.UsageError(f"--sheet needs a name that ends in .png, in a folder that exists, not {sheet}.")
+    max_pixels = max_pixels or MAX_PIXELS
+    with refusing(ValueError, ImportError):
+        classifier = Classifier(model or DEFAULT_MODEL)
+
+    sources, problems = find_pictures(paths)
+    for problem in problems:
+        complain(problem)
+    failed = bool(problems)
+    if sheet is not None and len(sources) > sheets.MAX_PICTURES:
+        raise click.UsageError(f"--sheet holds at most {sheets.MAX_PICTURES} pictures, not {len(sources)}.")
+    on_sheet = []
+    printer = JsonLines() if as_json else Csv() if as_csv else Table(sources, classifier.isa)
+    with progress_bar(len(sources)) as advance:
+        for result in classifier.classify(sources, top_k, max_pixels):
+            if isinstance(result, ImageError):
+                complain(str(result))
+                failed = True
+            else:
+                printer.show(result)
+                if sheet is not None:
+                    on_sheet.append((result.source, result))
+            advance()
+    printer.close()
+    if sheet is not None and on_sheet:
+        with refusing(OSError):
+            sheets.contact_sheet(on_sheet, sheet, max_pixels)
+    sys.exit(1 if failed else 0)

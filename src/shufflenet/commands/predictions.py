@@ -1,0 +1,80 @@
+"""Predictions on stdout: as aligned columns, as JSON lines, or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from shufflenet.classifier import Prediction
+
+
+class Table:
+    """Aligned columns; the label comes last, since it may be long."""
+
+    def __init__(self, sources: list[str], isa: str) -> None:
+        from shufflenet.images import printable
+
+        self.printable = printable
+        self.width = min(48, max((len(printable(source)) for source in sources), default=0))
+        self.isa = isa
+        self.times: list[tuple[float, float, float]] = []
+
+    def show(self, prediction: Prediction) -> None:
+        if not self.times:
+            click.echo(f"{'picture':{self.width}}  decode ms  preprocess ms  network ms      %  label")
+        times = (prediction.decode_ms, prediction.preprocess_ms, prediction.network_ms)
+        self.times.append(times)
+        lead = f"{self.printable(prediction.source):{self.width}}  {times[0]:9.2f}  {times[1]:13.2f}  {times[2]:10.2f}"
+        for label, probability in zip(prediction.labels, prediction.probabilities, strict=True):
+            click.echo(f"{lead}  {100 * probability:5.1f}  {self.printable(label)}")
+            lead = " " * (self.width + 38)
+
+    def close(self) -> None:
+        if self.times:
+            decode, preprocess, network = (statistics.median(column) for column in zip(*self.times, strict=True))
+            click.echo(
+                f"{len(self.times)} picture{'s' if len(self.times) > 1 else ''}, median: decode {decode:.2f} ms, "
+                f"preprocess {preprocess:.2f} ms, network {network:.2f} ms ({self.isa}, 1 thread each)"
+            )
+
+
+class JsonLines:
+    def show(self, prediction: Prediction) -> None:
+        columns = zip(prediction.class_indices, prediction.labels, prediction.probabilities, strict=True)
+        row = {
+            "source": prediction.source,
+            "predictions": [{"class_index": i, "label": label, "probability": p} for i, label, p in columns],
+            "decode_ms": prediction.decode_ms,
+            "preprocess_ms": prediction.preprocess_ms,
+            "network_ms": prediction.network_ms,
+        }
+        click.echo(json.dumps(row))
+
+    def close(self) -> None:
+        pass
+
+
+class Csv:
+    def __init__(self) -> None:
+        self.write("source", "rank", "class_index", "label", "probability", "decode_ms", "preprocess_ms", "network_ms")
+
+    def write(self, *values: object) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(values)
+        # As bytes: a name that is not valid text comes out as it is on the disk.
+        click.echo(line.getvalue().encode("utf-8", "surrogateescape"), nl=False)
+
+    def show(self, prediction: Prediction) -> None:
+        times = [f"{ms:.3f}" for ms in (prediction.decode_ms, prediction.preprocess_ms, prediction.network_ms)]
+        columns = zip(prediction.class_indices, prediction.labels, prediction.probabilities, strict=True)
+        for rank, (index, label, probability) in enumerate(columns, start=1):
+            self.write(prediction.source, rank, index, label, f"{probability:.6f}", *times)
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,105 @@
+"""`shufflenet summary`: what an architecture costs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shufflenet.commands.errors import refusing
+from shufflenet.commands.size import parse_size
+
+if TYPE_CHECKING:
+    from shufflenet.arch import Architecture
+    from shufflenet.complexity import Complexity
+    from shufflenet.graph import Graph
+
+
+@click.command()
+@click.argument("network", metavar="NAME|MODEL")
+@click.option("--size", help="Pixels: N, or HxW.  [default: 224, or the model's]")
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes.  [default: 1000]")
+@click.option("--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 for small pictures.  [default: 2]")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def summary(network: str, size: str | None, classes: int | None, stem_stride: int | None, as_json: bool) -> None:
+    """Print what each layer costs: multiply-adds, parameters and memory, of an architecture or a model file.
+
+    \b
+    Examples:
+      shufflenet summary shufflenet_g3_x1_0
+      shufflenet summary shufflenet_g8_x0_5 --size 480x640 --classes 10
+      shufflenet summary mobilenet_v1_x1_0
+      shufflenet summary model.safetensors --json
+    """
+    from shufflenet import complexity
+
+    with refusing(ValueError):
+        arch, height, width = _architecture(network, classes, stem_stride)
+        if size is not None:
+            height, width = parse_size(size)
+        cost = complexity.summary(arch, height, width)
+    click.echo(_summary_json(cost) if as_json else _summary_table(cost))
+
+
+def _architecture(network: str, classes: int | None, stem_stride: int | None) -> tuple[Architecture | Graph, int, int]:
+    """The architecture, and the height and width that its pictures have unless told otherwise."""
+    from shufflenet import baselines
+    from shufflenet.arch import Architecture
+
+    if network in baselines.NETWORKS:
+        if stem_stride is not None:
+            raise ValueError("--stem-stride goes with a ShuffleNet of the paper's Table 1")
+        return baselines.graph(network, classes or 1000), 224, 224
+    if not (network.endswith(".safetensors") or os.path.isfile(network)):
+        return Architecture.from_name(network, classes=classes or 1000, stem_stride=stem_stride or 2), 224, 224
+    if classes is not None or stem_stride is not None:
+        raise ValueError("--classes and --stem-stride go with a name; a model file has its own")
+    from shufflenet import model_file
+
+    model = model_file.load(Path(network))
+    return model.arch, model.preprocessing.size, model.preprocessing.size
+
+
+def _summary_json(cost: Complexity) -> str:
+    layers = [
+        {
+            "name": layer.name,
+            "output_shape": layer.output_shape,
+            "macs": layer.macs,
+            "parameters": layer.parameters,
+            "activation_bytes": layer.activation_bytes,
+        }
+        for layer in cost.layers
+    ]
+    totals = {
+        "name": cost.arch.name,
+        "height": cost.height,
+        "width": cost.width,
+        "macs": cost.macs,
+        "macs_without_classifier": cost.macs_without_classifier,
+        "parameters": cost.parameters,
+    }
+    return json.dumps({**totals, "layers": layers}, indent=2)
+
+
+def _summary_table(cost: Complexity) -> str:
+    from shufflenet.arch import Architecture
+
+    lines = [f"{'layer':20} {'output':>15} {'multiply-adds':>14} {'parameters':>11} {'activation KiB':>15}"]
+    for layer in cost.layers:
+        shape = " x ".join(map(str, layer.output_shape))
+        kib = layer.activation_bytes / 1024
+        lines.append(f"{layer.name:20} {shape:>15} {layer.macs:14,} {layer.parameters:11,} {kib:15,.1f}")
+    arch = cost.arch
+    stem = f", stem stride {arch.stem_stride}" if isinstance(arch, Architecture) else ""
+    without = cost.macs_without_classifier
+    lines += [
+        "",
+        f"{arch.name}, {arch.classes} classes{stem}, {cost.height} x {cost.width} pixels",
+        f"multiply-adds  {cost.macs / 1e6:.1f} million, without the classifier {without / 1e6:.1f} million",
+        f"parameters     {cost.parameters:,}",
+    ]
+    return "\n".join(lines)

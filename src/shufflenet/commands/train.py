@@ -1,0 +1,98 @@
+"""`shufflenet train`: a model file from pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shufflenet.commands.errors import needs_torch, refusing
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/DATA]")
+@click.option("--recipe", type=click.Choice(["paper", "short", "finetune"]), help="[default: finetune or paper]")
+@click.option(
+    "--from", "start", metavar="MODEL", help="Fine-tune a model that comes with the package, or a model file."
+)
+@click.option("--arch", help="Architecture to train from scratch.  [default: shufflenet_g3_x0_5]")
+@click.option(
+    "--size",
+    type=click.IntRange(32, 4096),
+    help="Input size.  [default: the pictures' up to 96, else 128; by the model --from]",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
+@click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="For a batch of 1024.")
+@click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]")
+@click.option("--val-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Split one folder.")
+@click.option("--skip-broken", is_flag=True, help="Leave broken pictures out and list them.")
+@click.option("--class-weights", is_flag=True, help="Let each class count the same, however few its pictures.")
+@click.option("--mixup", type=click.FloatRange(0), help="Mix pictures; alpha of the Beta distribution, such as 0.2.")
+@click.option("--cutmix", type=click.FloatRange(0), help="Paste parts of other pictures; alpha, such as 1.")
+@click.option("--teacher", metavar="MODEL", help="Learn from a model file's answers, or a torchvision network's.")
+@click.option("--freeze", type=click.Choice(["stem", "stage2", "stage3", "stage4"]), help="Keep weights up to here.")
+@click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16.")
+@click.option(
+    "--sync-bn/--no-sync-bn", "synchronise", default=True, help="Batch norm over all processes.  [default: yes]"
+)
+@click.option(
+    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
+)
+@click.option(
+    "--checkpoint-minutes", type=click.FloatRange(0), default=5, show_default=True, help="Between checkpoints."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen and how long it would take.")
+@click.pass_context
+def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -> None:
+    """Train on DATA/train and DATA/val, each with a folder of pictures per class; or fine-tune with --from.
+
+    DATA may also be one folder of class folders, of which a part becomes val, or a .zip. The same command
+    resumes a run that was stopped. torchrun starts it on several processes.
+
+    \b
+    Examples:
+      shufflenet train flowers/ --from shufflenet_g3_x0_5
+      shufflenet train pets.zip --recipe short --arch shufflenet_g3_x1_0 --dry-run
+      shufflenet train photos/ --val-fraction 0.1 --teacher resnet50 --out runs/photos
+      torchrun --nproc_per_node 2 -m shufflenet train flowers/
+    """
+    with needs_torch():
+        from dataclasses import replace
+
+        from shufflenet import dry_run
+        from shufflenet import train as training
+        from shufflenet.job import prepare
+        from shufflenet.recipe import RECIPES
+    with refusing(ValueError, OSError):
+        wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
+        changed = ("epochs", "learning_rate", "seed", "class_weights", "mixup", "cutmix", "freeze", "bf16")
+        row = RECIPES[options["recipe"] or ("finetune" if options["start"] else "paper")]
+        row = replace(row, **{key: options[key] for key in changed if options[key] not in (None, False)})
+        job = prepare(data, row, **{key: options[key] for key in wanted})
+        if options["dry_run"]:
+            click.echo(dry_run.estimate(job))
+            return
+        how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "synchronise")}
+        try:
+            path = training.train(job, out or Path("runs") / data.resolve().stem, command=_command(ctx, data), **how)
+        except training.Stopped as stopped:
+            sys.exit(128 + stopped.signal_number)
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints
+        click.echo(path)
+
+
+def _command(ctx: click.Context, data: Path) -> str:
+    """What was typed, without the places on this machine."""
+    words = ["shufflenet train", data.resolve().name]
+    for option in ctx.command.params:
+        value = ctx.params.get(option.name or "")
+        given = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and option.name not in ("data", "out", "workers", "checkpoint_minutes"):
+            words.append(option.opts[0] if value is not False else option.secondary_opts[0])
+            words += [os.path.basename(str(value))] * (not isinstance(value, bool))
+    return " ".join(words)
