@@ -9,6 +9,10 @@ static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
     &kernels_avx512,
     &kernels_avx2,
+#elif defined(__aarch64__)
+    &kernels_neon,
+#elif defined(__wasm_simd128__)
+    &kernels_simd128,
 #endif
     &kernels_generic,
     &kernels_reference,

@@ -61,17 +61,45 @@ static uint64_t round_up(uint64_t value, uint64_t multiple)
     return (value + multiple - 1) / multiple * multiple;
 }
 
+// A row table that may be missing: then what is read or written is the caller's.
+static const uint32_t *optional_table(struct builder *b, uint32_t first, uint64_t count, uint64_t before, uint64_t after)
+{
+    return first == PLAN_NO_TABLE ? NULL : table(b, first, count, before, after);
+}
+
+static float least(uint32_t relu)
+{
+    return relu ? 0 : -INFINITY;
+}
+
+static int is_size(uint32_t value)
+{
+    return value >= 1 && value < LIMIT;
+}
+
+// Floats of a plane without what lies behind its last line.
+static uint64_t plane(uint32_t height, uint32_t width, uint32_t pitch)
+{
+    return (uint64_t)(height - 1) * pitch + width;
+}
+
 static void build_input(struct builder *b, const uint32_t *field, struct input *s)
 {
-    *s = (struct input){.stride = field[0], .rows = field[1], .pitch = field[2]};
-    s->channels = b->plan.in_channels;
-    s->height = b->plan.height;
-    s->width = b->plan.width;
-    require(b, s->stride == 1 || s->stride == 2);
-    require(b, s->rows < LIMIT && s->pitch < LIMIT);
-    require(b, (uint64_t)s->pitch * s->stride > (uint64_t)s->width + s->stride - 1);
-    if (!b->failed)
-        s->out = table(b, field[3], (uint64_t)s->channels * s->stride * s->stride, 0, (uint64_t)s->rows * s->pitch);
+    *s = (struct input){.stride = field[0], .phases = field[1], .padding = field[2], .rows = field[3], .pitch = field[4]};
+    const int picture = field[9] == PLAN_NO_TABLE;
+    s->channels = picture ? b->plan.in_channels : field[5];
+    s->height = picture ? b->plan.height : field[6];
+    s->width = s->in_pitch = picture ? b->plan.width : field[7];
+    if (!picture)
+        s->in_pitch = field[8];
+    require(b, is_size(s->stride) && is_size(s->phases) && s->phases <= s->stride && s->stride <= MAX_STRIDE);
+    require(b, s->padding < LIMIT && is_size(s->rows) && is_size(s->pitch));
+    require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width));
+    require(b, s->in_pitch >= s->width && is_size(s->in_pitch));
+    if (b->failed)
+        return;
+    s->in = optional_table(b, field[9], s->channels, 0, plane(s->height, s->width, s->in_pitch));
+    s->out = table(b, field[10], (uint64_t)s->channels * s->phases * s->phases, 0, (uint64_t)s->rows * s->pitch);
 }
 
 static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
@@ -137,25 +165,21 @@ static void pack_convolution(const struct convolution *s, const float *w, const 
 
 static void build_convolution(struct builder *b, const uint32_t *field, struct convolution *s)
 {
-    *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .lines = field[3], .pixels = field[4]};
-    s->in_pitch = field[5];
-    s->out_pitch = field[6];
-    s->least = field[7] ? 0 : -INFINITY;
+    *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .pixels = field[3]};
+    s->width = field[4];
+    s->pitch = field[5];
+    s->least = least(field[6]);
     const uint64_t outputs = (uint64_t)s->groups * s->m;
-    require(b, s->groups >= 1 && s->k >= 1 && s->m >= 1 && s->lines >= 1 && s->pixels >= 1);
-    require(b, s->groups < LIMIT && s->k < LIMIT && s->m < LIMIT && s->lines < LIMIT && s->pixels < LIMIT);
-    require(b, s->in_pitch < LIMIT && s->out_pitch < LIMIT && outputs < LIMIT && outputs * s->k < LIMIT);
-    // The tail of one line must not reach into the next.
-    require(b, s->lines == 1 || s->out_pitch >= round_up(s->pixels, ROW_ALIGNMENT));
+    require(b, is_size(s->groups) && is_size(s->k) && is_size(s->m) && is_size(s->pixels));
+    require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch);
+    require(b, outputs < LIMIT && outputs * s->k < LIMIT);
     if (b->failed)
         return;
-    const uint64_t read = (uint64_t)(s->lines - 1) * s->in_pitch + s->pixels;
-    const uint64_t written = (uint64_t)(s->lines - 1) * s->out_pitch + s->pixels + ROW_TAIL;
-    s->in = table(b, field[8], (uint64_t)s->groups * s->k, 0, read);
-    s->out = table(b, field[9], outputs, 0, written);
-    s->residual = field[10] == PLAN_NO_TABLE ? NULL : table(b, field[10], outputs, 0, written);
-    const float *w = weights(b, field[11], outputs * s->k);
-    const float *bias = weights(b, field[12], outputs);
+    s->in = table(b, field[7], (uint64_t)s->groups * s->k, 0, s->pixels);
+    s->out = table(b, field[8], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
+    s->residual = optional_table(b, field[9], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
+    const float *w = weights(b, field[10], outputs * s->k);
+    const float *bias = weights(b, field[11], outputs);
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * outputs * (1 + s->k));
     s->tiles = tiles;
@@ -167,41 +191,48 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
 }
 
 // See struct depthwise. The pattern of left and right edges in the vectors repeats after period of them.
-static uint32_t mask_period(uint32_t width, uint32_t vector_floats)
+static uint32_t mask_period(uint32_t pitch, uint32_t vector_floats)
 {
     uint32_t common = vector_floats;
-    while (width % common)
+    while (pitch % common)
         common /= 2;
-    return width / common;
+    return pitch / common;
 }
 
 static void fill_masks(const struct depthwise *s, uint32_t vector_floats, int32_t *masks)
 {
     const uint32_t count = s->period * vector_floats;
     for (uint32_t p = 0; p < count; p++) {
-        masks[p] = p % s->width != 0 ? -1 : 0;
-        masks[count + p] = p % s->width != s->width - 1 ? -1 : 0;
+        const uint32_t column = p % s->in_pitch;
+        masks[p] = column != 0 ? -1 : 0;
+        masks[count + p] = column != s->width - 1 ? -1 : 0;
+        masks[2 * count + p] = column < s->width ? -1 : 0;
     }
 }
 
 static void build_depthwise(struct builder *b, const uint32_t *field, struct depthwise *s)
 {
     *s = (struct depthwise){.channels = field[0], .height = field[1], .width = field[2], .stride = field[3]};
+    s->in_pitch = field[4];
+    s->out_pitch = field[5];
+    s->least = least(field[6]);
     require(b, s->stride == 1 || s->stride == 2);
-    require(b, s->channels >= 1 && s->height >= 1 && s->width >= 1);
-    require(b, s->channels < LIMIT && s->height < LIMIT && s->width <= b->plan.width); // as long as zero_row
+    require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width));
+    require(b, s->width <= b->plan.width); // as long as zero_row
+    require(b, s->in_pitch >= s->width && is_size(s->in_pitch) && is_size(s->out_pitch));
+    require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
     if (b->failed)
         return;
-    const uint64_t pixels = (uint64_t)s->height * s->width, around = s->stride == 1 ? s->width + 1 : 1;
-    const uint64_t written = (uint64_t)((s->height - 1) / s->stride + 1) * ((s->width - 1) / s->stride + 1);
-    s->in = table(b, field[4], s->channels, around, pixels + around);
-    s->out = table(b, field[5], s->channels, 0, written + ROW_TAIL);
-    const float *w = weights(b, field[6], (uint64_t)9 * s->channels);
-    const float *bias = weights(b, field[7], s->channels);
+    const uint64_t around = s->stride == 1 ? s->in_pitch + 1 : 1;
+    const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
+    s->in = table(b, field[7], s->channels, around, plane(s->height, s->width, s->in_pitch) + around);
+    s->out = table(b, field[8], s->channels, 0, out_floats + ROW_TAIL);
+    const float *w = weights(b, field[9], (uint64_t)9 * s->channels);
+    const float *bias = weights(b, field[10], s->channels);
     float *w_copy = take(b, sizeof(float) * 9 * s->channels);
     float *bias_copy = take(b, sizeof(float) * s->channels);
-    s->period = mask_period(s->width, b->kernels->vector_floats);
-    int32_t *masks = take(b, sizeof(int32_t) * 2 * s->period * b->kernels->vector_floats);
+    s->period = mask_period(s->in_pitch, b->kernels->vector_floats);
+    int32_t *masks = take(b, sizeof(int32_t) * 3 * s->period * b->kernels->vector_floats);
     s->weights = w_copy;
     s->bias = bias_copy;
     s->masks = masks;
@@ -213,50 +244,86 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     }
 }
 
+// Windows of 3 at stride 2, of which the last may reach over the edge by one.
+static int fits(uint32_t windows, uint32_t size, uint32_t padding)
+{
+    return is_size(windows) && (uint64_t)2 * windows <= (uint64_t)size + padding;
+}
+
 static void build_pool(struct builder *b, const uint32_t *field, struct pool *s)
 {
     *s = (struct pool){.channels = field[0], .height = field[1], .width = field[2], .in_pitch = field[3]};
-    require(b, s->channels >= 1 && s->height >= 1 && s->width >= 1);
-    require(b, s->channels < LIMIT && s->height < LIMIT && s->width <= b->plan.width); // as long as zero_row
-    require(b, s->in_pitch >= s->width && s->in_pitch < LIMIT);
+    s->out_pitch = field[4];
+    s->padding = field[5];
+    s->out_height = field[6];
+    s->out_width = field[7];
+    require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width) && s->padding <= 1);
+    require(b, s->width <= b->plan.width); // as long as zero_row
+    require(b, s->in_pitch >= s->width && is_size(s->in_pitch));
+    require(b, fits(s->out_height, s->height, s->padding) && fits(s->out_width, s->width, s->padding));
+    require(b, is_size(s->out_pitch) && s->out_pitch >= s->out_width);
     if (b->failed)
         return;
-    const uint64_t written = (uint64_t)((s->height - 1) / 2 + 1) * ((s->width - 1) / 2 + 1);
-    s->in = table(b, field[4], s->channels, 1, (uint64_t)s->height * s->in_pitch);
-    s->out = table(b, field[5], s->channels, 0, written + ROW_TAIL);
+    s->in = table(b, field[8], s->channels, 1, plane(s->height, s->width, s->in_pitch));
+    s->out = table(b, field[9], s->channels, 0, (uint64_t)s->out_height * s->out_pitch + ROW_TAIL);
     s->zero_row = b->zero_row;
 }
 
-static void build_global_average(struct builder *b, const uint32_t *field, struct global_average *s)
+static void build_means(struct builder *b, const uint32_t *field, struct means *s)
 {
-    *s = (struct global_average){.channels = field[0], .pixels = field[1]};
-    require(b, s->channels >= 1 && s->pixels >= 1 && s->channels < LIMIT && s->pixels < LIMIT);
-    s->in = table(b, field[2], s->channels, 0, s->pixels);
-    s->out = table(b, field[3], 1, 0, s->channels);
-}
-
-static void pack_classifier(const struct classifier *s, size_t block, const float *w, const float *bias, float *packed)
-{
-    for (size_t first = 0; first < s->classes; first += block)
-        for (size_t k = 0; k <= s->k; k++)
-            for (size_t c = first; c < first + block; c++)
-                *packed++ = c >= s->classes ? 0 : k == 0 ? bias[c] : w[c * s->k + k - 1];
-}
-
-static void build_classifier(struct builder *b, const uint32_t *field, struct classifier *s)
-{
-    *s = (struct classifier){.k = field[0], .classes = b->plan.classes};
-    const size_t block = b->kernels->classifier_block;
-    require(b, s->k >= 1 && s->k < LIMIT && s->classes < LIMIT && (uint64_t)s->k * s->classes < LIMIT);
+    *s = (struct means){.channels = field[0], .height = field[1], .width = field[2], .in_pitch = field[3]};
+    s->out_height = field[4];
+    s->out_width = field[5];
+    require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width) && is_size(s->in_pitch));
+    require(b, s->in_pitch >= s->width && s->out_height >= 1 && s->out_height < 64 && s->out_width >= 1 && s->out_width < 64);
+    const uint64_t count = (uint64_t)s->channels * s->out_height * s->out_width;
+    require(b, field[7] != PLAN_NO_TABLE || count == b->plan.classes);
     if (b->failed)
         return;
-    s->in = table(b, field[1], 1, 0, s->k);
-    const float *w = weights(b, field[2], (uint64_t)s->k * s->classes);
-    const float *bias = weights(b, field[3], s->classes);
-    float *packed = take(b, sizeof(float) * round_up(s->classes, block) * (1 + s->k));
+    s->in = table(b, field[6], s->channels, 0, plane(s->height, s->width, s->in_pitch));
+    s->out = optional_table(b, field[7], 1, 0, count);
+}
+
+static void pack_fully_connected(const struct fully_connected *s, size_t block, const float *w, const float *bias,
+                                 float *packed)
+{
+    for (size_t first = 0; first < s->m; first += block, packed += block * (1 + s->k))
+        for (size_t m = first; m < first + block; m++) {
+            float *column = packed + m - first;
+            *column = m < s->m ? bias[m] : 0;
+            for (size_t k = 0; k < s->k; k++)
+                column[(1 + k) * block] = m < s->m ? w[m * s->k + k] : 0;
+        }
+}
+
+static void build_fully_connected(struct builder *b, const uint32_t *field, struct fully_connected *s)
+{
+    *s = (struct fully_connected){.k = field[0], .m = field[1], .activation = field[2]};
+    const size_t block = b->kernels->fully_connected_block;
+    require(b, is_size(s->k) && is_size(s->m) && (uint64_t)s->k * s->m < LIMIT && s->activation <= SIGMOID);
+    require(b, field[4] != PLAN_NO_TABLE || s->m == b->plan.classes);
+    if (b->failed)
+        return;
+    s->in = table(b, field[3], 1, 0, s->k);
+    s->out = optional_table(b, field[4], 1, 0, s->m);
+    const float *w = weights(b, field[5], (uint64_t)s->k * s->m);
+    const float *bias = weights(b, field[6], s->m);
+    float *packed = take(b, sizeof(float) * round_up(s->m, block) * (1 + s->k));
     s->packed = packed;
     if (b->memory && !b->failed)
-        pack_classifier(s, block, w, bias, packed);
+        pack_fully_connected(s, block, w, bias, packed);
+}
+
+static void build_scale(struct builder *b, const uint32_t *field, struct scale *s)
+{
+    *s = (struct scale){.channels = field[0], .pixels = field[1], .least = least(field[2])};
+    require(b, is_size(s->channels) && is_size(s->pixels));
+    if (b->failed)
+        return;
+    s->in = table(b, field[3], s->channels, 0, s->pixels);
+    s->factors = table(b, field[4], 1, 0, s->channels);
+    s->residual = optional_table(b, field[5], s->channels, 0, s->pixels);
+    s->out = table(b, field[6], s->channels, 0, (uint64_t)s->pixels + ROW_TAIL);
 }
 
 static void build_step(struct builder *b, const struct plan_step *plan, struct step *step)
@@ -279,11 +346,14 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
     case PLAN_AVERAGE_POOL:
         build_pool(b, plan->field, &step->as.pool);
         break;
-    case PLAN_GLOBAL_AVERAGE:
-        build_global_average(b, plan->field, &step->as.global_average);
+    case PLAN_MEANS:
+        build_means(b, plan->field, &step->as.means);
         break;
-    case PLAN_CLASSIFIER:
-        build_classifier(b, plan->field, &step->as.classifier);
+    case PLAN_FULLY_CONNECTED:
+        build_fully_connected(b, plan->field, &step->as.fully_connected);
+        break;
+    case PLAN_SCALE:
+        build_scale(b, plan->field, &step->as.scale);
         break;
     default:
         b->failed = 1;

@@ -10,17 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The caller's picture [channels, height, width], split by row and column parity into padded planes, so that the
-// convolution behind it has only unit strides:
-//   y[(c * stride + r) * stride + s][i * pitch + j] = picture[c][i * stride + r - 1][j * stride + s - 1], 0 outside
-// for 0 <= i < rows and 0 <= j < pitch.
+// The caller's picture [channels, height, width], or rows of the arena, split by row and column modulo stride into padded
+// planes, so that the convolution behind it has only unit strides:
+//   y[c, r, q][i * pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], 0 outside
+// for 0 <= i < rows, 0 <= j < pitch and r, q < phases.
+enum { MAX_STRIDE = 16 };
+
 struct input {
-    uint32_t stride, rows, pitch;
-    const uint32_t *out; // [channels * stride * stride]
-    uint32_t channels, height, width;
+    uint32_t stride, phases, padding, rows, pitch;
+    uint32_t channels, height, width, in_pitch;
+    const uint32_t *in;  // [channels], or NULL: the picture
+    const uint32_t *out; // [channels][phases][phases]
 };
 
-// y[i][0 .. length) = 0 for each of count rows: what a depthwise convolution must find around its input.
+// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
 struct zero {
     uint32_t count, length;
     const uint32_t *out; // [count]
@@ -31,13 +34,12 @@ struct tile_run {
     uint32_t mr, count, row;
 };
 
-// For each group g, line l, output m and pixel p:
-//   y[g, m][l * out_pitch + p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][l * in_pitch + p] + r[g, m][l * out_pitch + p])
-// A pointwise convolution is one line of height * width pixels; a 3x3 has one line per output row and finds its taps
-// as shifted rows in the table. Packed weights: for each group, for each of its tiles of mr outputs, b [mr] then
-// w [k][mr]. Where there are several lines, out_pitch leaves room for a line's tail.
+// For each group g, output m and pixel p:
+//   y[g, m][p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][p] + r[g, m][p])
+// but 0 where p % pitch >= width: between lines, if zeros must be there. A k x k convolution finds its taps as shifted rows in the table.
+// Packed weights: for each group, for each of its tiles of mr outputs, b [mr] then w [k][mr].
 struct convolution {
-    uint32_t groups, k, m, lines, pixels, in_pitch, out_pitch;
+    uint32_t groups, k, m, pixels, width, pitch;
     float least;              // 0 for a ReLU, else minus infinity
     const uint32_t *in;       // [groups][k]
     const uint32_t *out;      // [groups][m]
@@ -47,41 +49,58 @@ struct convolution {
     uint32_t tile_count;          // of a group
 };
 
-// 3x3, padding 1: y[c] = b[c] + sum over taps of w[c][tap] * x[c][...]. With stride 1 the width + 1 floats before and
-// after each row of x are zero.
+// 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
+// same, the floats between the lines of x are zero, and so are the in_pitch + 1 floats before and after each row. What
+// lies between the lines of y becomes zero.
 struct depthwise {
-    uint32_t channels, height, width, stride;
+    uint32_t channels, height, width, stride, in_pitch, out_pitch;
+    float least;
     const uint32_t *in, *out; // [channels]
     const float *weights;     // [channels][9]
     const float *bias;        // [channels]
-    // Stride 1: [2][period][vector_floats], all ones where the pixel has a left, then a right neighbour.
+    // Stride 1: [3][period][vector_floats], all ones where the pixel has a left, then a right neighbour, then where it is
+    // one, and does not lie between the lines.
     const int32_t *masks;
     uint32_t period;       // in vectors
     const float *zero_row; // stride 2: what stands above the first and below the last image row
 };
 
-// 3x3, stride 2, padding 1, over lines of in_pitch floats. Average: the nine taps' sum / 9, padding counted. Maximum: of
-// inputs that are not negative, so that padding counts as 0.
+// 3x3, stride 2. Padding 1, or 0; windows may reach over the lower and right edge by one. Average: the nine taps' sum / 9,
+// padding counted. Maximum: of inputs that are not negative, so that padding counts as 0. What lies between the lines of y
+// becomes zero.
 struct pool {
-    uint32_t channels, height, width, in_pitch;
+    uint32_t channels, height, width, in_pitch, out_pitch, padding, out_height, out_width;
     const uint32_t *in, *out; // [channels]
     const float *zero_row;
 };
 
-// y[c] = mean of x[c] over pixels; y is one row of channels floats.
-struct global_average {
-    uint32_t channels, pixels;
+// y[c, i, j] = mean of x[c] over window i, j of out_height * out_width windows that divide the plane as evenly as they can:
+// lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), columns likewise. y is one row.
+struct means {
+    uint32_t channels, height, width, in_pitch, out_height, out_width;
     const uint32_t *in;  // [channels]
-    const uint32_t *out; // [1]
+    const uint32_t *out; // [1], or NULL: the logits
 };
 
-// logits[c] = b[c] + sum over k of w[c][k] * x[k]. Packed: for each block of classifier_block classes,
-// b [block] then w [k][block], zero behind the last class.
-struct classifier {
-    uint32_t k;
-    const uint32_t *in; // [1]
-    uint32_t classes;
+enum activation { LINEAR = 0, RELU = 1, SIGMOID = 2 };
+
+// y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. Packed: for each block of
+// fully_connected_block outputs, b [block] then w [k][block], zero behind the last output.
+struct fully_connected {
+    uint32_t k, m, activation;
+    const uint32_t *in;  // [1]
+    const uint32_t *out; // [1], or NULL: the logits
     const float *packed;
+};
+
+// y[c][p] = max(least, f[c] * x[c][p] + r[c][p])
+struct scale {
+    uint32_t channels, pixels;
+    float least;
+    const uint32_t *in;       // [channels]
+    const uint32_t *factors;  // [1]: where f [channels] starts
+    const uint32_t *out;      // [channels]
+    const uint32_t *residual; // [channels], or NULL
 };
 
 struct step {
@@ -92,8 +111,9 @@ struct step {
         struct convolution convolution;
         struct depthwise depthwise;
         struct pool pool;
-        struct global_average global_average;
-        struct classifier classifier;
+        struct means means;
+        struct fully_connected fully_connected;
+        struct scale scale;
     } as;
 };
 
@@ -117,7 +137,7 @@ enum { MAX_TILE_ROWS = 8 };
 struct kernels {
     const char *name;
     uint32_t vector_floats;
-    uint32_t classifier_block;
+    uint32_t fully_connected_block;
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     void (*input)(const struct input *, const float *picture, float *arena, struct share);
@@ -126,8 +146,12 @@ struct kernels {
     void (*depthwise)(const struct depthwise *, float *arena, struct share);
     void (*max_pool)(const struct pool *, float *arena, struct share);
     void (*average_pool)(const struct pool *, float *arena, struct share);
-    void (*global_average)(const struct global_average *, float *arena, struct share);
-    void (*classifier)(const struct classifier *, const float *arena, float *logits, struct share);
+    void (*means)(const struct means *, float *arena, float *logits, struct share);
+    void (*fully_connected)(const struct fully_connected *, float *arena, float *logits, struct share);
+    void (*scale)(const struct scale *, float *arena, struct share);
+    // See shufflenet_peak. factor and sum keep it from being optimised away. The plain reference has none.
+    size_t (*peak)(size_t rounds, float factor, float *sum);
+    const struct training_kernels *training; // NULL in an engine built for inference alone
 };
 
 // One for each level, in levels/; cpu.c says which of them this processor can run.
@@ -135,6 +159,8 @@ extern const struct kernels kernels_reference;
 extern const struct kernels kernels_generic;
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
+extern const struct kernels kernels_neon;
+extern const struct kernels kernels_simd128;
 
 // The level of that name, the best for NULL, or NULL if there is none that this processor can run.
 const struct kernels *find_kernels(const char *isa);

@@ -5,14 +5,14 @@
 //   uint32_t           [table_count]    row tables: where rows start, in floats from the start of the arena
 //   float              [weight_count]   weights and biases, unpacked
 //
-// A *row* is one channel's plane of height * width pixels, one after the other, in the arena. An operator finds the
-// rows that it reads and writes in its tables, so whatever only moves channels is a different table.
+// A *row* is one channel's plane in the arena: height lines of width pixels, from one line to the next pitch floats. An
+// operator finds the rows that it reads and writes in its tables, so whatever only moves channels is a different table.
 #ifndef SHUFFLENET_PLAN_H
 #define SHUFFLENET_PLAN_H
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 1, PLAN_STEP_FIELDS = 15 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 2, PLAN_STEP_FIELDS = 15 };
 
 // Rows start on a multiple of ROW_ALIGNMENT floats. A step may overwrite the ROW_TAIL floats behind a row that it writes
 // with zeros: the rest of a vector of ROW_ALIGNMENT floats.
@@ -40,8 +40,9 @@ enum plan_kind {
     PLAN_DEPTHWISE = 4,
     PLAN_MAX_POOL = 5,
     PLAN_AVERAGE_POOL = 6,
-    PLAN_GLOBAL_AVERAGE = 7,
-    PLAN_CLASSIFIER = 8,
+    PLAN_MEANS = 7,
+    PLAN_FULLY_CONNECTED = 8,
+    PLAN_SCALE = 9,
 };
 
 // The meaning of the fields is that of the structs of the same name in kernels.h, in the same order.

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 enum { SPINS_BEFORE_SLEEP = 100000 }; // some tenths of a millisecond
@@ -11,15 +12,11 @@ struct shufflenet_pool {
     pthread_mutex_t new_run;   // guards the waiting for a change of run
     pthread_cond_t run_changed;
     atomic_uint run;           // counts them
-    shufflenet_team team;
+    atomic_uint working;       // workers that have not ended this run
     uint32_t threads, started;
     // Of this run, written before it is counted:
-    const shufflenet_network *network;
-    void *arena;
-    size_t arena_bytes;
-    const float *input;
-    size_t batch;
-    float *output;
+    shufflenet_pool_work *work;
+    void *argument;
     int stop;
     struct worker {
         shufflenet_pool *pool;
@@ -42,12 +39,6 @@ static unsigned next_run(shufflenet_pool *pool, unsigned last)
     return atomic_load(&pool->run);
 }
 
-static shufflenet_status run_part(shufflenet_pool *pool, uint32_t number)
-{
-    return shufflenet_run_shared(pool->network, pool->arena, pool->arena_bytes, pool->input, pool->batch, pool->output,
-                                 &pool->team, number, pool->threads);
-}
-
 static void *work(void *argument)
 {
     struct worker *worker = argument;
@@ -55,7 +46,8 @@ static void *work(void *argument)
         run = next_run(worker->pool, run);
         if (worker->pool->stop)
             return NULL;
-        run_part(worker->pool, worker->number); // its status is the caller's too
+        worker->pool->work(worker->pool->argument, worker->number, worker->pool->threads);
+        atomic_fetch_sub_explicit(&worker->pool->working, 1, memory_order_release);
     }
 }
 
@@ -90,6 +82,45 @@ shufflenet_pool *shufflenet_pool_create(uint32_t threads)
     return pool;
 }
 
+uint32_t shufflenet_pool_threads(const shufflenet_pool *pool)
+{
+    return pool->threads;
+}
+
+void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument)
+{
+    pthread_mutex_lock(&pool->one_run);
+    pool->work = work;
+    pool->argument = argument;
+    atomic_store(&pool->working, pool->threads - 1);
+    begin_run(pool);
+    work(argument, 0, pool->threads);
+    for (uint32_t spins = 0; atomic_load_explicit(&pool->working, memory_order_acquire); spins++)
+        if (spins > SPINS_BEFORE_SLEEP)
+            sched_yield();
+    pthread_mutex_unlock(&pool->one_run);
+}
+
+struct run {
+    const shufflenet_network *network;
+    void *arena;
+    size_t arena_bytes;
+    const float *input;
+    size_t batch;
+    float *output;
+    shufflenet_team team;
+    shufflenet_status status;
+};
+
+static void run_part(void *argument, uint32_t part, uint32_t parts)
+{
+    struct run *run = argument;
+    const shufflenet_status status = shufflenet_run_shared(run->network, run->arena, run->arena_bytes, run->input,
+                                                           run->batch, run->output, &run->team, part, parts);
+    if (part == 0)
+        run->status = status; // every part's
+}
+
 shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network, void *arena,
                                       size_t arena_bytes, const float *input, size_t batch, float *output)
 {
@@ -97,17 +128,9 @@ shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_ne
     const shufflenet_status check = shufflenet_run(network, arena, arena_bytes, input, 0, output);
     if (check || batch == 0)
         return check;
-    pthread_mutex_lock(&pool->one_run);
-    pool->network = network;
-    pool->arena = arena;
-    pool->arena_bytes = arena_bytes;
-    pool->input = input;
-    pool->batch = batch;
-    pool->output = output;
-    begin_run(pool);
-    const shufflenet_status status = run_part(pool, 0);
-    pthread_mutex_unlock(&pool->one_run);
-    return status;
+    struct run run = {network, arena, arena_bytes, input, batch, output, {0}, check};
+    shufflenet_pool_call(pool, run_part, &run);
+    return run.status;
 }
 
 void shufflenet_pool_destroy(shufflenet_pool *pool)

@@ -14,6 +14,11 @@ SHUFFLENET_API shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, cons
                                                      void *arena, size_t arena_bytes, const float *input, size_t batch,
                                                      float *output);
 
+// work(argument, part, parts) by all threads of the pool, each with its part, numbered from 0. Calls wait as above.
+typedef void shufflenet_pool_work(void *argument, uint32_t part, uint32_t parts);
+SHUFFLENET_API void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument);
+SHUFFLENET_API uint32_t shufflenet_pool_threads(const shufflenet_pool *pool);
+
 // Ends the threads. No call may be under way.
 SHUFFLENET_API void shufflenet_pool_destroy(shufflenet_pool *pool);
 

@@ -35,11 +35,14 @@ static void run_step(const struct kernels *kernels, const struct step *step, flo
     case PLAN_AVERAGE_POOL:
         kernels->average_pool(&step->as.pool, arena, share);
         break;
-    case PLAN_GLOBAL_AVERAGE:
-        kernels->global_average(&step->as.global_average, arena, share);
+    case PLAN_MEANS:
+        kernels->means(&step->as.means, arena, logits, share);
         break;
-    case PLAN_CLASSIFIER:
-        kernels->classifier(&step->as.classifier, arena, logits, share);
+    case PLAN_FULLY_CONNECTED:
+        kernels->fully_connected(&step->as.fully_connected, arena, logits, share);
+        break;
+    case PLAN_SCALE:
+        kernels->scale(&step->as.scale, arena, share);
         break;
     }
 }

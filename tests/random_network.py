@@ -17,14 +17,22 @@ def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
     """The same network for PyTorch and for the engine."""
     torch.manual_seed(arch.groups)
     network = ShuffleNet(arch).eval()
+    randomise(network)
+    return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors_of(network))
+
+
+def randomise(network: nn.Module) -> None:
+    """Gives batch norm random statistics."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
             nn.init.normal_(module.running_mean, std=0.3)  # type: ignore[arg-type]
             nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-    tensors = {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)
+
+
+def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
+    return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def random_input(batch: int, height: int, width: int, channels: int = 3) -> NDArray[np.float32]:

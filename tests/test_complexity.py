@@ -22,10 +22,11 @@ from shufflenet.complexity import Layer, summary
     ],
 )
 def test_table_1(groups: int, macs: float, parameters: int) -> None:
-    cost = summary(Architecture(groups, 1.0))
+    arch = Architecture(groups, 1.0)
+    cost = summary(arch)
     assert round(cost.macs_without_classifier / 1e6, 1) == macs
     assert cost.parameters == parameters
-    assert cost.macs - cost.macs_without_classifier == cost.arch.features * 1000
+    assert cost.macs - cost.macs_without_classifier == arch.features * 1000
 
 
 @pytest.mark.parametrize(("scale", "macs"), [(1.5, 292.4), (2.0, 524.0)])

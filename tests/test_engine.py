@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from random_network import random_input, random_network
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
-from shufflenet.engine import Engine, _aligned, _library, _Network, _Sizes, isas
+from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
 
@@ -82,7 +82,7 @@ def test_shuffle_costs_nothing() -> None:
     _, model = random_network(Architecture(3, 1.0))
     unshuffled = Model(Architecture(3, 1.0, shuffle=False), model.preprocessing, model.labels, model.tensors)
     plans = [make_plan(each, 224, 224) for each in (model, unshuffled)]
-    library, isa, sizes, handle = _library(), isas()[0].encode(), _Sizes(), ctypes.c_void_p()
+    library, isa, sizes, handle = _library(), isas()[0].encode(), Sizes(), ctypes.c_void_p()
     assert library.shufflenet_measure(plans[0], len(plans[0]), isa, ctypes.byref(sizes)) == 0
     memory, arena = _aligned(sizes.network_bytes), _aligned(sizes.arena_bytes)
     x, logits = random_input(1, 224, 224), np.empty(sizes.output_floats, dtype=np.float32)
@@ -197,7 +197,7 @@ def test_isa_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_working_memory() -> None:
     """1x at 224 x 224 stays within a second-level cache of 2 MB."""
     _, model = random_network(Architecture(3, 1.0))
-    assert Engine(model).arena_bytes(224, 224) < 2e6
+    assert Engine(model).sizes(224, 224).arena_bytes < 2e6
 
 
 def test_damaged_plans_are_refused() -> None:

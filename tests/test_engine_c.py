@@ -1,8 +1,14 @@
-"""Builds the engine's C tests, plainly and with sanitizers, and runs them: kernels by themselves and whole networks."""
+"""Builds the engine's C tests and runs them: kernels by themselves, and whole networks against PyTorch.
+
+For this processor, plainly and with sanitizers; for 64-bit Arm, in an emulator; for WebAssembly.
+"""
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +16,7 @@ import torch
 
 from random_network import random_input, random_network
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
+from shufflenet.engine import isas
 from shufflenet.plan import make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -22,38 +29,109 @@ ARCHITECTURES = [
 ]
 SIZES = [(32, 32), (97, 131), (64, 33)]
 
+SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
+AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
+WASM32 = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=wasm32", "-DCMAKE_C_COMPILER_TARGET=wasm32-wasi"]
 
-@pytest.fixture(scope="module", params=["", "address,undefined"], ids=["release", "sanitized"])
-def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built test programs."""
-    build = tmp_path_factory.mktemp("build")
-    configure = ["cmake", "-S", str(ROOT), "-B", str(build), "-DSHUFFLENET_TESTS=ON", "-DSHUFFLENET_WERROR=ON"]
-    subprocess.run([*configure, f"-DSHUFFLENET_SANITIZE={request.param}"], check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", str(build), "--parallel", "2"], check=True, capture_output=True)
-    return build
+# Runs one of the programs with arguments; returns what it wrote.
+Run = Callable[..., str]
 
 
-def run(program: Path, *arguments: str) -> str:
-    result = subprocess.run([program, *arguments], capture_output=True, text=True)
+def build(folder: Path, options: list[str], *targets: str) -> None:
+    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DSHUFFLENET_TESTS=ON", "-DSHUFFLENET_WERROR=ON"]
+    subprocess.run([*configure, *options], check=True, capture_output=True)
+    make = ["cmake", "--build", str(folder), "--parallel", "2", *(f"--target={target}" for target in targets)]
+    subprocess.run(make, check=True, capture_output=True)
+
+
+def process(*command: str | Path) -> str:
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-5000:]
     return result.stdout
 
 
-@pytest.mark.parametrize("program", ["test_kernels", "test_kernels_lowered"])
-def test_kernels(programs: Path, program: str) -> None:
-    assert run(programs / program).endswith(" 0 failures\n")
+def wasm_process(program: Path, *arguments: str) -> str:
+    """A process within this one: WebAssembly with the system interface WASI."""
+    import wasmtime
+
+    engine = wasmtime.Engine()
+    store, linker = wasmtime.Store(engine), wasmtime.Linker(engine)
+    linker.define_wasi()
+    system = wasmtime.WasiConfig()
+    system.argv = [program.name, *arguments]
+    out, errors = program.with_suffix(".out"), program.with_suffix(".err")
+    system.stdout_file, system.stderr_file = out, errors
+    for folder in {str(Path(argument).parent) for argument in arguments}:
+        system.preopen_dir(folder, folder)
+    store.set_wasi(system)
+    start = linker.instantiate(store, wasmtime.Module.from_file(engine, str(program))).exports(store)["_start"]
+    assert isinstance(start, wasmtime.Func)
+    try:
+        start(store)
+    except wasmtime.ExitTrap as end:
+        if end.code:
+            pytest.fail(errors.read_text()[-5000:])
+    return out.read_text()
 
 
-@torch.inference_mode()
-def test_networks(programs: Path, tmp_path: Path) -> None:
-    names = []
+@pytest.fixture(scope="module", params=["release", "sanitized", "aarch64", "wasm32"])
+def platform(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("build")
+    if platform == "aarch64":
+        for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
+            if not shutil.which(tool):
+                pytest.skip(f"{tool} is not installed: Debian's gcc-aarch64-linux-gnu and qemu-user")
+        compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
+        build(folder, [*AARCH64, compiler], "_engine", "test_kernels", "test_network", "test_training")
+        return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
+    if platform == "wasm32":
+        ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
+        pytest.importorskip("wasmtime")
+        zig = Path(ziglang.__file__).parent / "zig"
+        build(folder, [*WASM32, f"-DCMAKE_C_COMPILER={zig};cc"], "test_kernels", "test_network")
+        return lambda program, *arguments: wasm_process(folder / program, *arguments)
+    build(folder, SANITIZED if platform == "sanitized" else [])
+    return lambda program, *arguments: process(folder / program, *arguments)
+
+
+def test_kernels(platform: str, run: Run) -> None:
+    levels = {"aarch64": ["neon", "generic", "reference"], "wasm32": ["simd128", "generic", "reference"]}
+    expected = " ".join(levels.get(platform, isas()))
+    assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_kernels"))
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
+def test_sixteen_lanes_without_avx512(run: Run) -> None:
+    assert run("test_kernels_lowered").endswith(" 0 failures\n")
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized", "aarch64"], indirect=True)
+def test_training(run: Run) -> None:
+    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training"))
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Names of plans, inputs and PyTorch's logits in files."""
+    folder, names = tmp_path_factory.mktemp("networks"), []
     for arch in ARCHITECTURES:
         network, model = random_network(arch)
         for height, width in SIZES:
             x = random_input(3, height, width, arch.in_channels)
-            name = str(tmp_path / f"{arch.name}_{arch.classes}_{height}x{width}")
+            name = str(folder / f"{arch.name}_{arch.classes}_{height}x{width}")
             Path(name + ".plan").write_bytes(make_plan(model, height, width))
             Path(name + ".input").write_bytes(x.tobytes())
-            Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
+            with torch.inference_mode():
+                Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
             names.append(name)
-    assert run(programs / "test_network", *names).endswith(" 0 failures\n")
+    return names
+
+
+def test_networks(run: Run, networks: list[str]) -> None:
+    assert run("test_network", *networks).endswith(" 0 failures\n")

@@ -1,101 +1,22 @@
 // Pointwise group convolutions, and dense ones through shifted rows: nearly all of a network's multiply-adds.
-//
-// The microkernel holds a tile of mr outputs by nv vectors of pixels in registers and walks the k input rows: each step
-// loads nv vectors, broadcasts mr weights and does mr * nv multiply-adds. All tiles of a group follow one another on the
-// same pixels, which stay in the first-level cache, while their weights pass by.
+// The microkernel is in tile.h.
 
 // Planes of fewer vectors a thread are shared by channels or tiles.
 enum { SHARED_VECTORS = 9 };
 
-typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
-                           const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
-
-// tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
-// zeros.
-ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convolution *s, size_t tiles,
-                        const float *packed, const uint32_t *in, const uint32_t *out, const uint32_t *residual,
-                        const float *x, float *y, size_t pixels)
+// What the tiles have just written between the lines, of pixels begin to end.
+static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end, float *arena)
 {
-    const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
-    const vector least = broadcast(s->least);
-    const size_t count = s->k;
-    do {
-        vector sum[MAX_TILE_ROWS][MAX_TILE_VECTORS];
-#pragma GCC unroll 8
-        for (size_t m = 0; m < mr; m++)
-#pragma GCC unroll 8
-            for (size_t v = 0; v < nv; v++)
-                sum[m][v] = broadcast(packed[m]);
-        packed += mr;
-
-#pragma GCC unroll 4
-        for (size_t k = 0; k < count; k++) {
-            const float *row = x + in[k];
-            vector pixel[MAX_TILE_VECTORS];
-#pragma GCC unroll 8
-            for (size_t v = 0; v < nv; v++)
-                pixel[v] = load(row + v * VECTOR_FLOATS);
-#pragma GCC unroll 8
-            for (size_t m = 0; m < mr; m++) {
-                const vector weight = broadcast(packed[m]);
-#pragma GCC unroll 8
-                for (size_t v = 0; v < nv; v++)
-                    sum[m][v] += weight * pixel[v];
-            }
-            packed += mr;
-        }
-
-        if (residual) {
-#pragma GCC unroll 8
-            for (size_t m = 0; m < mr; m++)
-#pragma GCC unroll 8
-                for (size_t v = 0; v < nv; v++)
-                    sum[m][v] += load(y + residual[m] + v * VECTOR_FLOATS);
-            residual += mr;
-        }
-#pragma GCC unroll 8
-        for (size_t m = 0; m < mr; m++) {
-            float *row = y + out[m];
-#pragma GCC unroll 8
-            for (size_t v = 0; v + 1 < nv; v++)
-                store(row + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
-            store(row + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
-        }
-        out += mr;
-    } while (--tiles);
+    for (size_t i = 0; i < count; i++)
+        for (size_t line = begin / s->pitch * s->pitch; line < end; line += s->pitch)
+            for (size_t p = line + s->width; p < line + s->pitch; p++)
+                if (begin <= p && p < end)
+                    arena[out[i] + p] = 0;
 }
 
-#define DEFINE_TILE(mr, nv)                                                                                            \
-    static void tile_##mr##x##nv(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,   \
-                                 const uint32_t *out, const uint32_t *residual, const float *x, float *y,              \
-                                 size_t pixels)                                                                        \
-    {                                                                                                                  \
-        tile(mr, nv, s, tiles, packed, in, out, residual, x, y, pixels);                                               \
-    }
-#define DEFINE_TILES(mr, nv) UP_TO_##nv(DEFINE_TILE, mr)
-TILE_TABLE(DEFINE_TILES)
-
-#define TILE_ENTRY(mr, nv) [mr][nv] = tile_##mr##x##nv,
-#define TILE_ENTRIES(mr, nv) UP_TO_##nv(TILE_ENTRY, mr)
-static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
-
-// vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
-// waiting.
-struct parts {
-    size_t count, width, wider; // the first wider parts have width + 1 vectors
-};
-
-ALWAYS_INLINE struct parts split(size_t vectors, size_t most)
-{
-    const size_t count = (vectors + most - 1) / most;
-    const struct parts parts = {.count = count, .width = vectors / count, .wider = vectors % count};
-    return parts;
-}
-
-// Of one group and line: count tiles, which are those of run from number first on, on the given vectors of pixels. x and y
-// are the line's first pixels.
+// Of one group: count tiles, which are those of run from number first on, on the given vectors of pixels.
 static void convolve(const struct convolution *s, size_t group, const struct tile_run *run, size_t first, size_t count,
-                     struct range vectors, const float *x, float *y)
+                     struct range vectors, float *arena)
 {
     const size_t row = group * s->m + run->row + first * run->mr;
     const float *packed = s->packed + row * (1 + s->k);
@@ -104,33 +25,29 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     size_t p = vectors.begin * VECTOR_FLOATS;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = s->pixels - p;
-        tile_functions[run->mr][nv](s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p,
+        tile_functions[run->mr][nv](s, count, packed, s->in + group * s->k, s->out + row, residual, arena + p, arena + p,
                                     left < all ? left : all);
         p += all;
     }
+    if (s->width < s->pitch)
+        zero_gaps(s, s->out + row, count * run->mr, vectors.begin * VECTOR_FLOATS, p < s->pixels ? p : s->pixels, arena);
 }
 
-// Shared by lines where there are many, else by pixels, on small planes by tiles.
+// Shared by pixels where there are many, on small planes by tiles.
 static void convolution(const struct convolution *s, float *arena, struct share share)
 {
-    struct range lines = {0, s->lines}, vectors = {0, (s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS};
+    struct range vectors = {0, (s->pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS};
     struct range tiles = {0, s->groups * s->tile_count};
-    if (s->lines >= share.parts)
-        lines = range_of(share, s->lines);
-    else if (vectors.end >= (size_t)SHARED_VECTORS * share.parts)
+    if (vectors.end >= (size_t)SHARED_VECTORS * share.parts)
         vectors = range_of(share, vectors.end);
     else
         tiles = range_of(share, tiles.end);
-    for (size_t line = lines.begin; line < lines.end; line++) {
-        const float *x = arena + line * s->in_pitch;
-        float *y = arena + line * s->out_pitch;
-        size_t tile = 0; // the first of the run, counted over all groups
-        for (size_t group = 0; group < s->groups; group++)
-            for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
-                const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
-                const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
-                if (begin < end)
-                    convolve(s, group, run, begin, end - begin, vectors, x, y);
-            }
-    }
+    size_t tile = 0; // the first of the run, counted over all groups
+    for (size_t group = 0; group < s->groups; group++)
+        for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
+            const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
+            const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
+            if (begin < end)
+                convolve(s, group, run, begin, end - begin, vectors, arena);
+        }
 }

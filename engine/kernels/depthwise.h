@@ -2,17 +2,20 @@
 
 // Stride 1, over the plane as one long row of pixels: the left, middle and right taps of three image rows are six
 // unaligned neighbours of each vector. What wraps around at the left and right edge is masked, and zeros stand
-// before and behind the plane.
-static void depthwise_stride1(const struct depthwise *s, float *arena, struct share share)
+// before and behind the plane, and between its lines if there is room.
+ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, float *arena, struct share share, const int relu,
+                                     const int gaps)
 {
-    const size_t pixels = (size_t)s->height * s->width, width = s->width;
+    const size_t pixels = (size_t)(s->height - 1) * s->in_pitch + s->width, pitch = s->in_pitch;
     const size_t vectors = (pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     // By pixels, as the convolutions around it are shared, so that a thread finds what it has written itself.
     const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
     const struct range channels = by_pixels ? (struct range){0, s->channels} : range_of(share, s->channels);
     const struct range part = by_pixels ? range_of(share, vectors) : (struct range){0, vectors};
     const size_t end = part.end * VECTOR_FLOATS < pixels ? part.end * VECTOR_FLOATS : pixels;
-    const int32_t *left_masks = s->masks, *right_masks = s->masks + s->period * VECTOR_FLOATS;
+    const int32_t *left_masks = s->masks, *right_masks = left_masks + s->period * VECTOR_FLOATS;
+    const int32_t *inside_masks = right_masks + s->period * VECTOR_FLOATS;
+    const vector least = broadcast(s->least);
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
@@ -22,7 +25,7 @@ static void depthwise_stride1(const struct depthwise *s, float *arena, struct sh
         const vector bias = broadcast(s->bias[c]);
         size_t phase = part.begin % s->period * VECTOR_FLOATS;
         for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
-            const float *above = x + p - width, *middle = x + p, *below = x + p + width;
+            const float *above = x + p - pitch, *middle = x + p, *below = x + p + pitch;
             vector left = w[0] * load(above - 1);
             vector centre = bias + w[1] * load(above);
             vector right = w[2] * load(above + 1);
@@ -32,9 +35,12 @@ static void depthwise_stride1(const struct depthwise *s, float *arena, struct sh
             left += w[6] * load(below - 1);
             centre += w[7] * load(below);
             right += w[8] * load(below + 1);
-            const vector_mask has_left = *(const unaligned_mask *)(left_masks + phase);
-            const vector_mask has_right = *(const unaligned_mask *)(right_masks + phase);
+            const vector_mask has_left = load_mask(left_masks + phase), has_right = load_mask(right_masks + phase);
             vector sum = centre + keep(left, has_left) + keep(right, has_right);
+            if (relu)
+                sum = vector_max(least, sum);
+            if (gaps)
+                sum = keep(sum, load_mask(inside_masks + phase));
             if (pixels - p < VECTOR_FLOATS)
                 sum = keep(sum, first_lanes(pixels - p));
             store(y + p, sum);
@@ -49,6 +55,7 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
 {
     const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
+    const vector least = broadcast(s->least);
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
@@ -56,8 +63,8 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
         for (size_t tap = 0; tap < 9; tap++)
             w[tap] = broadcast(s->weights[c * 9 + tap]);
         const float bias = s->bias[c];
-        for (size_t i = 0; i < out_height; i++, y += out_width) {
-            const struct three_rows rows = rows_around(x, 2 * i, s->height, s->width, s->zero_row);
+        for (size_t i = 0; i < out_height; i++, y += s->out_pitch) {
+            const struct three_rows rows = rows_around(x, 2 * i, s->height, s->in_pitch, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 const struct edges edges = edges_at(2 * j, s->width);
                 const struct taps above = taps_of(span_at(rows.above + 2 * j), edges);
@@ -66,17 +73,23 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
                 vector left = w[0] * above.left, centre = w[1] * above.centre, right = w[2] * above.right;
                 left += w[3] * middle.left, centre += w[4] * middle.centre, right += w[5] * middle.right;
                 left += w[6] * below.left, centre += w[7] * below.centre, right += w[8] * below.right;
-                const vector sum = in_order(left + centre + right) + bias;
+                const vector sum = vector_max(least, in_order(left + centre + right) + bias);
                 store(y + j, keep(sum, first_lanes(out_width - j)));
             }
+            zero_gap(y, out_width, s->out_pitch);
         }
     }
 }
 
 static void depthwise(const struct depthwise *s, float *arena, struct share share)
 {
-    if (s->stride == 1)
-        depthwise_stride1(s, arena, share);
-    else
+    const int relu = s->least == 0, gaps = s->in_pitch > s->width;
+    if (s->stride == 2)
         depthwise_stride2(s, arena, share);
+    else if (gaps)
+        depthwise_stride1(s, arena, share, relu, 1);
+    else if (relu)
+        depthwise_stride1(s, arena, share, 1, 0);
+    else
+        depthwise_stride1(s, arena, share, 0, 0);
 }

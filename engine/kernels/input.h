@@ -1,49 +1,105 @@
-// The way into the arena: the caller's picture into padded planes, and zeros where a convolution looks over an edge.
+// The way into a convolution that is not of one size and stride 1: padded planes; and zeros where one looks over an edge.
 
-// Picture row x at stride 1: one plane's row, a column of padding first.
-ALWAYS_INLINE void pad_row(const float *x, size_t width, float *y, size_t pitch)
+// y[j] = x[j * stride] for count floats.
+ALWAYS_INLINE void pick(const float *x, size_t stride, float *y, size_t count)
 {
-    y[0] = 0;
-    memcpy(y + 1, x, sizeof(float) * width);
-    memset(y + 1 + width, 0, sizeof(float) * (pitch - 1 - width));
+    if (stride == 1) {
+        memcpy(y, x, sizeof(float) * count);
+        return;
+    }
+    for (size_t j = 0; j < count; j++)
+        y[j] = x[j * stride];
 }
 
-// At stride 2: padding and the odd columns to one plane's row, the even columns to the other's.
-ALWAYS_INLINE void split_row(const float *x, size_t width, float *odd, float *even, size_t pitch)
+// even[j] = x[2 * j] and odd[j] = x[2 * j + 1] for as many floats each.
+ALWAYS_INLINE void pick_both(const float *x, float *even, size_t even_count, float *odd, size_t odd_count)
 {
-    *odd++ = 0;
     size_t j = 0;
-    for (; 2 * (j + VECTOR_FLOATS) <= width; j += VECTOR_FLOATS) {
+    for (; j + VECTOR_FLOATS <= odd_count && j + VECTOR_FLOATS <= even_count; j += VECTOR_FLOATS) {
         const vector first = load(x + 2 * j), second = load(x + 2 * j + VECTOR_FLOATS);
         store(even + j, in_order(pick_even(first, second)));
         store(odd + j, in_order(pick_odd(first, second)));
     }
-    for (; 2 * j < width; j++) {
-        even[j] = x[2 * j];
-        odd[j] = 2 * j + 1 < width ? x[2 * j + 1] : 0;
+    for (size_t i = j; i < even_count; i++)
+        even[i] = x[2 * i];
+    for (size_t i = j; i < odd_count; i++)
+        odd[i] = x[2 * i + 1];
+}
+
+// Where the columns phase - padding + j * stride of an input line go: zeros for the first before, then the line's from
+// first on for count, then zeros.
+struct columns {
+    size_t before, first, count;
+};
+
+static struct columns columns_of(const struct input *s, size_t phase)
+{
+    const size_t padding = s->padding > phase ? s->padding - phase : 0;
+    const size_t zeros = (padding + s->stride - 1) / s->stride, first = zeros * s->stride + phase - s->padding;
+    const size_t there = first < s->width ? (s->width - first + s->stride - 1) / s->stride : 0;
+    const size_t before = zeros < s->pitch ? zeros : s->pitch, room = s->pitch - before;
+    const struct columns columns = {before, first, there < room ? there : room};
+    return columns;
+}
+
+// Few floats: without the call of memset that a compiler would make of this loop.
+ALWAYS_INLINE void zero_some(float *y, size_t count)
+{
+    for (size_t j = 0; j < count; j++) {
+        y[j] = 0;
+        __asm__("");
     }
-    memset(even + j, 0, sizeof(float) * (pitch - j));
-    memset(odd + j, 0, sizeof(float) * (pitch - 1 - j));
+}
+
+// One line of each phase's plane, from a line x of the input.
+ALWAYS_INLINE void input_lines(const struct input *s, const float *x, const struct columns *columns, const uint32_t *out,
+                               float *arena)
+{
+    for (size_t phase = 0; phase < s->phases; phase++) {
+        const struct columns c = columns[phase];
+        float *y = arena + out[phase];
+        zero_some(y, c.before);
+        pick(x + c.first, s->stride, y + c.before, c.count);
+        zero_some(y + c.before + c.count, s->pitch - c.before - c.count);
+    }
+}
+
+// The same with stride 2 and two phases, of which even starts with the line's first float.
+ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, float *even_line,
+                                    struct columns odd, float *odd_line)
+{
+    zero_some(even_line, even.before);
+    zero_some(odd_line, odd.before);
+    even_line += even.before;
+    odd_line += odd.before;
+    pick_both(x, even_line, even.count, odd_line, odd.count);
+    zero_some(even_line + even.count, s->pitch - even.before - even.count);
+    zero_some(odd_line + odd.count, s->pitch - odd.before - odd.count);
 }
 
 static void input(const struct input *s, const float *picture, float *arena, struct share share)
 {
     const struct range rows = range_of(share, s->rows);
     const uint32_t *out = s->out;
-    for (size_t c = 0; c < s->channels; c++, picture += (size_t)s->height * s->width) {
-        for (size_t row_phase = 0; row_phase < s->stride; row_phase++, out += s->stride) {
+    const int both = s->stride == 2 && s->phases == 2;
+    struct columns columns[MAX_STRIDE];
+    for (size_t phase = 0; phase < s->phases; phase++)
+        columns[phase] = columns_of(s, phase);
+    const size_t first = columns[0].first; // with both, the number of the even phase
+    const struct columns even = columns[both ? first : 0], odd = columns[both ? 1 - first : 0];
+    for (size_t c = 0; c < s->channels; c++) {
+        const float *x = s->in ? arena + s->in[c] : picture + c * s->height * s->width;
+        for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
             for (size_t i = rows.begin; i < rows.end; i++) {
-                float *y = arena + out[0] + i * s->pitch, *even = arena + out[s->stride - 1] + i * s->pitch;
-                const size_t row = i * s->stride + row_phase; // one more than the picture's: padding comes first
-                const float *x = picture + (row ? row - 1 : 0) * s->width;
-                if (row < 1 || row > s->height) {
-                    memset(y, 0, sizeof(float) * s->pitch);
-                    memset(even, 0, sizeof(float) * s->pitch);
-                } else if (s->stride == 1) {
-                    pad_row(x, s->width, y, s->pitch);
-                } else {
-                    split_row(x, s->width, y, even, s->pitch);
-                }
+                const size_t row = i * s->stride + row_phase - s->padding; // wraps around above the first
+                float *line = arena + i * s->pitch;
+                if (row >= s->height)
+                    for (size_t phase = 0; phase < s->phases; phase++)
+                        memset(line + out[phase], 0, sizeof(float) * s->pitch);
+                else if (both)
+                    input_both_lines(s, x + row * s->in_pitch, even, line + out[first], odd, line + out[1 - first]);
+                else
+                    input_lines(s, x + row * s->in_pitch, columns, out, line);
             }
         }
     }

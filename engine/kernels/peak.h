@@ -7,23 +7,24 @@ enum { PEAK_SUMS = 24 }; // of 32 registers
 enum { PEAK_SUMS = 12 }; // of 16 registers
 #endif
 
-// sums is only written, so that nothing is optimised away; factor and term come from outside for the same reason.
-size_t PEAK_OF(LEVEL)(size_t rounds, float factor, float term, float *sums)
+// factor comes from outside so that nothing is optimised away. Each sum is its own addend too: where a multiply-add can only
+// add to the register that it writes (NEON), another addend would have to be copied there.
+static size_t peak(size_t rounds, float factor, float *sum)
 {
-    const vector factors = broadcast(factor), terms = broadcast(term);
-    vector sum[PEAK_SUMS];
+    const vector factors = broadcast(factor);
+    vector sums[PEAK_SUMS];
 #pragma GCC unroll 24
     for (size_t i = 0; i < PEAK_SUMS; i++)
-        sum[i] = broadcast((float)i);
+        sums[i] = broadcast((float)i);
     for (size_t round = 0; round < rounds; round++)
 #pragma GCC unroll 8
         for (size_t step = 0; step < PEAK_STEPS; step++)
 #pragma GCC unroll 24
             for (size_t i = 0; i < PEAK_SUMS; i++)
-                sum[i] = sum[i] * factors + terms;
-    *sums = 0;
+                sums[i] += sums[i] * factors;
+    *sum = 0;
 #pragma GCC unroll 24
     for (size_t i = 0; i < PEAK_SUMS; i++)
-        *sums += sum_of_lanes(sum[i]);
+        *sum += sum_of_lanes(sums[i]);
     return rounds * PEAK_STEPS * PEAK_SUMS * VECTOR_FLOATS;
 }

@@ -1,4 +1,4 @@
-// Max pool and average pool, 3x3 with stride 2, and the global average.
+// Max pool and average pool, 3x3 with stride 2, and the means of windows that divide a plane.
 
 ALWAYS_INLINE vector pooled(vector a, vector b, const int maximum)
 {
@@ -22,20 +22,22 @@ ALWAYS_INLINE struct span pool_columns(struct span a, struct span b, struct span
 ALWAYS_INLINE void pool(const struct pool *s, float *arena, struct share share, const int maximum)
 {
     const struct range channels = range_of(share, s->channels);
-    const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
+    const size_t first = 1 - s->padding, out_width = s->out_width; // the middle of the first window
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c];
         float *y = arena + s->out[c];
-        for (size_t i = 0; i < out_height; i++, y += out_width) {
-            const struct three_rows rows = rows_around(x, 2 * i, s->height, s->in_pitch, s->zero_row);
+        for (size_t i = 0; i < s->out_height; i++, y += s->out_pitch) {
+            const struct three_rows rows = rows_around(x, 2 * i + first, s->height, s->in_pitch, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
-                const struct span columns = pool_columns(span_at(rows.above + 2 * j), span_at(rows.middle + 2 * j),
-                                                         span_at(rows.below + 2 * j), maximum);
-                const struct taps taps = taps_of(columns, edges_at(2 * j, s->width));
+                const size_t column = 2 * j + first;
+                const struct span columns = pool_columns(span_at(rows.above + column), span_at(rows.middle + column),
+                                                         span_at(rows.below + column), maximum);
+                const struct taps taps = taps_of(columns, edges_at(column, s->width));
                 const vector window = pooled(pooled(taps.left, taps.centre, maximum), taps.right, maximum);
                 const vector result = in_order(window) * (maximum ? 1.0f : 1.0f / 9);
                 store(y + j, keep(result, first_lanes(out_width - j)));
             }
+            zero_gap(y, out_width, s->out_pitch);
         }
     }
 }
@@ -50,14 +52,33 @@ static void average_pool(const struct pool *s, float *arena, struct share share)
     pool(s, arena, share, 0);
 }
 
-static void global_average(const struct global_average *s, float *arena, struct share share)
+ALWAYS_INLINE vector sum_of_line(const float *x, size_t pixels)
+{
+    vector sum = {0};
+    for (size_t p = 0; p < pixels; p += VECTOR_FLOATS)
+        sum += keep(load(x + p), first_lanes(pixels - p));
+    return sum;
+}
+
+static void means(const struct means *s, float *arena, float *logits, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
-    for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *x = arena + s->in[c];
-        vector sum = {0};
-        for (size_t p = 0; p < s->pixels; p += VECTOR_FLOATS)
-            sum += keep(load(x + p), first_lanes(s->pixels - p));
-        arena[*s->out + c] = sum_of_lanes(sum) / (float)s->pixels;
+    const size_t windows = (size_t)s->out_height * s->out_width;
+    float *y = s->out ? arena + *s->out : logits;
+    for (size_t window = 0; window < windows; window++) {
+        const size_t i = window / s->out_width, j = window % s->out_width;
+        const size_t top = i * s->height / s->out_height, bottom = ((i + 1) * s->height - 1) / s->out_height + 1;
+        const size_t left = j * s->width / s->out_width, right = ((j + 1) * s->width - 1) / s->out_width + 1;
+        const float pixels = (float)((bottom - top) * (right - left));
+        // Lines without gaps are one.
+        const int whole = right - left == s->in_pitch;
+        const size_t lines = whole ? 1 : bottom - top, length = whole ? (bottom - top) * s->in_pitch : right - left;
+        for (size_t c = channels.begin; c < channels.end; c++) {
+            const float *x = arena + s->in[c] + top * s->in_pitch + left;
+            vector sum = {0};
+            for (size_t line = 0; line < lines; line++)
+                sum += sum_of_line(x + line * s->in_pitch, length);
+            y[c * windows + window] = sum_of_lanes(sum) / pixels;
+        }
     }
 }

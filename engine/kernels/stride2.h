@@ -1,4 +1,4 @@
-// What 3x3 windows of stride 2 and padding 1 see of their input: shared by the depthwise convolution and the pools.
+// What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools.
 //
 // They write one output row after the other: a row's tail of zeros is overwritten by the next row.
 
@@ -57,4 +57,11 @@ ALWAYS_INLINE struct taps taps_of(struct span span, struct edges edges)
         .right = keep(pick_even(span.c, span.d), edges.has_right),
     };
     return taps;
+}
+
+// Behind a line of width floats, whose last vector ends with zeros: zeros up to the next line at least.
+ALWAYS_INLINE void zero_gap(float *line, size_t width, size_t pitch)
+{
+    for (size_t j = (width + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS; j < pitch; j += VECTOR_FLOATS)
+        store(line + j, (vector){0});
 }

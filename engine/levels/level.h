@@ -4,7 +4,6 @@
 // Everything here is static or has the level in its name, so that the linker can't put one level's code in place of
 // another's.
 #include "../kernels.h"
-#include "../peak.h"
 #include "../simd/vector.h"
 
 // TILE_TABLE gives the widest tile for each number of outputs; the narrower ones serve the ends of lines.
@@ -21,9 +20,14 @@ enum { MAX_TILE_VECTORS = 8 };
 #define WIDEST(mr, nv) [mr] = nv,
 static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
-#include "../kernels/classifier.h"
+#include "../kernels/activation.h"
+#include "../kernels/scale.h"
+#include "../kernels/tile.h"
+// These need tile.h or activation.h.
 #include "../kernels/convolution.h"
+#include "../kernels/fully_connected.h"
 #include "../kernels/input.h"
+#include "../kernels/peak.h"
 #include "../kernels/stride2.h"
 // These need stride2.h.
 #include "../kernels/depthwise.h"
@@ -33,15 +37,15 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #define NAME_OF(level) NAME_OF_(level)
 #define TABLE_OF_(level) kernels_##level
 #define TABLE_OF(level) TABLE_OF_(level)
-#define PEAK_OF_(level) peak_##level
-#define PEAK_OF(level) PEAK_OF_(level)
 
-#include "../kernels/peak.h"
+#ifdef SHUFFLENET_TRAINING
+#include "../../training/level.h"
+#endif
 
 const struct kernels TABLE_OF(LEVEL) = {
     .name = NAME_OF(LEVEL),
     .vector_floats = VECTOR_FLOATS,
-    .classifier_block = CLASSIFIER_VECTORS * VECTOR_FLOATS,
+    .fully_connected_block = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS,
     .vectors = {TILE_TABLE(WIDEST)},
     .input = input,
     .zero = zero,
@@ -49,6 +53,11 @@ const struct kernels TABLE_OF(LEVEL) = {
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,
-    .global_average = global_average,
-    .classifier = classifier,
+    .means = means,
+    .fully_connected = fully_connected,
+    .scale = scale,
+    .peak = peak,
+#ifdef SHUFFLENET_TRAINING
+    .training = &TRAINING_OF(LEVEL),
+#endif
 };

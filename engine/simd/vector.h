@@ -44,6 +44,11 @@ ALWAYS_INLINE vector load(const float *p)
     return *(const unaligned_vector *)p;
 }
 
+ALWAYS_INLINE vector_mask load_mask(const int32_t *p)
+{
+    return *(const unaligned_mask *)p;
+}
+
 ALWAYS_INLINE void store(float *p, vector v)
 {
     *(unaligned_vector *)p = v;

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+
+from shufflenet.graph import Graph, Node
 
 # Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
 STAGE2_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -19,6 +21,10 @@ STAGE_UNITS = {2: 4, 3: 8, 4: 4}
 SCALES = (0.25, 0.5, 1.0, 1.5, 2.0)
 
 _NAME = re.compile(r"shufflenet_g(\d+)_x(\d+)_(\d+)")
+
+
+# Adds operators that read the node; given the unit's name, and whether they end with a ReLU.
+Excite = Callable[[Graph, str, Node, bool], Node]
 
 
 @dataclass(frozen=True)
@@ -137,25 +143,25 @@ class Architecture:
                 )
                 in_channels = out_channels
 
+    def graph(self) -> Graph:
+        """The network (Table 1), operator by operator."""
+        graph = Graph(self.name, self.in_channels)
+        x = self.add_stem(graph)
+        for unit in self.units():
+            x = add_unit(graph, x, unit, self.shuffle)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+        return graph
+
+    def add_stem(self, graph: Graph) -> Node:
+        """Adds Conv1 and the max pool; returns their output."""
+        conv1 = graph.convolution(
+            "conv1", graph.input, self.stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
+        )
+        return graph.max_pool("maxpool", conv1)
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the network, as PyTorch's state dict has them."""
-        shapes: dict[str, tuple[int, ...]] = {}
-
-        def convolution(name: str, batch_norm: str, *shape: int) -> None:
-            shapes[f"{name}.weight"] = shape
-            for tensor in ("weight", "bias", "running_mean", "running_var"):
-                shapes[f"{batch_norm}.{tensor}"] = shape[:1]
-
-        convolution("conv1", "bn1", self.stem_channels, self.in_channels, 3, 3)
-        for unit in self.units():
-            middle, branch = unit.bottleneck_channels, unit.branch_channels
-            prefix = f"{unit.name}."
-            convolution(prefix + "pointwise1", prefix + "bn1", middle, unit.in_channels // unit.groups1, 1, 1)
-            convolution(prefix + "depthwise", prefix + "bn2", middle, 1, 3, 3)
-            convolution(prefix + "pointwise2", prefix + "bn3", branch, middle // unit.groups2, 1, 1)
-        shapes["fc.weight"] = (self.classes, self.features)
-        shapes["fc.bias"] = (self.classes,)
-        return shapes
+        return self.graph().tensor_shapes()
 
     @classmethod
     def from_name(cls, name: str, **fields: Any) -> Architecture:
@@ -177,6 +183,30 @@ class Architecture:
 def names() -> list[str]:
     """Every combination that the paper has a figure for."""
     return [Architecture(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
+
+
+def add_unit(graph: Graph, x: Node, unit: Unit, shuffle: bool = True, excite: Excite | None = None) -> Node:
+    """Adds a ShuffleNet unit that reads ``x``; returns its output.
+
+    ``excite`` adds what stands behind the last convolution.
+    """
+
+    def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, relu: bool) -> Node:
+        name = f"{unit.name}.pointwise{number}"
+        return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
+
+    branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
+    if shuffle:
+        branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.groups2)
+    branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
+    # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
+    relu = unit.stride == 2
+    branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", relu=relu and excite is None)
+    if excite is not None:
+        branch = excite(graph, unit.name, branch, relu)
+    if unit.stride == 1:
+        return graph.add(f"{unit.name}.add", branch, x, relu=True)
+    return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
 
 
 def _round(value: float, multiple: int) -> int:

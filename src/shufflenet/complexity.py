@@ -1,14 +1,14 @@
-"""Multiply-adds, parameters and activation memory per layer, from the family table alone (no PyTorch).
+"""Multiply-adds, parameters and activation memory per layer, from the network's graph alone (no PyTorch).
 
 Letters: C channels, H x W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shufflenet.arch import Architecture, Unit
+from shufflenet.arch import Architecture
+from shufflenet.graph import Convolution, FullyConnected, Graph, Means, Node, Pool
 
 _FLOAT32_BYTES = 4
 
@@ -33,7 +33,7 @@ class Layer:
 class Complexity:
     """What a network costs for one picture of ``height`` x ``width`` pixels."""
 
-    arch: Architecture
+    arch: Architecture | Graph
     height: int
     width: int
     layers: list[Layer]
@@ -52,46 +52,23 @@ class Complexity:
         return sum(layer.parameters for layer in self.layers)
 
 
-def summary(arch: Architecture, height: int = 224, width: int = 224) -> Complexity:
+def summary(arch: Architecture | Graph, height: int = 224, width: int = 224) -> Complexity:
     """The cost of every layer of ``arch`` (arXiv 1707.01083, Table 1).
 
     Raises:
-        ValueError: the picture has no pixels.
+        ValueError: the picture has too few pixels.
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, not {height} x {width}")
-    return Complexity(arch, height, width, list(_layers(arch, height, width)))
+    graph = arch if isinstance(arch, Graph) else arch.graph()
+    sizes = graph.sizes(height, width)
+    layers = [_layer(node, *sizes[node]) for node in graph.nodes if isinstance(node, _LAYERS)]
+    return Complexity(arch, height, width, layers)
 
 
-def _layers(arch: Architecture, height: int, width: int) -> Iterator[Layer]:
-    height, width = _strided(height, arch.stem_stride), _strided(width, arch.stem_stride)
-    yield _convolution("conv1", (arch.stem_channels, height, width), arch.in_channels * 9)
-    height, width = _strided(height, 2), _strided(width, 2)
-    yield Layer("maxpool", (arch.stem_channels, height, width), 0, 0)
-    for unit in arch.units():
-        yield from _unit_layers(unit, height, width)
-        height, width = _strided(height, unit.stride), _strided(width, unit.stride)
-    yield Layer("global_pool", (arch.features, 1, 1), 0, 0)
-    weights = arch.features * arch.classes
-    yield Layer("fc", (arch.classes, 1, 1), weights, weights + arch.classes)
+# The other operators cost nothing that is counted.
+_LAYERS = (Convolution, FullyConnected, Means, Pool)
 
 
-def _unit_layers(unit: Unit, height: int, width: int) -> Iterator[Layer]:
-    middle = unit.bottleneck_channels
-    out_height, out_width = _strided(height, unit.stride), _strided(width, unit.stride)
-    yield _convolution(f"{unit.name}.pointwise1", (middle, height, width), unit.in_channels // unit.groups1)
-    yield _convolution(f"{unit.name}.depthwise", (middle, out_height, out_width), 9)
-    yield _convolution(f"{unit.name}.pointwise2", (unit.branch_channels, out_height, out_width), middle // unit.groups2)
-    if unit.stride == 2:
-        yield Layer(f"{unit.name}.shortcut", (unit.in_channels, out_height, out_width), 0, 0)
-
-
-def _convolution(name: str, output_shape: tuple[int, int, int], inputs: int) -> Layer:
-    """A convolution without bias and its batch norm; ``inputs`` are the values that one output is summed from."""
-    channels, height, width = output_shape
-    return Layer(name, output_shape, channels * height * width * inputs, channels * inputs + 2 * channels)
-
-
-def _strided(size: int, stride: int) -> int:
-    """Output size of a 3 x 3 window with padding 1."""
-    return (size - 1) // stride + 1
+def _layer(node: Node, height: int, width: int) -> Layer:
+    return Layer(node.name, (node.channels, height, width), node.macs(height, width), node.parameters)

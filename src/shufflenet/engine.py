@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import threading
 import time
@@ -14,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.graph import GraphModel
+from shufflenet.library import open_library
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan, step_names
 
@@ -21,19 +22,18 @@ ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
 
 
-class _Sizes(ctypes.Structure):
+class Sizes(ctypes.Structure):
+    """What a network needs for pictures of one size: bytes of memory, floats of a picture and of its logits."""
+
     _fields_ = [(name, ctypes.c_size_t) for name in ("network_bytes", "arena_bytes", "input_floats", "output_floats")]
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    spec = importlib.util.find_spec("shufflenet._engine")
-    if spec is None or spec.origin is None:
-        raise ImportError("the engine is not built; install the package with pip (see the README)")
-    library = ctypes.CDLL(spec.origin)
+    library = open_library()
     void, size, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
     library.shufflenet_isas.restype = ctypes.POINTER(text)
-    library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(_Sizes)]
+    library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(Sizes)]
     library.shufflenet_create.argtypes = [text, size, text, void, size, ctypes.POINTER(void)]
     library.shufflenet_run.argtypes = [void, void, size, void, size, void]
     library.shufflenet_run_steps.argtypes = [void, void, size, void, void, size, size]
@@ -74,14 +74,14 @@ class Engine:
         ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.
     """
 
-    def __init__(self, model: Model, isa: str | None = None, threads: int = 1) -> None:
+    def __init__(self, model: Model | GraphModel, isa: str | None = None, threads: int = 1) -> None:
         available = isas()
         self.isa = isa or os.environ.get("SHUFFLENET_ISA") or available[0]
         if self.isa not in available:
             raise ValueError(f"no instruction set level {self.isa!r} on this processor; it has {', '.join(available)}")
         if not 1 <= threads <= 1024:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
-        self._pool = _Pool(threads) if threads > 1 else None
+        self._pool = Pool(threads) if threads > 1 else None
         self._model = model
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()
@@ -103,9 +103,13 @@ class Engine:
         names = step_names(self._model, x.shape[1], x.shape[2])
         return list(zip(names, network.step_seconds(np.ascontiguousarray(x), len(names)), strict=True))
 
-    def arena_bytes(self, height: int, width: int) -> int:
-        """Working memory for pictures of this size."""
-        return int(self._network(height, width).sizes.arena_bytes)
+    def sizes(self, height: int, width: int) -> Sizes:
+        """Memory that the network and a run of it take for pictures of this size.
+
+        Raises:
+            ValueError: the size is too small or too large.
+        """
+        return self._network(height, width).sizes
 
     def _network(self, height: int, width: int) -> _Network:
         with self._lock:
@@ -119,7 +123,7 @@ class Engine:
             return network
 
 
-class _Pool:
+class Pool:
     """Threads of the engine; they end with this object."""
 
     def __init__(self, threads: int) -> None:
@@ -134,7 +138,7 @@ class _Network:
 
     def __init__(self, plan: bytes, isa: str) -> None:
         library, name = _library(), isa.encode()
-        self.sizes = _Sizes()
+        self.sizes = Sizes()
         _check(library.shufflenet_measure(plan, len(plan), name, ctypes.byref(self.sizes)))
         self._memory = _aligned(self.sizes.network_bytes)
         self._handle = ctypes.c_void_p()
@@ -145,7 +149,7 @@ class _Network:
         )
         self._idle_arenas: list[NDArray[np.uint8]] = []
 
-    def run(self, x: NDArray[np.float32], pool: _Pool | None) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], pool: Pool | None) -> NDArray[np.float32]:
         logits = np.empty((len(x), self.sizes.output_floats), dtype=np.float32)
         arena = self._idle_arena()
         arguments = (self._handle, arena.ctypes.data, arena.nbytes, x.ctypes.data, len(x), logits.ctypes.data)

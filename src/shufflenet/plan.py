@@ -1,262 +1,88 @@
 """From a model to a plan: batch norm folded, rows laid out in one arena, every operator's row tables written.
 
 The plan is the engine's input, described in engine/plan.h. A channel is a row of pixels; operators find their rows
-through tables, so the channel shuffle, the concatenation and the groups cost nothing when the plan runs.
+through tables, so shuffle, concatenation, split and groups cost nothing when the plan runs.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shufflenet.arch import STAGE_UNITS, Architecture, Unit
+from shufflenet.graph import (
+    Activation,
+    Add,
+    Concat,
+    Convolution,
+    FullyConnected,
+    Graph,
+    GraphModel,
+    Input,
+    Means,
+    Node,
+    Pool,
+    Scale,
+    Shuffle,
+    Split,
+)
 from shufflenet.model_file import Model
-
-MAGIC = 0x4C504E53
-VERSION = 1
-ROW_ALIGNMENT = 16  # floats
-ROW_TAIL = ROW_ALIGNMENT - 1
-NO_TABLE = 0xFFFFFFFF
-STEP_FIELDS = 15
-
-INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE, CLASSIFIER = range(1, 9)
+from shufflenet.steps import (
+    AVERAGE_POOL,
+    CONVOLUTION,
+    DEPTHWISE,
+    FULLY_CONNECTED,
+    INPUT,
+    MAX_POOL,
+    MEANS,
+    NO_TABLE,
+    SCALE,
+    Floats,
+    Indices,
+    Layout,
+    Rows,
+    Steps,
+)
 
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
 
-Floats = NDArray[np.float32]
+_NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
+_ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
 
-@dataclass(eq=False)
-class _Buffer:
-    """Rows of one size in the arena; where they lie is known once all lifetimes are."""
-
-    floats: int
-    pitch: int  # from one row to the next
-    rows: NDArray[np.int64]  # where each row starts, from the buffer's start
-    first_use: int = -1
-    last_use: int = -1
-    offset: int = 0
-
-    def table(self, which: slice = slice(None)) -> _Table:
-        return _Table(self, self.rows[which])
-
-
-@dataclass(eq=False)
-class _Table:
-    """Rows that a step reads or writes: of each row its buffer's start plus ``rows``."""
-
-    buffer: _Buffer
-    rows: NDArray[np.int64]
-
-
-@dataclass
-class _Builder:
-    steps: list[tuple[int, list[int | _Table | Floats]]] = field(default_factory=list)
-    step_names: list[str] = field(default_factory=list)
-    buffers: list[_Buffer] = field(default_factory=list)
-
-    def buffer(self, rows: int, pixels: int, guard: int = 0) -> _Buffer:
-        """Room for ``rows`` rows of ``pixels`` floats, ``guard`` or more floats before and after each, and the tail."""
-        guard = max(guard, ROW_TAIL)
-        # An odd number of cache lines: a power of two would put all rows of a group into the same few cache sets.
-        pitch = _round_up(pixels + guard, ROW_ALIGNMENT)
-        pitch += ROW_ALIGNMENT * (pitch // ROW_ALIGNMENT % 2 == 0)
-        front = _round_up(pitch - pixels, ROW_ALIGNMENT)
-        buffer = _Buffer(front + rows * pitch, pitch, front + pitch * np.arange(rows, dtype=np.int64))
-        self.buffers.append(buffer)
-        return buffer
-
-    def step(self, name: str, kind: int, *fields: int | _Table | Floats) -> None:
-        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
-        for value in fields:
-            if isinstance(value, _Table):
-                buffer = value.buffer
-                buffer.first_use = len(self.steps) if buffer.first_use < 0 else buffer.first_use
-                buffer.last_use = len(self.steps)
-        self.steps.append((kind, list(fields)))
-        self.step_names.append(name)
-
-    def convolution(
-        self, name: str, weight: Floats, bias: Floats, groups: int, source: _Table, target: _Table, pixels: int, *,
-        relu: bool, lines: int = 1, in_pitch: int = 0, out_pitch: int = 0, residual: bool = False,
-    ) -> None:  # fmt: skip
-        """weight [groups * m, k]. ``residual``: what stands in ``target`` is added."""
-        outputs, k = weight.shape
-        self.step(
-            name, CONVOLUTION, groups, k, outputs // groups, lines, pixels, in_pitch, out_pitch, int(relu),
-            source, target, target if residual else NO_TABLE, weight, bias,
-        )  # fmt: skip
-
-    def lay_out(self) -> int:
-        """Places every buffer, largest first, where none of the same time lies; returns the arena's floats."""
-        placed: list[_Buffer] = []
-        for buffer in sorted(self.buffers, key=lambda b: -b.floats):
-            others = [b for b in placed if b.first_use <= buffer.last_use and buffer.first_use <= b.last_use]
-            buffer.offset = 0
-            for other in sorted(others, key=lambda b: b.offset):
-                if buffer.offset + buffer.floats <= other.offset:
-                    break
-                buffer.offset = max(buffer.offset, other.offset + other.floats)
-            placed.append(buffer)
-        return max(b.offset + b.floats for b in placed)
-
-    def serialise(self, arch: Architecture, height: int, width: int) -> bytes:
-        arena_floats = self.lay_out()
-        records, tables, weights = [], [np.empty(0, np.uint32)], [np.empty(0, np.float32)]
-        table_count = weight_count = 0
-        for kind, fields in self.steps:
-            words = [kind]
-            for value in fields:
-                if isinstance(value, _Table):
-                    words.append(table_count)
-                    tables.append((value.buffer.offset + value.rows).astype(np.uint32))
-                    table_count += len(value.rows)
-                elif isinstance(value, np.ndarray):
-                    words.append(weight_count)
-                    weights.append(value.astype(np.float32).ravel())
-                    weight_count += value.size
-                else:
-                    words.append(value)
-            records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words, *[0] * (1 + STEP_FIELDS - len(words))))
-        header = struct.pack(
-            "<10I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
-            arch.in_channels, height, width, arch.classes,
-        )  # fmt: skip
-        tail = np.concatenate(tables).astype("<u4").tobytes() + np.concatenate(weights).astype("<f4").tobytes()
-        return header + b"".join(records) + tail
-
-
-def make_plan(model: Model, height: int, width: int) -> bytes:
+def make_plan(model: Model | GraphModel, height: int, width: int) -> bytes:
     """The plan of ``model`` for pictures of ``height`` x ``width`` pixels.
 
     Raises:
         ValueError: as `step_names`.
     """
-    return _build(model, height, width).serialise(model.arch, height, width)
+    arch = model.arch
+    return _plan(model, height, width).serialise(arch.in_channels, height, width, arch.classes)
 
 
-def step_names(model: Model, height: int, width: int) -> list[str]:
+def step_names(model: Model | GraphModel, height: int, width: int) -> list[str]:
     """What each step of the plan is called: the layer that it computes, where it is one.
 
     Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
     """
-    return _build(model, height, width).step_names
+    return _plan(model, height, width).names
 
 
-def _build(model: Model, height: int, width: int) -> _Builder:
+def _plan(model: Model | GraphModel, height: int, width: int) -> Steps:
     if height < 32 or width < 32:
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
-    arch = model.arch
-    builder = _Builder()
-    trunk, height, width = _add_stem(builder, model, height, width)
-    for stage in STAGE_UNITS:
-        first, *others = (unit for unit in arch.units() if unit.stage == stage)
-        trunk = _add_stride2_unit(builder, model, first, trunk, height, width)
-        height, width = _halved(height), _halved(width)
-        _add_stride1_units(builder, model, others, trunk, height, width)
-    features = builder.buffer(1, arch.features)
-    builder.step("global_pool", GLOBAL_AVERAGE, arch.features, height * width, trunk.table(), features.table())
-    weight, bias = model.tensors["fc.weight"], model.tensors["fc.bias"]
-    builder.step("fc", CLASSIFIER, arch.features, features.table(), weight, bias)
-    return builder
+    graph = model.arch if isinstance(model.arch, Graph) else model.arch.graph()
+    planner = _Planner(model, graph, graph.sizes(height, width))
+    for node in graph.nodes[1:]:
+        planner.add(node)
+    return planner.steps
 
 
-def _add_stem(builder: _Builder, model: Model, height: int, width: int) -> tuple[_Buffer, int, int]:
-    """Conv1 as shifted rows over the padded picture, then the max pool."""
-    arch = model.arch
-    stride, channels = arch.stem_stride, arch.stem_channels
-    out_height, out_width = (height - 1) // stride + 1, (width - 1) // stride + 1
-    # The padded picture is split by row and column parity, so that each tap reads neighbouring pixels.
-    rows, pitch = out_height + 2 // stride, _round_up(out_width + 2 // stride, ROW_ALIGNMENT)
-    padded = builder.buffer(arch.in_channels * stride * stride, rows * pitch)
-    builder.step("input", INPUT, stride, rows, pitch, padded.table())
-    plane = padded.rows.reshape(arch.in_channels, stride, stride)
-    taps = [
-        plane[c, y % stride, x % stride] + y // stride * pitch + x // stride
-        for c in range(arch.in_channels)
-        for y in range(3)
-        for x in range(3)
-    ]
-    out_pitch = _round_up(out_width, ROW_ALIGNMENT)
-    conv1 = builder.buffer(channels, out_height * out_pitch)
-    weight, bias = _folded(model, "conv1", "bn1")
-    builder.convolution(
-        "conv1", weight, bias, 1, _Table(padded, np.array(taps)), conv1.table(), out_width,
-        relu=True, lines=out_height, in_pitch=pitch, out_pitch=out_pitch,
-    )  # fmt: skip
-    pooled = builder.buffer(channels, _halved(out_height) * _halved(out_width))
-    builder.step("maxpool", MAX_POOL, channels, out_height, out_width, out_pitch, conv1.table(), pooled.table())
-    return pooled, _halved(out_height), _halved(out_width)
-
-
-def _add_stride2_unit(builder: _Builder, model: Model, unit: Unit, source: _Buffer, height: int, width: int) -> _Buffer:
-    """Figure 2c: the average pool and the second convolution write their shares of the concatenation."""
-    middle, pixels = unit.bottleneck_channels, height * width
-    out_pixels = _halved(height) * _halved(width)
-    wide = builder.buffer(middle, pixels)
-    narrow = builder.buffer(middle, out_pixels)
-    target = builder.buffer(unit.out_channels, out_pixels)
-    name = f"{unit.name}.pointwise1"
-    weight, bias = _folded(model, name, f"{unit.name}.bn1")
-    builder.convolution(name, weight, bias, unit.groups1, source.table(), wide.table(), pixels, relu=True)
-    _add_depthwise(builder, model, unit, wide, narrow, height, width)
-    shortcut, branch = slice(0, unit.in_channels), slice(unit.in_channels, None)
-    builder.step(
-        f"{unit.name}.shortcut", AVERAGE_POOL,
-        unit.in_channels, height, width, width, source.table(), target.table(shortcut),
-    )  # fmt: skip
-    name = f"{unit.name}.pointwise2"
-    weight, bias = _folded(model, name, f"{unit.name}.bn3")
-    # The shortcut is an average of values after a ReLU, so the ReLU behind the concatenation is the branch's alone.
-    builder.convolution(name, weight, bias, unit.groups2, narrow.table(), target.table(branch), out_pixels, relu=True)
-    return target
-
-
-def _add_stride1_units(
-    builder: _Builder, model: Model, units: Sequence[Unit], trunk: _Buffer, height: int, width: int
-) -> None:
-    """Figure 2b: each unit adds to the trunk in place."""
-    middle, pixels = units[0].bottleneck_channels, height * width
-    guard = width + 1
-    expanded = builder.buffer(middle, pixels, guard)
-    filtered = builder.buffer(middle, pixels)
-    # The depthwise convolution finds zeros around each row; nothing else writes there while the stage runs.
-    gap = expanded.pitch - pixels
-    gaps = np.concatenate((expanded.rows[:1] - gap, expanded.rows + pixels))
-    builder.step(f"stage{units[0].stage}.zero", ZERO, len(gaps), gap, _Table(expanded, gaps))
-    for unit in units:
-        name = f"{unit.name}.pointwise1"
-        weight, bias = _folded(model, name, f"{unit.name}.bn1")
-        builder.convolution(name, weight, bias, unit.groups1, trunk.table(), expanded.table(), pixels, relu=True)
-        _add_depthwise(builder, model, unit, expanded, filtered, height, width)
-        name = f"{unit.name}.pointwise2"
-        weight, bias = _folded(model, name, f"{unit.name}.bn3")
-        builder.convolution(
-            name, weight, bias, unit.groups2, filtered.table(), trunk.table(), pixels, relu=True, residual=True
-        )
-
-
-def _add_depthwise(
-    builder: _Builder, model: Model, unit: Unit, source: _Buffer, target: _Buffer, height: int, width: int
-) -> None:
-    """Reads its rows in shuffled order: the channel shuffle is this table."""
-    groups = unit.groups2 if model.arch.shuffle else 1
-    order = np.arange(unit.bottleneck_channels).reshape(groups, -1).T.ravel()
-    name = f"{unit.name}.depthwise"
-    weight, bias = _folded(model, name, f"{unit.name}.bn2")
-    table = _Table(source, source.rows[order])
-    builder.step(name, DEPTHWISE, len(order), height, width, unit.stride, table, target.table(), weight, bias)
-
-
-def _folded(model: Model, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
+def fold_batch_norm(model: Model | GraphModel, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
     """Weight [out, the rest] and bias [out] of a convolution and the batch norm behind it, as one convolution."""
     weight = model.tensors[f"{convolution}.weight"].astype(np.float64)
     gamma, beta, mean, variance = (
@@ -264,14 +90,196 @@ def _folded(model: Model, convolution: str, batch_norm: str) -> tuple[Floats, Fl
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(variance + EPSILON)
-    folded = weight.reshape(len(scale), -1) * scale[:, None]
-    return folded.astype(np.float32), (beta - mean * scale).astype(np.float32)
+    scaled = weight.reshape(len(scale), -1) * scale[:, None]
+    return scaled.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
-def _halved(size: int) -> int:
-    """Output pixels of a 3x3 window with stride 2 and padding 1."""
-    return (size - 1) // 2 + 1
+@dataclass
+class _Planner:
+    """Adds the steps of one node after the other."""
+
+    model: Model | GraphModel
+    graph: Graph
+    sizes: dict[Node, tuple[int, int]]
+    steps: Steps = field(default_factory=Steps)
+    rows: dict[Node, Rows] = field(default_factory=dict)  # of every node's output, until its last reader has run
+
+    def __post_init__(self) -> None:
+        self.readers: dict[Node, list[Node]] = {node: [] for node in self.graph.nodes}
+        for node in self.graph.nodes:
+            for source in node.inputs:
+                self.readers[source].append(node)
+        self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
+        self.layouts = self._layouts()
+
+    def add(self, node: Node) -> None:
+        match node:
+            case Convolution():
+                rows = self._depthwise(node) if _runs_depthwise(node) else self._convolution(node)
+            case Pool():
+                rows = self._pool(node)
+            case Means() | FullyConnected():
+                rows = self._vector(node)
+            case Scale():
+                rows = self._scale(node)
+            case Add():
+                rows = self.rows[next(source for source in node.inputs if self.fused.get(source) is node)]
+            case Concat():
+                rows = Rows.join([self.rows[source] for source in node.inputs])
+            case Split():
+                rows = self.rows[node.inputs[0]][node.first : node.first + node.channels]
+            case Shuffle():
+                rows = self.rows[node.inputs[0]][np.arange(node.channels).reshape(node.groups, -1).T.ravel()]
+            case _:
+                raise TypeError(f"no step for {type(node).__name__}")
+        self.rows[node] = rows
+        self.steps.retain(rows)
+        for source in dict.fromkeys(node.inputs):
+            if self.readers[source][-1] is node and not isinstance(source, Input):
+                self.steps.release(self.rows.pop(source))
+
+    def _fusible(self, add: Add) -> Node:
+        """The operator that makes the last of what ``add`` reads, and can add the other in its own step."""
+        last = max(add.inputs, key=self.graph.nodes.index)
+        is_kernel = isinstance(last, Scale) or (isinstance(last, Convolution) and not _runs_depthwise(last))
+        if not is_kernel or self.readers[last] != [add] or getattr(last, "relu", False):
+            raise ValueError(f"{add.name} must follow a convolution without ReLU, or a scale, that nothing else reads")
+        return last
+
+    def _layouts(self) -> dict[Node, Layout]:
+        """All values of one size have one pitch, with the gaps that the neediest convolution asks for."""
+        gaps, paddings = dict.fromkeys(self.sizes.values(), 0), dict.fromkeys(self.graph.nodes, 0)
+        for node in reversed(self.graph.nodes):
+            gap = padding = 0
+            if isinstance(node, Convolution) and _runs_depthwise(node):
+                padding = int(node.stride == 1)
+            elif isinstance(node, Convolution) and self._keeps_size(node):
+                gap = padding = node.padding
+            elif isinstance(node, Convolution):
+                gap = (node.kernel_size - 1) // node.stride  # of the planes that it reads, which have the same pitch
+            elif isinstance(node, Concat | Split | Shuffle | Add):
+                padding = paddings[node]  # its rows are its inputs'
+            gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
+            for source in node.inputs:
+                paddings[source] = max(paddings[source], padding)
+        return {
+            node: Layout(height, width, width + gaps[height, width], paddings[node])
+            for node, (height, width) in self.sizes.items()
+        }
+
+    def _keeps_size(self, node: Convolution) -> bool:
+        """Finds its taps as shifted rows where its input lies."""
+        (source,) = node.inputs
+        return node.stride == 1 and self.sizes[node] == self.sizes[source] and not isinstance(source, Input)
+
+    def _target(self, node: Node) -> tuple[Rows, Rows | int, bool]:
+        """Where ``node`` writes; what it adds, if that is fused; whether there is a ReLU behind."""
+        add = self.fused.get(node)
+        if not isinstance(add, Add):
+            return self.steps.rows(node.channels, self.layouts[node]), NO_TABLE, getattr(node, "relu", False)
+        (other,) = (source for source in add.inputs if source is not node)
+        residual = self.rows[other]
+        last_reader = self.readers[other][-1] is add
+        if last_reader and self.steps.only_reference(residual):
+            return residual, residual, add.relu  # added in place
+        return self.steps.rows(node.channels, self.layouts[node]), residual, add.relu
+
+    def _weights(self, node: Convolution | FullyConnected) -> tuple[Floats, Floats]:
+        if isinstance(node, Convolution) and node.batch_norm:
+            return fold_batch_norm(self.model, node.name, node.batch_norm)
+        return self.model.tensors[f"{node.name}.weight"], self.model.tensors[f"{node.name}.bias"]
+
+    def _convolution(self, node: Convolution) -> Rows:
+        taps = self._shifted_rows(node) if self._keeps_size(node) else self._input_planes(node)
+        target, residual, relu = self._target(node)
+        layout = self.layouts[node]
+        k = node.in_channels // node.groups * node.kernel_size**2
+        self.steps.add(
+            node.name, CONVOLUTION, node.groups, k, node.channels // node.groups, layout.floats,
+            layout.width if layout.padding else layout.pitch, layout.pitch, int(relu),
+            taps, target, residual, *self._weights(node),
+        )  # fmt: skip
+        return target
+
+    def _shifted_rows(self, node: Convolution) -> Rows:
+        """Every tap of every channel, in the order of the weights."""
+        rows, pitch = self.rows[node.inputs[0]], self.layouts[node].pitch
+        y, x = np.divmod(np.arange(node.kernel_size**2), node.kernel_size)
+        shifts = (y - node.padding) * pitch + x - node.padding
+        return rows[np.repeat(np.arange(len(rows)), len(shifts))].shifted(np.tile(shifts, len(rows)))
+
+    def _input_planes(self, node: Convolution) -> Rows:
+        """Splits the input by rows and columns modulo stride, so that each tap reads neighbouring pixels."""
+        source, layout, k, stride = node.inputs[0], self.layouts[node], node.kernel_size, node.stride
+        phases, height = min(k, stride), layout.height + (k - 1) // stride
+        planes = self.steps.new_rows(source.channels * phases**2, height * layout.pitch)
+        shape = [source.channels, *self.sizes[source], self.layouts[source].pitch]
+        rows: Rows | int = NO_TABLE if isinstance(source, Input) else self.rows[source]
+        name = "input" if isinstance(source, Input) else f"{node.name}.input"
+        self.steps.add(name, INPUT, stride, phases, node.padding, height, layout.pitch, *shape, rows, planes)
+        y, x = np.divmod(np.arange(k**2), k)
+        plane = y % stride * phases + x % stride
+        shifts = y // stride * layout.pitch + x // stride
+        which: Indices = np.arange(source.channels)[:, None] * phases**2 + plane
+        return planes[which.ravel()].shifted(np.tile(shifts, source.channels))
+
+    def _depthwise(self, node: Convolution) -> Rows:
+        source = node.inputs[0]
+        (height, width), layout = self.sizes[source], self.layouts[source]
+        target, _, relu = self._target(node)
+        self.steps.add(
+            node.name, DEPTHWISE, node.channels, height, width, node.stride, layout.pitch, self.layouts[node].pitch,
+            int(relu), self.rows[source], target, *self._weights(node),
+        )  # fmt: skip
+        return target
+
+    def _pool(self, node: Pool) -> Rows:
+        source = node.inputs[0]
+        if node.kind == "max" and not _never_negative(source):
+            raise ValueError(f"{node.name}: the engine's max pool is of values behind a ReLU")
+        target, _, _ = self._target(node)
+        kind = MAX_POOL if node.kind == "max" else AVERAGE_POOL
+        self.steps.add(
+            node.name, kind, node.channels, *self.sizes[source], self.layouts[source].pitch, self.layouts[node].pitch,
+            node.padding, *self.sizes[node], self.rows[source], target,
+        )  # fmt: skip
+        return target
+
+    def _vector(self, node: Means | FullyConnected) -> Rows:
+        """All channels in one row, or as logits where nothing reads them."""
+        source = node.inputs[0]
+        target = self.steps.new_rows(1, node.channels) if self.readers[node] else _NO_ROWS
+        out: Rows | int = target if self.readers[node] else NO_TABLE
+        if isinstance(node, Means):
+            shape = [source.channels, *self.sizes[source], self.layouts[source].pitch, node.size, node.size]
+            self.steps.add(node.name, MEANS, *shape, self.rows[source], out)
+        else:
+            activation = _ACTIVATIONS[node.activation]
+            self.steps.add(
+                node.name, FULLY_CONNECTED, source.channels, node.channels, activation, self.rows[source], out,
+                *self._weights(node),
+            )  # fmt: skip
+        return target
+
+    def _scale(self, node: Scale) -> Rows:
+        source, factors = node.inputs
+        target, residual, relu = self._target(node)
+        self.steps.add(
+            node.name, SCALE, node.channels, self.layouts[node].floats, int(relu),
+            self.rows[source], self.rows[factors], residual, target,
+        )  # fmt: skip
+        return target
 
 
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+def _runs_depthwise(node: Convolution) -> bool:
+    return node.depthwise and node.kernel_size == 3 and node.padding == 1 and node.stride in (1, 2)
+
+
+def _never_negative(node: Node) -> bool:
+    match node:
+        case Convolution() | Add() | Scale():
+            return node.relu
+        case Pool() | Concat() | Split() | Shuffle():
+            return all(_never_negative(source) for source in node.inputs)
+        case _:
+            return False

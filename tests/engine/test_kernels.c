@@ -29,7 +29,11 @@ const char *const *shufflenet_isas(void)
 }
 #endif
 
+#ifdef __wasm__ // without threads
+enum { TEAM = 1 };
+#else
 enum { TEAM = 3 };
+#endif
 enum { MAX_TABLE = 4096, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 20, CHANNELS = 2, HEIGHT = 300, WIDTH = 300 };
 
 // A plan of one step, and what the step writes.
@@ -38,9 +42,10 @@ struct test_case {
     uint32_t table_count, weight_count, arena_floats, classes;
     uint32_t tables[MAX_TABLE];
     uint32_t height, width;
-    // Outputs: rows of lines x pixels, each line followed by a tail that may become zero.
+    // Outputs: rows of pixels, each followed by a tail that may become zero.
     const uint32_t *out;
-    uint32_t out_rows, lines, pixels, pitch;
+    uint32_t out_rows, pixels;
+    uint32_t logits;
     double terms; // products summed for one output: rounding grows with it
     char name[200];
 };
@@ -177,13 +182,10 @@ static int compare(const struct test_case *t, const char *isa, const float *want
 {
     const double tolerance = 4 * (t->terms + 8) * 1.2e-7;
     uint8_t *written = calloc(t->arena_floats, 1); // 1: an output, 2: a tail
-    for (uint32_t row = 0; row < t->out_rows; row++)
-        for (uint32_t line = 0; line < t->lines; line++) {
-            const size_t first = t->out[row] + (size_t)line * t->pitch;
-            memset(written + first, 1, t->pixels);
-            for (size_t i = first + t->pixels; i < first + t->pixels + ROW_TAIL; i++)
-                written[i] = written[i] ? written[i] : 2;
-        }
+    for (uint32_t row = 0; row < t->out_rows; row++) {
+        memset(written + t->out[row], 1, t->pixels);
+        memset(written + t->out[row] + t->pixels, 2, ROW_TAIL);
+    }
     int failures = 0;
     for (size_t i = 0; i < t->arena_floats && failures < 3; i++) {
         const int good = written[i] == 1   ? fabs(want[i] - got[i]) <= tolerance
@@ -213,11 +215,13 @@ static int run_case(struct test_case *t, const char *only)
         for (uint32_t i = 0; i < t->arena_floats; i++)
             start[i] = fabsf(start[i]);
     if (t->step.kind == PLAN_DEPTHWISE && t->step.field[3] == 1) { // zeros around its input
-        const uint32_t pixels = t->step.field[1] * t->step.field[2], guard = t->step.field[2] + 1;
+        const uint32_t height = t->step.field[1], width = t->step.field[2], pitch = t->step.field[4];
         for (uint32_t c = 0; c < t->step.field[0]; c++) {
-            float *row = start + t->tables[t->step.field[4] + c];
-            memset(row - guard, 0, sizeof(float) * guard);
-            memset(row + pixels, 0, sizeof(float) * guard);
+            float *row = start + t->tables[t->step.field[7] + c];
+            memset(row - pitch - 1, 0, sizeof(float) * (pitch + 1));
+            for (uint32_t line = 0; line < height; line++)
+                memset(row + line * pitch + width, 0, sizeof(float) * (pitch - width));
+            memset(row + (height - 1) * pitch + width, 0, sizeof(float) * (pitch + 1));
         }
     }
     size_t bytes;
@@ -232,12 +236,12 @@ static int run_case(struct test_case *t, const char *only)
         failures += compare(t, *isa, want, got, start);
         float *by_team = run(*isa, plan, bytes, start, t, picture, team_logits, TEAM);
         if (memcmp(got, by_team, sizeof(float) * t->arena_floats) ||
-            (t->step.kind == PLAN_CLASSIFIER && memcmp(got_logits, team_logits, sizeof(float) * t->classes))) {
+            memcmp(got_logits, team_logits, sizeof(float) * t->logits)) {
             fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, *isa, TEAM);
             failures++;
         }
         free(by_team);
-        for (uint32_t c = 0; t->step.kind == PLAN_CLASSIFIER && c < t->classes; c++)
+        for (uint32_t c = 0; c < t->logits; c++)
             if (!(fabsf(want_logits[c] - got_logits[c]) <= 4 * (t->terms + 8) * 1.2e-7)) {
                 fprintf(stderr, "FAILED %s, %s: logit %u is %.9g, expected %.9g\n", t->name, *isa, c, got_logits[c],
                         want_logits[c]);
@@ -251,13 +255,11 @@ static int run_case(struct test_case *t, const char *only)
     return failures;
 }
 
-static void writes(struct test_case *t, uint32_t table, uint32_t rows, uint32_t lines, uint32_t pixels, uint32_t pitch)
+static void writes(struct test_case *t, uint32_t table, uint32_t rows, uint32_t pixels)
 {
     t->out = t->tables + table;
     t->out_rows = rows;
-    t->lines = lines;
     t->pixels = pixels;
-    t->pitch = pitch;
 }
 
 static struct test_case *new_case(void)
@@ -277,72 +279,86 @@ static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixe
              relu ? " relu" : "", residual ? " residual" : "");
     const uint32_t in = add_rows(t, groups * k, pixels, 1), out = add_rows(t, groups * m, pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
-                                 .field = {groups, k, m, 1, pixels, 0, 0, (uint32_t)relu, in, out,
+                                 .field = {groups, k, m, pixels, pixels, pixels, (uint32_t)relu, in, out,
                                            residual ? out : PLAN_NO_TABLE, add_weights(t, groups * m * k),
                                            add_weights(t, groups * m)}};
     t->terms = k;
-    writes(t, out, groups * m, 1, pixels, pixels);
+    writes(t, out, groups * m, pixels);
     return run_case(t, only);
 }
 
-// A 3x3 convolution as nine shifted rows a channel.
-static int test_dense(uint32_t channels, uint32_t m, uint32_t height, uint32_t width, const char *only)
+// A kernel x kernel convolution as shifted rows, of planes with zeros or without between their lines.
+static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t height, uint32_t width, uint32_t kernel,
+                      int zeros, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "dense 3x3 channels %u m %u height %u width %u", channels, m, height, width);
-    const uint32_t in_pitch = width + 2, out_pitch = (width + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
-    const uint32_t planes = add_rows(t, channels, (height + 2) * in_pitch, 1), in = t->table_count;
-    for (uint32_t k = 0; k < 9 * channels; k++)
-        t->tables[t->table_count++] = t->tables[planes + k / 9] + k % 9 / 3 * in_pitch + k % 3;
-    const uint32_t out = add_rows(t, m, height * out_pitch, 1);
+    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u%s", groups, channels,
+             m, height, width, kernel, zeros ? " zeros" : "");
+    const uint32_t taps = kernel * kernel, k = taps * channels, pitch = width + kernel - 1;
+    const uint32_t planes = add_rows(t, groups * channels, (height + kernel) * pitch, 1), in = t->table_count;
+    for (uint32_t i = 0; i < groups * k; i++)
+        t->tables[t->table_count++] = t->tables[planes + i / taps] + i % taps / kernel * pitch + i % kernel;
+    const uint32_t pixels = (height - 1) * pitch + width, out = add_rows(t, groups * m, pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
-                                 .field = {1, 9 * channels, m, height, width, in_pitch, out_pitch, 1, in, out,
-                                           PLAN_NO_TABLE, add_weights(t, m * 9 * channels), add_weights(t, m)}};
-    t->terms = 9 * channels;
-    writes(t, out, m, height, width, out_pitch);
+                                 .field = {groups, k, m, pixels, zeros ? width : pitch, pitch, 1, in, out, PLAN_NO_TABLE,
+                                           add_weights(t, groups * m * k), add_weights(t, groups * m)}};
+    t->terms = k;
+    writes(t, out, groups * m, pixels);
     return run_case(t, only);
 }
 
-static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, const char *only)
+static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, uint32_t gap, int relu,
+                          const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u", channels, height, width, stride);
+    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u%s", channels, height, width,
+             stride, gap, relu ? " relu" : "");
     t->height = t->width = width < 8 ? 8 : width;
-    const uint32_t out_pixels = ((height - 1) / stride + 1) * ((width - 1) / stride + 1);
-    const uint32_t in = add_rows(t, channels, height * width, 2 * (width + 1)), out = add_rows(t, channels, out_pixels, 1);
+    const uint32_t in_pitch = width + gap, out_pitch = (width - 1) / stride + 1 + gap;
+    // What lies behind the last line is written at stride 2 only.
+    const uint32_t out_pixels = ((height - 1) / stride + 1) * out_pitch - (stride == 1 ? gap : 0);
+    const uint32_t in = add_rows(t, channels, height * in_pitch, 2 * (in_pitch + 1)), out = add_rows(t, channels, out_pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_DEPTHWISE,
-                                 .field = {channels, height, width, stride, in, out, add_weights(t, 9 * channels),
-                                           add_weights(t, channels)}};
+                                 .field = {channels, height, width, stride, in_pitch, out_pitch, (uint32_t)relu, in, out,
+                                           add_weights(t, 9 * channels), add_weights(t, channels)}};
     t->terms = 9;
-    writes(t, out, channels, 1, out_pixels, out_pixels);
+    writes(t, out, channels, out_pixels);
     return run_case(t, only);
 }
 
-static int test_pool(uint32_t kind, uint32_t channels, uint32_t height, uint32_t width, uint32_t pitch, const char *only)
+static int test_pool(uint32_t kind, uint32_t channels, uint32_t height, uint32_t width, uint32_t gap, uint32_t padding,
+                     uint32_t over, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "%s pool channels %u height %u width %u pitch %u",
-             kind == PLAN_MAX_POOL ? "max" : "average", channels, height, width, pitch);
+    snprintf(t->name, sizeof t->name, "%s pool channels %u height %u width %u gap %u padding %u over %u",
+             kind == PLAN_MAX_POOL ? "max" : "average", channels, height, width, gap, padding, over);
     t->height = t->width = width < 8 ? 8 : width;
-    const uint32_t out_pixels = ((height - 1) / 2 + 1) * ((width - 1) / 2 + 1);
-    const uint32_t in = add_rows(t, channels, height * pitch, 1), out = add_rows(t, channels, out_pixels, 1);
-    t->step = (struct plan_step){.kind = kind, .field = {channels, height, width, pitch, in, out}};
+    const uint32_t out_height = (height + 2 * padding - 3 + over) / 2 + 1, out_width = (width + 2 * padding - 3 + over) / 2 + 1;
+    const uint32_t in_pitch = width + gap, out_pitch = out_width + gap / 2;
+    const uint32_t in = add_rows(t, channels, height * in_pitch, 1), out = add_rows(t, channels, out_height * out_pitch, 1);
+    t->step = (struct plan_step){.kind = kind,
+                                 .field = {channels, height, width, in_pitch, out_pitch, padding, out_height, out_width, in, out}};
     t->terms = 9;
-    writes(t, out, channels, 1, out_pixels, out_pixels);
+    writes(t, out, channels, out_height * out_pitch);
     return run_case(t, only);
 }
 
-static int test_input(uint32_t height, uint32_t width, uint32_t stride, const char *only)
+static int test_input(uint32_t height, uint32_t width, uint32_t kernel, uint32_t stride, uint32_t padding, int picture,
+                      const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "input height %u width %u stride %u", height, width, stride);
+    snprintf(t->name, sizeof t->name, "input height %u width %u kernel %u stride %u padding %u%s", height, width, kernel, stride,
+             padding, picture ? " picture" : "");
     t->height = height;
     t->width = width;
-    const uint32_t rows = (height - 1) / stride + 1 + 2 / stride;
-    const uint32_t pitch = ((width - 1) / stride + 1 + 2 / stride + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
-    const uint32_t out = add_rows(t, CHANNELS * stride * stride, rows * pitch, 1);
-    t->step = (struct plan_step){.kind = PLAN_INPUT, .field = {stride, rows, pitch, out}};
-    writes(t, out, CHANNELS * stride * stride, 1, rows * pitch, rows * pitch);
+    const uint32_t phases = kernel < stride ? kernel : stride, more = (kernel - 1) / stride;
+    const uint32_t rows = (height + 2 * padding - kernel) / stride + 1 + more;
+    const uint32_t pitch = (width + 2 * padding - kernel) / stride + 1 + more, in_pitch = width + 3;
+    const uint32_t in = picture ? PLAN_NO_TABLE : add_rows(t, CHANNELS, height * in_pitch, 1);
+    const uint32_t out = add_rows(t, CHANNELS * phases * phases, rows * pitch, 1);
+    t->step = (struct plan_step){.kind = PLAN_INPUT,
+                                 .field = {stride, phases, padding, rows, pitch, CHANNELS, height, width, in_pitch, in, out}};
+    writes(t, out, CHANNELS * phases * phases, rows * pitch);
     return run_case(t, only);
 }
 
@@ -352,29 +368,53 @@ static int test_zero(uint32_t count, uint32_t length, const char *only)
     snprintf(t->name, sizeof t->name, "zero count %u length %u", count, length);
     const uint32_t out = add_rows(t, count, length, 1);
     t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, out}};
-    writes(t, out, count, 1, length, length);
+    writes(t, out, count, length);
     return run_case(t, only);
 }
 
-static int test_global_average(uint32_t channels, uint32_t pixels, const char *only)
+static int test_means(uint32_t channels, uint32_t height, uint32_t width, uint32_t gap, uint32_t windows, int logits,
+                      const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "global average channels %u pixels %u", channels, pixels);
-    const uint32_t in = add_rows(t, channels, pixels, 1), out = add_rows(t, 1, channels, 1);
-    t->step = (struct plan_step){.kind = PLAN_GLOBAL_AVERAGE, .field = {channels, pixels, in, out}};
-    t->terms = pixels;
-    writes(t, out, 1, 1, channels, channels);
+    snprintf(t->name, sizeof t->name, "means channels %u height %u width %u gap %u windows %u%s", channels, height, width, gap,
+             windows, logits ? " logits" : "");
+    const uint32_t means = channels * windows * windows;
+    const uint32_t in = add_rows(t, channels, height * (width + gap), 1), out = add_rows(t, 1, means, 1);
+    t->step = (struct plan_step){.kind = PLAN_MEANS,
+                                 .field = {channels, height, width, width + gap, windows, windows, in, logits ? PLAN_NO_TABLE : out}};
+    t->terms = height * width;
+    t->classes = means;
+    t->logits = logits ? means : 0;
+    writes(t, out, logits ? 0 : 1, means);
     return run_case(t, only);
 }
 
-static int test_classifier(uint32_t k, uint32_t classes, const char *only)
+static int test_fully_connected(uint32_t k, uint32_t m, uint32_t activation, int logits, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "classifier k %u classes %u", k, classes);
-    t->classes = classes;
-    const uint32_t in = add_rows(t, 1, k, 1);
-    t->step = (struct plan_step){.kind = PLAN_CLASSIFIER, .field = {k, in, add_weights(t, k * classes), add_weights(t, classes)}};
+    snprintf(t->name, sizeof t->name, "fully connected k %u m %u activation %u%s", k, m, activation, logits ? " logits" : "");
+    const uint32_t in = add_rows(t, 1, k, 1), out = add_rows(t, 1, m, 1);
+    t->step = (struct plan_step){.kind = PLAN_FULLY_CONNECTED,
+                                 .field = {k, m, activation, in, logits ? PLAN_NO_TABLE : out, add_weights(t, k * m),
+                                           add_weights(t, m)}};
     t->terms = k;
+    t->classes = m;
+    t->logits = logits ? m : 0;
+    writes(t, out, logits ? 0 : 1, m);
+    return run_case(t, only);
+}
+
+static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "scale channels %u pixels %u%s%s", channels, pixels, relu ? " relu" : "",
+             residual ? " residual" : "");
+    const uint32_t in = add_rows(t, channels, pixels, 1), factors = add_rows(t, 1, channels, 1);
+    const uint32_t out = add_rows(t, channels, pixels, 1);
+    t->step = (struct plan_step){.kind = PLAN_SCALE,
+                                 .field = {channels, pixels, (uint32_t)relu, in, factors, residual ? out : PLAN_NO_TABLE, out}};
+    t->terms = 2;
+    writes(t, out, channels, pixels);
     return run_case(t, only);
 }
 
@@ -395,27 +435,45 @@ int main(int count, char **arguments)
     CASE(test_pointwise(1, 3, 70, 100, 1, 0, only));
     CASE(test_pointwise(1, 150, 9, 900, 0, 1, only));
     for (uint32_t size = 1; size <= 35; size += 1 + size / 8) {
-        CASE(test_dense(3, 12, size, 36 - size, only));
+        CASE(test_dense(1, 3, 12, size, 36 - size, 3, 1, only));
+        CASE(test_dense(2, 2, 5, 36 - size, size, 3, 1, only));
+        CASE(test_dense(1, 1, 3, size, 36 - size, 5, 0, only));
         for (uint32_t stride = 1; stride <= 2; stride++) {
-            CASE(test_depthwise(3, size, 36 - size, stride, only));
-            CASE(test_depthwise(2, size, size, stride, only));
-            CASE(test_input(size, 36 - size, stride, only));
+            CASE(test_depthwise(3, size, 36 - size, stride, 0, 0, only));
+            CASE(test_depthwise(2, size, size, stride, 0, 1, only));
+            CASE(test_depthwise(2, size, 36 - size, stride, 1 + size % 5, 1, only));
+            CASE(test_input(size, 36 - size, 3, stride, 1, 1, only));
+            CASE(test_input(36 - size, size, 1, stride, 0, 0, only));
         }
-        CASE(test_pool(PLAN_MAX_POOL, 3, size, 36 - size, 48, only));
-        CASE(test_pool(PLAN_AVERAGE_POOL, 3, 36 - size, size, size, only));
+        CASE(test_input(10 + size, 46 - size, 11, 4, 2, 1, only));
+        CASE(test_input(6 + size, 42 - size, 7, 2, 3, 0, only));
+        CASE(test_input(6 + size, 42 - size, 7, 2, 0, 1, only));
+        CASE(test_pool(PLAN_MAX_POOL, 3, size, 36 - size, 12, 1, 0, only));
+        CASE(test_pool(PLAN_MAX_POOL, 3, 2 + size, 38 - size, size % 4, 0, size % 2, only));
+        CASE(test_pool(PLAN_AVERAGE_POOL, 3, 36 - size, size, 0, 1, 0, only));
         CASE(test_zero(size, 36 - size, only));
-        CASE(test_global_average(3, size * size, only));
+        CASE(test_means(3, size, 36 - size, size % 3, 1, 0, only));
+        CASE(test_means(2, size, 36 - size, size % 2, 1 + size % 7, size % 3 == 0, only));
+        CASE(test_scale(3, size * size, size % 2, size % 3 == 0, only));
     }
+    CASE(test_dense(1, 2, 9, 14, 14, 3, 1, only));
+    CASE(test_dense(4, 3, 2, 7, 7, 3, 1, only));
+    CASE(test_dense(1, 1, 6, 13, 55, 11, 0, only));
     for (uint32_t stride = 1; stride <= 2; stride++) {
-        CASE(test_depthwise(5, 7, 7, stride, only));
-        CASE(test_depthwise(5, 14, 14, stride, only));
-        CASE(test_depthwise(3, 28, 28, stride, only));
-        CASE(test_depthwise(1, 1, 299, stride, only));
-        CASE(test_depthwise(1, 299, 1, stride, only));
-        CASE(test_depthwise(2, 33, 128, stride, only));
+        CASE(test_depthwise(5, 7, 7, stride, 0, 0, only));
+        CASE(test_depthwise(5, 14, 14, stride, 0, 0, only));
+        CASE(test_depthwise(3, 28, 28, stride, 0, 0, only));
+        CASE(test_depthwise(1, 1, 299, stride, 0, 0, only));
+        CASE(test_depthwise(1, 299, 1, stride, 0, 0, only));
+        CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
+        CASE(test_depthwise(2, 12, 112, stride, 1, 0, only));
     }
-    for (uint32_t classes = 1; classes < 300; classes += 1 + classes / 3)
-        CASE(test_classifier(1 + random_below(60), classes, only));
-    printf("%d cases, %d failures\n", cases, failures);
+    for (uint32_t m = 1; m < 300; m += 1 + m / 3)
+        CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, only));
+    printf("%d cases on", cases);
+    for (const char *const *isa = shufflenet_isas(); *isa; isa++)
+        if (!only || !strcmp(only, *isa))
+            printf(" %s", *isa);
+    printf(", %d failures\n", failures);
     return failures != 0;
 }

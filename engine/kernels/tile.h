@@ -1,0 +1,88 @@
+// The microkernel: a tile of mr outputs by nv vectors of pixels in registers, which walks the k input rows: each step loads
+// nv vectors, broadcasts mr weights and does mr * nv multiply-adds. All tiles of a group follow one another on the same
+// pixels, which stay in the first-level cache, while their weights pass by.
+
+typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
+                           const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
+
+// tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
+// zeros.
+ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convolution *s, size_t tiles,
+                        const float *packed, const uint32_t *in, const uint32_t *out, const uint32_t *residual,
+                        const float *x, float *y, size_t pixels)
+{
+    const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
+    const vector least = broadcast(s->least);
+    const size_t count = s->k;
+    do {
+        vector sum[MAX_TILE_ROWS][MAX_TILE_VECTORS];
+#pragma GCC unroll 8
+        for (size_t m = 0; m < mr; m++)
+#pragma GCC unroll 8
+            for (size_t v = 0; v < nv; v++)
+                sum[m][v] = broadcast(packed[m]);
+        packed += mr;
+
+#pragma GCC unroll 4
+        for (size_t k = 0; k < count; k++) {
+            const float *row = x + in[k];
+            vector pixel[MAX_TILE_VECTORS];
+#pragma GCC unroll 8
+            for (size_t v = 0; v < nv; v++)
+                pixel[v] = load(row + v * VECTOR_FLOATS);
+#pragma GCC unroll 8
+            for (size_t m = 0; m < mr; m++) {
+                const vector weight = broadcast(packed[m]);
+#pragma GCC unroll 8
+                for (size_t v = 0; v < nv; v++)
+                    sum[m][v] += weight * pixel[v];
+            }
+            packed += mr;
+        }
+
+        if (residual) {
+#pragma GCC unroll 8
+            for (size_t m = 0; m < mr; m++)
+#pragma GCC unroll 8
+                for (size_t v = 0; v < nv; v++)
+                    sum[m][v] += load(y + residual[m] + v * VECTOR_FLOATS);
+            residual += mr;
+        }
+#pragma GCC unroll 8
+        for (size_t m = 0; m < mr; m++) {
+            float *row = y + out[m];
+#pragma GCC unroll 8
+            for (size_t v = 0; v + 1 < nv; v++)
+                store(row + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
+            store(row + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
+        }
+        out += mr;
+    } while (--tiles);
+}
+
+#define DEFINE_TILE(mr, nv)                                                                                            \
+    static void tile_##mr##x##nv(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,   \
+                                 const uint32_t *out, const uint32_t *residual, const float *x, float *y,              \
+                                 size_t pixels)                                                                        \
+    {                                                                                                                  \
+        tile(mr, nv, s, tiles, packed, in, out, residual, x, y, pixels);                                               \
+    }
+#define DEFINE_TILES(mr, nv) UP_TO_##nv(DEFINE_TILE, mr)
+TILE_TABLE(DEFINE_TILES)
+
+#define TILE_ENTRY(mr, nv) [mr][nv] = tile_##mr##x##nv,
+#define TILE_ENTRIES(mr, nv) UP_TO_##nv(TILE_ENTRY, mr)
+static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
+
+// vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
+// waiting.
+struct parts {
+    size_t count, width, wider; // the first wider parts have width + 1 vectors
+};
+
+ALWAYS_INLINE struct parts split(size_t vectors, size_t most)
+{
+    const size_t count = (vectors + most - 1) / most;
+    const struct parts parts = {.count = count, .width = vectors / count, .wider = vectors % count};
+    return parts;
+}

@@ -1,0 +1,12 @@
+// WebAssembly with simd128: four floats a vector, and no multiply-add in one instruction. Empty without simd128.
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+
+#define LEVEL simd128
+#define VECTOR_FLOATS 4
+#define vector_max(a, b) wasm_f32x4_pmax(b, a) // b where either is not a number
+// For hosts of sixteen registers: mr * nv sums, nv pixels, one weight and one product.
+#define TILE_TABLE(T) T(1, 6) T(2, 4) T(3, 3) T(4, 2) T(5, 2)
+
+#include "level.h"
+#endif

@@ -1,0 +1,238 @@
+"""A network as a list of operators, each of which names the operators that it reads.
+
+A family's table builds one; complexity, PyTorch module and the engine's plan are read off it. Names are those of the
+network's state dict. Letters: C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Activation = Literal["linear", "relu", "sigmoid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator. ``channels`` are those of its output."""
+
+    name: str
+    inputs: tuple[Node, ...]
+    channels: int
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the output, from those of the first input."""
+        return height, width
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor, as PyTorch's state dict has them."""
+        return {}
+
+    @property
+    def parameters(self) -> int:
+        """Without batch norm's running statistics."""
+        return sum(math.prod(s) for name, s in self.tensor_shapes().items() if ".running_" not in name)
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-adds of a convolution or fully connected layer for an output of ``height`` x ``width``."""
+        return 0
+
+
+class Input(Node):
+    """The picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Node):
+    """Has a bias if it has no batch norm; ``batch_norm`` names that, and is empty if there is none."""
+
+    kernel_size: int
+    stride: int
+    padding: int
+    groups: int
+    batch_norm: str
+    relu: bool
+
+    @property
+    def in_channels(self) -> int:
+        return self.inputs[0].channels
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups == self.in_channels == self.channels
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        def size(pixels: int) -> int:
+            return (pixels + 2 * self.padding - self.kernel_size) // self.stride + 1
+
+        return size(height), size(width)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        taps = self.in_channels // self.groups, self.kernel_size, self.kernel_size
+        shapes: dict[str, tuple[int, ...]] = {f"{self.name}.weight": (self.channels, *taps)}
+        if not self.batch_norm:
+            return {**shapes, f"{self.name}.bias": (self.channels,)}
+        statistics = ("weight", "bias", "running_mean", "running_var")
+        return {**shapes, **{f"{self.batch_norm}.{tensor}": (self.channels,) for tensor in statistics}}
+
+    def macs(self, height: int, width: int) -> int:
+        return self.channels * height * width * (self.in_channels // self.groups) * self.kernel_size**2
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Node):
+    """3x3 with stride 2. The maximum is of values that are not negative; the average counts padding."""
+
+    kind: Literal["max", "average"]
+    padding: int
+    ceil: bool  # a last window may reach over the edge
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        def size(pixels: int) -> int:
+            return (pixels + 2 * self.padding - 3 + self.ceil) // 2 + 1
+
+        return size(height), size(width)
+
+
+@dataclass(frozen=True, eq=False)
+class Means(Node):
+    """Means of ``size`` x ``size`` windows that divide each channel's plane, flattened: C * size * size channels."""
+
+    size: int
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return 1, 1
+
+
+@dataclass(frozen=True, eq=False)
+class FullyConnected(Node):
+    activation: Activation
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {f"{self.name}.weight": (self.channels, self.inputs[0].channels), f"{self.name}.bias": (self.channels,)}
+
+    def macs(self, height: int, width: int) -> int:
+        return self.channels * self.inputs[0].channels
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
+    relu: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Node):
+    """Each channel of the first input times the second's value for it."""
+
+    relu: bool
+
+
+class Concat(Node):
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class Split(Node):
+    """Some channels of the input, from number ``first`` on."""
+
+    first: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffle(Node):
+    """Channel k of group j moves to place k * groups + j."""
+
+    groups: int
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
+
+
+class Graph:
+    """A network under construction: each method adds an operator and returns it."""
+
+    def __init__(self, name: str, in_channels: int = 3) -> None:
+        self.name = name
+        self.in_channels = in_channels
+        self.input = Input("input", (), in_channels)
+        self.nodes: list[Node] = [self.input]
+
+    @property
+    def classes(self) -> int:
+        return self.nodes[-1].channels
+
+    def convolution(
+        self, name: str, x: Node, channels: int, kernel_size: int = 1, *, stride: int = 1, padding: int | None = None,
+        groups: int = 1, batch_norm: str = "", relu: bool = False,
+    ) -> Convolution:  # fmt: skip
+        """``padding``: half the kernel unless told otherwise."""
+        if channels % groups or x.channels % groups:
+            raise ValueError(f"{name}: {x.channels} and {channels} channels do not divide into {groups} groups")
+        padding = kernel_size // 2 if padding is None else padding
+        return self._add(Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, relu))
+
+    def depthwise(self, name: str, x: Node, *, stride: int, batch_norm: str, relu: bool = False) -> Convolution:
+        """3x3."""
+        groups = x.channels
+        return self.convolution(name, x, groups, 3, stride=stride, groups=groups, batch_norm=batch_norm, relu=relu)
+
+    def max_pool(self, name: str, x: Node, *, padding: int = 1, ceil: bool = False) -> Pool:
+        return self._add(Pool(name, (x,), x.channels, "max", padding, ceil))
+
+    def average_pool(self, name: str, x: Node) -> Pool:
+        return self._add(Pool(name, (x,), x.channels, "average", 1, False))
+
+    def means(self, name: str, x: Node, size: int = 1) -> Means:
+        return self._add(Means(name, (x,), x.channels * size * size, size))
+
+    def fully_connected(self, name: str, x: Node, channels: int, activation: Activation = "linear") -> FullyConnected:
+        return self._add(FullyConnected(name, (x,), channels, activation))
+
+    def add(self, name: str, x: Node, y: Node, *, relu: bool) -> Add:
+        return self._add(Add(name, (x, y), x.channels, relu))
+
+    def scale(self, name: str, x: Node, factors: Node, relu: bool) -> Scale:
+        return self._add(Scale(name, (x, factors), x.channels, relu))
+
+    def concat(self, name: str, inputs: Sequence[Node]) -> Concat:
+        return self._add(Concat(name, tuple(inputs), sum(x.channels for x in inputs)))
+
+    def split(self, name: str, x: Node, first: int, channels: int) -> Split:
+        return self._add(Split(name, (x,), channels, first))
+
+    def shuffle(self, name: str, x: Node, groups: int) -> Shuffle:
+        return self._add(Shuffle(name, (x,), x.channels, groups))
+
+    def _add(self, node: AnyNode) -> AnyNode:
+        self.nodes.append(node)
+        return node
+
+    def sizes(self, height: int, width: int) -> dict[Node, tuple[int, int]]:
+        """Height and width of every node's output.
+
+        Raises:
+            ValueError: pictures of ``height`` x ``width`` are too small.
+        """
+        sizes: dict[Node, tuple[int, int]] = {self.input: (height, width)}
+        for node in self.nodes[1:]:
+            sizes[node] = node.output_size(*sizes[node.inputs[0]])
+            if min(sizes[node]) < 1:
+                raise ValueError(f"{self.name}: pictures of {width} x {height} pixels leave none behind {node.name}")
+        return sizes
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor of the network, as PyTorch's state dict has them."""
+        return {name: shape for node in self.nodes for name, shape in node.tensor_shapes().items()}
+
+
+@dataclass(frozen=True)
+class GraphModel:
+    """A graph and its tensors, by the names of `Graph.tensor_shapes`."""
+
+    arch: Graph
+    tensors: dict[str, NDArray[np.float32]]
