@@ -11,13 +11,16 @@ import pytest
 from PIL import Image
 
 from shufflenet import classifier, model_file
-from shufflenet.classifier import Classifier, Prediction, softmax
+from shufflenet.classifier import Classifier, softmax
 from shufflenet.images import ImageError, Source, decode, preprocess
+from shufflenet.threads import usable_cores
 
 
-def test_every_kind_of_source_gives_the_same(model_path: Path, photos: Path) -> None:
+def test_every_kind_of_source_gives_the_same(model_path: Path, photos: Path, tmp_path: Path) -> None:
     net = Classifier(model_path)
-    path = photos / "cat.jpg"
+    path = tmp_path / "cat.jpg"
+    with Image.open(photos / "cat.jpg") as photo:
+        photo.resize((200, 133)).save(path)  # small enough never to be decoded at a reduced scale
     picture = decode(path)
     sources: list[Source] = [path, str(path), path.read_bytes(), Image.open(path), picture, np.asarray(picture)]
     expected = net.predict(path)
@@ -29,7 +32,7 @@ def test_every_kind_of_source_gives_the_same(model_path: Path, photos: Path) -> 
 
 def test_prediction_is_the_softmax_of_the_logits(model_path: Path, photos: Path) -> None:
     net = Classifier(model_path)
-    logits = net.logits(preprocess(decode(photos / "coffee.jpg"), net.preprocessing))
+    logits = net.logits(preprocess(decode(photos / "coffee.jpg", resize=36), net.preprocessing))
     assert logits.shape == (1, 5)
     prediction = net.predict(photos / "coffee.jpg", top_k=3)
     powers = np.exp(logits[0].astype(np.float64))
@@ -85,22 +88,46 @@ def test_predict_takes_any_iterable_and_stops_at_a_bad_picture(model_path: Path,
         net.predict([photos / "cat.jpg", "missing.jpg"])
 
 
-def test_classify_goes_on_and_takes_one_source_at_a_time(model_path: Path, photos: Path) -> None:
-    taken = []
+def test_classify_keeps_the_order_and_goes_on(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes((photos / "rocket.jpg").read_bytes()[:5000])
+    names = [photos / "rocket.jpg", "missing.jpg", photos / "cat.jpg", cut, photos / "flower.jpg"] * 8
+    net = Classifier(model_path)
+    results = list(net.classify(map(str, names), top_k=1))
+    assert len(results) == len(names)
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, ImageError):
+            assert name in ("missing.jpg", cut)
+            assert str(result).startswith(f"{name}: ")
+        else:
+            assert result.source == str(name)
+            assert result.probabilities == net.predict(str(name), top_k=1).probabilities
+
+
+def test_classify_takes_few_sources_ahead(model_path: Path, photos: Path) -> None:
+    taken: list[int] = []
 
     def sources() -> Iterator[str]:
-        for name in (photos / "cat.jpg", "missing.jpg", photos / "china.jpg"):
-            taken.append(name)
-            yield str(name)
+        while True:
+            taken.append(len(taken))
+            yield str(photos / "cat.jpg")
 
-    results = Classifier(model_path).classify(sources(), top_k=1)
-    assert isinstance(next(results), Prediction)
-    assert len(taken) == 1
-    error = next(results)
-    assert isinstance(error, ImageError)
-    assert "missing.jpg" in str(error)
-    assert isinstance(next(results), Prediction)
-    assert next(results, None) is None
+    results = Classifier(model_path).classify(sources())
+    for done in range(1, 20):
+        next(results)
+        assert len(taken) <= done + 3 * usable_cores()
+
+
+def test_what_is_no_picture_at_all_is_a_programmers_error(model_path: Path, photos: Path) -> None:
+    with pytest.raises(TypeError, match="not int"):
+        list(Classifier(model_path).classify([photos / "cat.jpg", 3]))  # type: ignore[list-item]
+
+
+def test_one_pil_image_many_times(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    with Image.open(photos / "rocket.jpg") as image:  # not loaded yet
+        predictions = net.predict([image] * 20)
+    assert {prediction.probabilities for prediction in predictions} == {predictions[0].probabilities}
 
 
 def test_classify_refuses_large_pictures(model_path: Path) -> None:

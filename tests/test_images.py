@@ -531,19 +531,25 @@ HUGE: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", HUGE)
 def test_peak_memory_of_100_megapixels(kind: str, tmp_path: Path) -> None:
+    """Of one picture, or of two that two threads want to decode at once."""
     make, expected = HUGE[kind]
+    together = 2 if kind == "grey16" else 1
     path = tmp_path / kind
     path.write_bytes(make())
     script = (
         "import re, sys\n"
         "from shufflenet.images import ImageError, decode\n"
-        "try: print(decode(sys.argv[1]).size)\n"
-        "except ImageError as error: print(error)\n"
+        "from shufflenet.threads import map_in_order\n"
+        "def outcome(path):\n"
+        "    try: return decode(path).size\n"
+        "    except ImageError as error: return error\n"
+        "print(*map_in_order(outcome, sys.argv[1:], threads=4), sep='\\n')\n"
         # Not getrusage: its maximum goes back to before exec, to the memory of the tests themselves.
         "print(re.search('VmHWM: *([0-9]+) kB', open('/proc/self/status').read().replace(chr(9), ' '))[1])"
     )
-    run = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
-    outcome, peak = run.stdout.splitlines()
-    assert expected in outcome
+    run = subprocess.run([sys.executable, "-c", script, *[path] * together], capture_output=True, text=True, check=True)
+    *outcomes, peak = run.stdout.splitlines()
+    assert len(outcomes) == together
+    assert all(expected in outcome for outcome in outcomes)
     assert int(peak) * 1024 < 1024 * MEBIBYTE
     assert run.stderr == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -99,8 +100,8 @@ def test_a_failed_write_keeps_the_old_sheet(tmp_path: Path, monkeypatch: pytest.
     out = tmp_path / "sheet.png"
     out.write_bytes(b"old")
 
-    def fail(self: Image.Image, path: Path, format: str) -> None:
-        path.write_bytes(b"half")
+    def fail(self: Image.Image, file: BinaryIO, format: str) -> None:
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)

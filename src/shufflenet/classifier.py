@@ -20,6 +20,7 @@ from PIL import Image
 from shufflenet import images, model_file
 from shufflenet.engine import Engine
 from shufflenet.images import MAX_PIXELS, ImageError, Source
+from shufflenet.threads import map_in_order
 
 DEFAULT_MODEL = "shufflenet_g3_x0_5"
 
@@ -92,35 +93,43 @@ class Classifier:
         """
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
-        return [self._predict_one(source, _checked_top_k(top_k), MAX_PIXELS) for source in images]
+        predictions = []
+        for result in self.classify(images, top_k):
+            if isinstance(result, ImageError):
+                raise result
+            predictions.append(result)
+        return predictions
 
     def classify(
         self, sources: Sources, top_k: int = 5, max_pixels: int = MAX_PIXELS
     ) -> Iterator[Prediction | ImageError]:
-        """Classifies pictures one at a time, in order; of one that can't be read comes the error in its place.
+        """Classifies pictures in order; of one that can't be read comes the error in its place.
+
+        Each of the process's cores works on a picture of its own, and ``sources`` is asked for three per core ahead.
 
         Raises:
             ValueError: ``top_k`` is below 1.
         """
         top_k = _checked_top_k(top_k)
-        for source in sources:
+
+        def result(source: Source) -> Prediction | ImageError:
             try:
-                yield self._predict_one(source, top_k, max_pixels)
+                return self._predict_one(source, top_k, max_pixels)
             except ImageError as error:
-                yield error
+                return error
+
+        yield from map_in_order(result, sources)
 
     def _predict_one(self, source: Source, top_k: int, max_pixels: int) -> Prediction:
         began = perf_counter()
-        picture = images.decode(source, max_pixels)
-        decoded = perf_counter()
-        x = images.preprocess(picture, self.preprocessing)
+        x, decoded = self._input(source, max_pixels)
         preprocessed = perf_counter()
         logits = self.logits(x)[0]
         done = perf_counter()
         probabilities = softmax(logits)
         best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()
         return Prediction(
-            source=os.fsdecode(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>",
+            source=images.source_name(source),
             class_indices=tuple(best),
             labels=tuple(self.labels[index] for index in best),
             probabilities=tuple(probabilities[best].tolist()),
@@ -128,6 +137,12 @@ class Classifier:
             preprocess_ms=1000 * (preprocessed - decoded),
             network_ms=1000 * (done - preprocessed),
         )
+
+    def _input(self, source: Source, max_pixels: int) -> tuple[NDArray[np.float32], float]:
+        """The network's input [3, S, S], and when it was decoded."""
+        with images.decoding(source, max_pixels, self.preprocessing.resize) as picture:
+            decoded = perf_counter()
+            return images.preprocess(picture, self.preprocessing), decoded
 
     def _check_self_test(self, name: str, logits: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
         error = float(np.abs(logits - expected).max() / np.abs(expected).max().clip(min=1e-30))

@@ -75,15 +75,15 @@ class Picture:
         except OSError as error:
             raise images.ImageError(f"{images.printable(self.name)}: can't be read ({error.strerror})") from None
 
-    def decode(self) -> Image.Image:
-        """The picture as upright RGB.
+    def decode(self, resize: int | None = None) -> Image.Image:
+        """The picture as upright RGB; ``resize`` as for `images.decode`.
 
         Raises:
             images.ImageError: it can't be read; the message names it.
         """
         source = self.source()
         try:
-            return images.decode(source)
+            return images.decode(source, resize=resize)
         except images.ImageError as error:
             if isinstance(source, str):
                 raise

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from shufflenet import data, images
+from shufflenet.threads import map_in_order
 
 TINY_SIDE = 32  # pixels; the smallest input of a network
 MAX_ASPECT = 4.0  # beyond it a central square shows a quarter of the picture or less
@@ -30,7 +29,7 @@ _SUFFIXES = (
     (b"MM", (".tif", ".tiff")),
     (b"P", (".ppm", ".pgm", ".pbm", ".pnm")),
 )
-_BLOCK = 512
+_BLOCK = 512  # pictures between two reports of progress
 
 Progress = Callable[[int, int], None]
 
@@ -90,10 +89,10 @@ def examine(root: Path, progress: Progress = lambda done, of: None) -> Examinati
 
 
 def _looks(pictures: list[data.Picture], progress: Progress) -> Iterator[_Look]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(pictures), _BLOCK):
-            yield from pool.map(_look, pictures[start : start + _BLOCK])
-            progress(min(start + _BLOCK, len(pictures)), len(pictures))
+    for done, look in enumerate(map_in_order(_look, pictures), start=1):
+        yield look
+        if done % _BLOCK == 0 or done == len(pictures):
+            progress(done, len(pictures))
 
 
 def _look(picture: data.Picture) -> _Look:

@@ -10,7 +10,6 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import confusion, data, images, sheet
+from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction, load_model
 from shufflenet.engine import Engine
 from shufflenet.model_file import Model
+from shufflenet.threads import map_in_order
 
 By = Literal["engine", "pytorch"]
 
@@ -141,7 +142,8 @@ def evaluate(
         places, inputs, failures = [], [], []
         for place in range(start, min(start + _CHUNK, len(split))):
             try:
-                inputs.append(images.preprocess(split.pictures[place].decode(), model.preprocessing))
+                picture = split.pictures[place].decode(model.preprocessing.resize)
+                inputs.append(images.preprocess(picture, model.preprocessing))
                 places.append(place)
             except images.ImageError as error:
                 failures.append(str(error))
@@ -151,12 +153,11 @@ def evaluate(
     kept: list[int] = []
     all_logits: list[NDArray[np.float32]] = []
     failures: list[str] = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-        for places, logits, messages in pool.map(chunk, range(0, len(split), _CHUNK)):
-            kept += places
-            all_logits.append(logits)
-            failures += messages
-            progress(len(kept) + len(failures), len(split))
+    for places, logits, messages in map_in_order(chunk, range(0, len(split), _CHUNK)):
+        kept += places
+        all_logits.append(logits)
+        failures += messages
+        progress(len(kept) + len(failures), len(split))
     if not kept:
         raise data.DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
     top, probabilities = _best(np.concatenate(all_logits))
@@ -261,9 +262,5 @@ def _pytorch(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))

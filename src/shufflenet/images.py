@@ -7,14 +7,14 @@ The *input* is float32 [3, S, S].
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
-import stat
 import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, TypeAlias
 
@@ -31,10 +31,18 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from shufflenet.input_file import NotAFileError, regular_file, why_unreadable
+from shufflenet.memory_budget import MemoryBudget
+from shufflenet.resize import central_square
+
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
 
 # A picture with more pixels than this is refused before it is decoded: a few KB of PNG can hold gigabytes.
 MAX_PIXELS = 100_000_000
+
+# A JPEG decoded at a reduced scale has its shorter side at least this many times as long as it will be. From three on,
+# no more labels change than by saving the picture again (benchmarks/reduced_scale.py).
+DRAFT_GAP = 4
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -71,10 +79,15 @@ _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 # For each of max_pixels. At the default limit no picture takes the process over 1 GiB.
 _MEMORY_BYTES = 10
+_COPIES_BYTES = 8  # of these at most, once decoded: Pillow's 4, and as many for the same picture turned or in RGB
 _FILE_BYTES = 4
 _SMALL_FILE_BYTES = 64 << 20  # never refused for its length, however low max_pixels is
 _STRIP_PIXELS = 1 << 22  # converted at a time
 
+_LEVELS: NDArray[np.float32] = np.tile(np.arange(256, dtype=np.float32), (3, 1))  # red, green and blue as they are
+
+_memory = MemoryBudget()
+_given_images = threading.Lock()  # a PIL image that is not loaded yet can't be loaded by two threads at once
 _decoding = 0  # threads inside `_pillow_settings`
 _saved: tuple[warnings.catch_warnings[None], int | None]  # what the last of them puts back
 _decoding_lock = threading.Lock()
@@ -118,38 +131,51 @@ class Preprocessing:
             object.__setattr__(self, field, tuple(map(float, values)))
 
 
-def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Image.Image:
     """Reads a picture as upright 8-bit RGB; transparent parts over white; of an animation the first frame.
 
-    Threads may call it at the same time. A picture takes at most 10 bytes of memory for each of ``max_pixels``.
+    Threads may call it at the same time. While they decode, their pictures take together at most 10 bytes of memory
+    for each of ``max_pixels``: large ones wait for each other.
 
     Args:
         source: a path, the bytes of a picture file, a PIL image, or an array: [H, W], [H, W, 1], [H, W, 3]
             or [H, W, 4] (RGBA), uint8 or uint16.
         max_pixels: larger pictures are refused before they are decoded, and so are files that need more
             memory than a plain picture of that many pixels.
+        resize: what the shorter side will be reduced to, as by `preprocess`: a JPEG that is far larger is decoded
+            at 1/2, 1/4 or 1/8 of its size, with `DRAFT_GAP` times as many pixels as that at least.
 
     Raises:
         ImageError: the source is missing, not a picture, cut short, too large, or of a kind whose
             brightness has no fixed scale (floating point, 32-bit integers).
         TypeError: the source is none of the kinds above.
     """
+    with decoding(source, max_pixels, resize) as picture:
+        return picture
+
+
+@contextmanager
+def decoding(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Iterator[Image.Image]:
+    """`decode` for a block at whose end the picture is done with: other threads' large pictures wait until then."""
+    with ExitStack() as held:
+        yield _decode_or_explain(source, max_pixels, resize, held)
+
+
+def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
+    """Leaves in ``held`` what the picture takes of the memory that all threads have."""
     name = source_name(source)
     try:
         with _pillow_settings(max_pixels):
-            return _decode(source, max_pixels)
-    except ImageError as error:
+            return _decode(source, max_pixels, resize, held)
+    except (ImageError, NotAFileError) as error:
         reason = str(error)
-    except FileNotFoundError:
-        reason = "no such file"
-    except PermissionError:
-        reason = "no permission to read it"
     except MemoryError:
         reason = "not enough memory to decode it"
     except Image.DecompressionBombError:
         reason = f"over the limit of {max_pixels:,} pixels (--max-pixels)"
     except OSError as error:
-        reason = f"can't be read ({error.strerror})" if error.strerror else f"damaged picture ({error})"
+        # Pillow's own have no number.
+        reason = why_unreadable(error) if error.errno or error.filename else f"damaged picture ({error})"
     except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
         reason = "damaged picture, or of a kind that can't be read"
     raise ImageError(f"{printable(name)}: {printable(reason)}")
@@ -157,21 +183,18 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def preprocess(picture: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     """An RGB picture of any size -> float32 [3, S, S]."""
-    pixels = np.asarray(resize_and_crop(picture, how.size, how.resize), dtype=np.float32)
     scale = 1 / (255 * np.asarray(how.std, dtype=np.float32))
     shift = -np.asarray(how.mean, dtype=np.float32) / np.asarray(how.std, dtype=np.float32)
-    return np.ascontiguousarray((pixels * scale + shift).transpose(2, 0, 1))
+    levels = _LEVELS * scale[:, None] + shift[:, None]
+    return central_square(picture, how.size, how.resize, levels.astype(np.float32))
 
 
-def resize_and_crop(picture: Image.Image, size: int, resize: int) -> Image.Image:
-    """Resizes the shorter side to ``resize`` and keeps the central square of ``size``, in one resampling."""
-    width, height = picture.size
-    side = min(width, height) * size / resize
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    if (width, height) == (size, size) and side == size:
+def resize_and_crop(picture: Image.Image, how: Preprocessing) -> Image.Image:
+    """The pixels that `preprocess` sees: the shorter side resized, and of that the central square."""
+    if picture.size == (how.size, how.size) and how.size == how.resize:
         return picture
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    pixels = central_square(picture, how.size, how.resize, _LEVELS)
+    return Image.fromarray(pixels.transpose(1, 2, 0).astype(np.uint8))
 
 
 def printable(text: str) -> str:
@@ -217,13 +240,17 @@ def _pillow_settings(max_pixels: int) -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _saved[1]
 
 
-def _decode(source: Source, max_pixels: int) -> Image.Image:
-    """`decode`, but the messages of its errors lack the name."""
+def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
+    """`_decode_or_explain`, but the messages of its errors lack the name."""
+    memory_limit = _MEMORY_BYTES * max_pixels
     if isinstance(source, np.ndarray):
+        held.enter_context(_memory.taking(_COPIES_BYTES * math.prod(source.shape[:2]), memory_limit))
         return _to_rgb(_from_array(source, max_pixels))
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels)
-        return _upright_rgb(source, ours=False)
+        held.enter_context(_memory.taking(_COPIES_BYTES * math.prod(source.size), memory_limit))
+        with _given_images:
+            return _upright_rgb(source, ours=False)
     with io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as file:
         file_bytes = file.seek(0, os.SEEK_END)
         limit = max(_FILE_BYTES * max_pixels, _SMALL_FILE_BYTES)
@@ -233,22 +260,19 @@ def _decode(source: Source, max_pixels: int) -> Image.Image:
         _check_size(*image.size, max_pixels)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _check_whole(image, file, file_bytes)
-        needed = _bytes_to_decode(image, file, file_bytes)
-        if needed > _MEMORY_BYTES * max_pixels:
+        stored_pixels = math.prod(image.size)
+        if resize is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(image.mode, (DRAFT_GAP * resize, DRAFT_GAP * resize))
+        needed = _bytes_to_decode(image, stored_pixels, file, file_bytes)
+        if needed > memory_limit:
             size = f"{image.width} x {image.height} pixels of this kind of {image.format}"
             raise ImageError(f"{size} take {needed:,} bytes to decode, over the limit (--max-pixels)")
+        held.enter_context(_memory.taking(max(needed, _COPIES_BYTES * math.prod(image.size)), memory_limit))
         return _upright_rgb(image, ours=True)
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    try:
-        mode = os.stat(path).st_mode
-    except ValueError:  # a null byte in the name
-        raise ImageError("no such file") from None
-    if stat.S_ISDIR(mode):
-        raise ImageError("a folder, not a picture")
-    if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-        raise ImageError("not a regular file")
+    regular_file(path, "picture")
     return open(path, "rb")
 
 
@@ -289,15 +313,15 @@ def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _bytes_to_decode(image: Image.Image, file: BinaryIO, file_bytes: int) -> int:
-    """What Pillow and the library below it hold at once while they decode ``image``."""
+def _bytes_to_decode(image: Image.Image, stored_pixels: int, file: BinaryIO, file_bytes: int) -> int:
+    """What Pillow and the library below it hold at once while they decode ``image``, maybe at a reduced scale."""
     pixels = image.width * image.height
     needed = 4 * pixels
     if isinstance(image, WebPImagePlugin.WebPImageFile):
         return 5 * needed + file_bytes  # two canvases, a decoder's frame, a copy as bytes, and the image
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         several_scans = "progressive" in image.info or _components_of_first_scan(file) != image.layers
-        return needed + (2 * image.layers * pixels if several_scans else 0)  # all coefficients, 16 bits each
+        return needed + (2 * image.layers * stored_pixels if several_scans else 0)  # all coefficients, 16 bits each
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tile and image.tile[0][0] == "libtiff":
         tags, height = image.tag_v2, image.height
         tile_width, tile_height = (

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -23,15 +21,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet import images
-from shufflenet.data import Split
+from shufflenet.atomic_file import atomic_file
+from shufflenet.data import Picture, Split
+from shufflenet.threads import map_in_order
 
 MAX_ASPECT = 1.5
-_BLOCK = 512  # pictures decoded ahead of the writer
+_BLOCK = 512  # pictures, after which it is seen whether the rest has room
 _FREE_BYTES = 256 << 20  # left on the disk for checkpoints
 _MEMORY_SHARE = 0.5  # of what is free, for decoded pictures
 
 Progress = Callable[[int, int], None]
-Fit = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture is made ready to be stored."""
+
+    side: int  # at most, of its shorter side
+    resample: Callable[[Image.Image], Image.Image]
+
+    def decode(self, picture: Picture) -> NDArray[np.uint8]:  # [H, W, 3]
+        """Raises images.ImageError."""
+        return np.asarray(self.resample(picture.decode(self.side)))
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class OnDemand:
         return len(self.split)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # [H, W, 3]
-        return np.asarray(self.fit(self.split.pictures[index].decode()))
+        return self.fit.decode(self.split.pictures[index])
 
     def broken(self) -> list[int]:
         return sorted(self.broken_ones)
@@ -85,7 +96,7 @@ Pixels: TypeAlias = "Decoded | OnDemand"
 def fit_for_training(side: int) -> Fit:
     """Keeps up to `MAX_ASPECT` of a picture, its shorter side reduced to ``side``; nothing is enlarged."""
 
-    def fit(picture: Image.Image) -> Image.Image:
+    def resample(picture: Image.Image) -> Image.Image:
         width, height = picture.size
         short = min(width, height)
         across, down = min(width, short * MAX_ASPECT), min(height, short * MAX_ASPECT)
@@ -97,11 +108,11 @@ def fit_for_training(side: int) -> Fit:
         box = (left, top, left + across, top + down)
         return picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
 
-    return fit
+    return Fit(side, resample)
 
 
 def fit_for_validation(how: images.Preprocessing) -> Fit:
-    return lambda picture: images.resize_and_crop(picture, how.size, how.resize)
+    return Fit(how.resize, lambda picture: images.resize_and_crop(picture, how))
 
 
 def load(split: Split, fit: Fit, what: str, folder: Path, progress: Progress) -> tuple[Pixels, list[str]]:
@@ -158,28 +169,22 @@ def _pixels(flat: NDArray[np.uint8], shapes: NDArray[np.int64]) -> Decoded:
 
 def _load_to_file(split: Split, fit: Fit, path: Path, messages: list[str], progress: Progress) -> Decoded:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     shapes = np.zeros((len(split), 2), dtype=np.int64)
-    try:
-        with temporary.open("xb") as file:
-            for index, decoded in enumerate(_decoded(split, fit, progress)):
-                if isinstance(decoded, str):
-                    messages.append(decoded)
-                    continue
-                shapes[index] = decoded.shape[:2]
-                if index % _BLOCK == 0:
-                    needed = _needed_bytes(file.tell(), index, len(split))
-                    if shutil.disk_usage(path.parent).free < needed + _FREE_BYTES:
-                        raise OSError("not enough room on the disk")
-                file.write(decoded.tobytes())
-            if not file.tell():
-                raise OSError("nothing to map")
-        temporary.replace(path)
-        with temporary.open("xb") as file:
-            np.save(file, shapes)
-        temporary.replace(path.with_suffix(".npy"))  # last: it says that the other is complete
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        for index, decoded in enumerate(_decoded(split, fit, progress)):
+            if isinstance(decoded, str):
+                messages.append(decoded)
+                continue
+            shapes[index] = decoded.shape[:2]
+            if index % _BLOCK == 0:
+                needed = _needed_bytes(file.tell(), index, len(split))
+                if shutil.disk_usage(path.parent).free < needed + _FREE_BYTES:
+                    raise OSError("not enough room on the disk")
+            file.write(decoded.tobytes())
+        if not file.tell():
+            raise OSError("nothing to map")
+    with atomic_file(path.with_suffix(".npy")) as file:  # last: it says that the other is complete
+        np.save(file, shapes)
     return _pixels(np.memmap(path, dtype=np.uint8, mode="r"), shapes)
 
 
@@ -214,12 +219,11 @@ def _decoded(split: Split, fit: Fit, progress: Progress) -> Iterator[NDArray[np.
 
     def read(index: int) -> NDArray[np.uint8] | str:
         try:
-            return np.asarray(fit(split.pictures[index].decode()))
+            return fit.decode(split.pictures[index])
         except images.ImageError as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(split), _BLOCK):
-            block = range(start, min(start + _BLOCK, len(split)))
-            yield from pool.map(read, block)
-            progress(block.stop, len(split))
+    for done, decoded in enumerate(map_in_order(read, range(len(split))), start=1):
+        yield decoded
+        if done % _BLOCK == 0 or done == len(split):
+            progress(done, len(split))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction
 from shufflenet.images import MAX_PIXELS, ImageError, Source, decode, printable
 
@@ -40,7 +40,7 @@ class _Tile:
 def contact_sheet(
     pictures: Sequence[tuple[Source, Prediction]], out: str | os.PathLike[str], max_pixels: int = MAX_PIXELS
 ) -> None:
-    """Draws pictures and what was said about them to the PNG file ``out``, by way of a temporary name.
+    """Draws pictures and what was said about them to the PNG file ``out``.
 
     Raises:
         ValueError: there are no pictures or more than `MAX_PICTURES`.
@@ -56,7 +56,8 @@ def contact_sheet(
     for index, (source, prediction) in enumerate(pictures):
         row, column = divmod(index, columns)
         sheet.paste(_card(source, prediction, tile, max_pixels), (tile.gap + column * step_x, tile.gap + row * step_y))
-    _save(sheet, Path(out))
+    with atomic_file(out) as file:
+        sheet.save(file, format="PNG")
 
 
 def _columns(pictures: int, tile: _Tile) -> int:
@@ -71,7 +72,7 @@ def _card(source: Source, prediction: Prediction, tile: _Tile, max_pixels: int) 
     draw = ImageDraw.Draw(card)
     draw.rectangle((0, 0, tile.width - 1, tile.picture_height - 1), fill=_MAT)
     try:
-        picture = _fit(decode(source, max_pixels), tile.width, tile.picture_height)
+        picture = _fit(decode(source, max_pixels, tile.picture_height), tile.width, tile.picture_height)
     except ImageError:  # it was there when it was classified
         draw.text((tile.width / 2, tile.picture_height / 2), "picture is gone", _FAINT, tile.font, anchor="mm")
     else:
@@ -124,12 +125,3 @@ def _shorten(text: str, room: float, font: Font) -> str:
         else:
             high = middle - 1
     return text[:low].rstrip(" ,") + "…"
-
-
-def _save(sheet: Image.Image, path: Path) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        sheet.save(temporary, format="PNG")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -22,10 +22,10 @@ from shufflenet.bench.run import Report, machine
 from shufflenet.bench.work import make_work
 from shufflenet.classifier import Classifier, Prediction
 from shufflenet.model_file import Model
+from shufflenet.threads import usable_cores
 
 _CHUNK = 100  # pictures of one turn
 _MEMORY_PICTURES = 50
-_THREADS = 2
 
 # The two resample in other ways, so a picture between two classes may get either.
 LEAST_AGREEMENT = 0.97
@@ -45,6 +45,7 @@ class FolderResults:
     machine: dict[str, Any]
     model: str
     pictures: int
+    threads: int  # of each way: one for each core
     mean_kb: float
     images_per_s: float
     ordinary_images_per_s: float
@@ -80,7 +81,7 @@ def folder_bench(model: Model, photos: Path, count: int, report: Report = lambda
         work = make_work(model, 1, 224, 224, 1)
         (tuned,) = tuned_networks(work, ["gather"])
         onnx_file.write(tuned, work, network)
-        classifier, ordinary = Classifier(model_path), OrdinaryClassifier(network, model.labels, _THREADS)
+        classifier, ordinary = Classifier(model_path), OrdinaryClassifier(network, model.labels, usable_cores())
         report("timing")
         speeds, labels_by = _time([lambda chunk: _labels(classifier, chunk), ordinary.classify], paths)
         report("measuring memory")
@@ -90,17 +91,20 @@ def folder_bench(model: Model, photos: Path, count: int, report: Report = lambda
         mean_kb = statistics.mean(os.path.getsize(path) for path in paths) / 1000
     same = sum(a == b for a, b in zip(*labels_by, strict=True)) / count
     ours, theirs = speeds
-    return FolderResults(machine(), model.arch.name, count, mean_kb, ours, theirs, same, ours_mb, ordinary_mb)
+    return FolderResults(
+        machine(), model.arch.name, count, usable_cores(), mean_kb, ours, theirs, same, ours_mb, ordinary_mb
+    )
 
 
 def table(results: FolderResults) -> str:
     r = results
+    ordinary = f"Pillow, numpy, ONNX Runtime, {r.threads} threads"
     return "\n".join(
         [
             f"{r.pictures:,} JPEG files of {r.mean_kb:.0f} KB on average, {r.model}, {r.machine['processor']}",
             f"{'':42} {'images/s':>9} {'peak MB':>8}",
             f"{'shufflenet':42} {r.images_per_s:9.1f} {r.peak_mb:8.0f}",
-            f"{'Pillow, numpy, ONNX Runtime, 2 threads':42} {r.ordinary_images_per_s:9.1f} {r.ordinary_peak_mb:8.0f}",
+            f"{ordinary:42} {r.ordinary_images_per_s:9.1f} {r.ordinary_peak_mb:8.0f}",
             f"{r.ratio:.2f} times the images/s; the same label for {100 * r.agreement:.1f} % of the pictures",
         ]
     )

@@ -17,6 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from shufflenet.threads import usable_cores
+
 _SIZE, _RESIZE = 224, 256
 _MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -58,5 +60,6 @@ def _preprocess(path: str) -> NDArray[np.float32]:
 if __name__ == "__main__":
     network, labels, *pictures = sys.argv[1:]
     names = Path(labels).read_text(encoding="utf-8").splitlines()
-    for picture, label in zip(pictures, OrdinaryClassifier(Path(network), names, 2).classify(pictures), strict=True):
+    found = OrdinaryClassifier(Path(network), names, usable_cores()).classify(pictures)
+    for picture, label in zip(pictures, found, strict=True):
         print(picture, label)
