@@ -29,7 +29,7 @@ def write_name(order: Order, path: Path) -> None:
     path.write_bytes(b"made by a test: " + order.name.encode())
 
 
-def target_that(changes: Callable[[Floats], Floats], suffix: str = ".test") -> Target:
+def target_that(changes: Callable[[Floats], Floats], folder: bool = False) -> Target:
     """Its result computes what the engine does, then ``changes`` it."""
 
     def open_(order: Order, path: Path) -> Runner:
@@ -37,7 +37,7 @@ def target_that(changes: Callable[[Floats], Floats], suffix: str = ".test") -> T
         engine = Engine(order.model)
         return Runner(lambda x: changes(engine.run(x[None])[0]))
 
-    return Target("test", "a test", suffix, write_name, open_, b"made by a test")
+    return Target("test", "a test", ".test", write_name, open_, folder, b"made by a test")
 
 
 @pytest.fixture(autouse=True)
@@ -80,16 +80,21 @@ def test_help_names_every_target() -> None:
     assert "  shufflenet export " in text.split("Examples:")[1]
 
 
-def test_unknown_target(model_path: Path) -> None:
+def test_unknown_or_missing_target(model_path: Path) -> None:
+    there_are = "there are c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript; pip install "
+    there_are += "'shufflenet[TARGET]' installs what it needs (for c: nothing)"
     result = run(model_path, "--to", "tensorrt")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "Error: unknown target 'tensorrt'; there are c, onnx\n"
+    assert result.stderr == f"Error: unknown target 'tensorrt'; {there_are}\n"
+    result = run(model_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: --to TARGET is missing; {there_are}\n"
 
 
 def test_missing_package(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
     monkeypatch.setattr(export, "TARGETS", {"test": target})
-    with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[export\]'$"):
+    with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[test\]'$"):
         export.export(model, "x", "test", tmp_path / "x")
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target, writes_with=())})
     with pytest.raises(ExportError, match="needs no_such_b"):
@@ -127,7 +132,7 @@ def test_what_folder_is_replaced(model: model_file.Model, monkeypatch: pytest.Mo
         (path / "sub" / "a.txt").write_text(order.name)
 
     monkeypatch.setattr(
-        export, "TARGETS", {"test": replace(target_that(lambda logits: logits, suffix=""), write=write)}
+        export, "TARGETS", {"test": replace(target_that(lambda logits: logits, folder=True), write=write)}
     )
     path = tmp_path / "x"
     path.mkdir()

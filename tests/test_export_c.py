@@ -158,7 +158,7 @@ def test_memory_is_enough_at_every_level(groups: int) -> None:
         _, model = random_network(Architecture(groups, 0.25, classes=classes))
         network, arena = c.memory_bytes(Order(model, "x", *size), make_plan(model, *size))
         for isa in isas():
-            sizes = Engine(model, isa)._network(*size).sizes
+            sizes = Engine(model, isa).sizes(*size)
             assert sizes.network_bytes <= network <= 1.1 * sizes.network_bytes + 200_000
             assert sizes.arena_bytes == arena
 
@@ -185,7 +185,10 @@ def test_check_builds_the_folder(
     assert os.listdir(tmp_path) == ["net"]
 
 
-@pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no tools")
+@pytest.mark.skipif(
+    not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"),
+    reason="no cross-compiler or emulator",
+)
 def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = images.decode(photos / "cat.jpg")
     picture.save(tmp_path / "cat.ppm")
@@ -193,6 +196,7 @@ def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
     c.build(tmp_path / "net", tmp_path / "classify", "-static", *WARNINGS)
+    assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
     output = command("qemu-aarch64", tmp_path / "classify", "cat.ppm", folder=tmp_path)
     logits = Engine(model).run(images.preprocess(picture, model.preprocessing)[None])[0]
     best = int(logits.argmax())

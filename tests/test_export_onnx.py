@@ -50,7 +50,6 @@ def test_fixed_size(arch: Architecture, tmp_path: Path) -> None:
     _, model = random_network(arch)
     path = tmp_path / "net.onnx"
     export(model, "net", "onnx", path, size=(47, 97), checking=False)
-    assert "Gather" not in {node.op_type for node in onnx.load(path).graph.node}
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         x = random_input(batch, 47, 97)

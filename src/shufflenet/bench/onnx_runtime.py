@@ -10,9 +10,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from shufflenet.bench import onnx_file
-from shufflenet.bench.graph import TunedNetwork, tuned_networks
+from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
 from shufflenet.bench.work import Work
+from shufflenet.export.graph import TunedNetwork
 
 
 def prepare(work: Work) -> list[Run]:

@@ -1,4 +1,4 @@
-"""OpenVINO: the latency hint, float32, one infer request used again."""
+"""OpenVINO in float32, for the least time of one picture; the request is made once and used again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import openvino
 from numpy.typing import NDArray
 
 from shufflenet.bench import onnx_file
-from shufflenet.bench.graph import TunedNetwork, tuned_networks
+from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
 from shufflenet.bench.work import Work
+from shufflenet.export.graph import TunedNetwork
+from shufflenet.export.openvino import request
 
 
 def prepare(work: Work) -> list[Run]:
@@ -20,19 +22,13 @@ def prepare(work: Work) -> list[Run]:
 
 
 def _prepare(network: TunedNetwork, work: Work) -> Run:
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": work.threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    core = openvino.Core()
     with TemporaryDirectory() as folder:
-        model = core.read_model(onnx_file.write(network, work, Path(folder) / "network.onnx"))
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(work.x, shared_memory=True))
+        model = openvino.Core().read_model(onnx_file.write(network, work, Path(folder) / "network.onnx"))
+    ready = request(model, work.threads)
+    ready.set_input_tensor(openvino.Tensor(work.x, shared_memory=True))
 
     def run() -> NDArray[np.float32]:
-        request.infer()
-        return request.get_output_tensor().data.copy()  # type: ignore[no-any-return]
+        ready.infer()
+        return ready.get_output_tensor().data.copy()  # type: ignore[no-any-return]
 
     return run

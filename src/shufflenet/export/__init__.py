@@ -9,7 +9,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,15 @@ from pathlib import Path
 from PIL import Image
 
 from shufflenet import __version__
-from shufflenet.export import c, onnx
+from shufflenet.atomic_file import temporary_beside
+from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
 from shufflenet.export.check import Check, compare, samples
 from shufflenet.export.target import ExportError, Order, Target, identifier
 from shufflenet.images import printable
 from shufflenet.model_file import Model
 
-TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in (c, onnx)}
+_MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
+TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}
 
 # In every folder that is written: what is in it, so that the next export replaces nothing that is someone else's.
 MARKER = "EXPORT.json"
@@ -75,10 +76,10 @@ def export(
     order = Order(model, identifier(name), height, width, fixed=size is not None)
     path = out or Path(order.name + row.suffix)
     _check_replaceable(path, row)
-    temporary = path.absolute().with_name(f".{path.absolute().name[:200]}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path.absolute())
     try:
         row.write(order, temporary)
-        if not row.suffix:
+        if row.folder:
             _mark(temporary, order, row)
         result = compare(row, order, temporary, samples(model, height, width, pictures)) if checking else None
         file_bytes = sum(file.stat().st_size for file in _files(temporary))
@@ -91,8 +92,15 @@ def export(
 
 def _target(name: str) -> Target:
     if name not in TARGETS:
-        raise ExportError(f"unknown target {printable(name)!r}; there are {', '.join(TARGETS)}")
+        raise ExportError(f"unknown target {printable(name)!r}; {targets()}")
     return TARGETS[name]
+
+
+def targets() -> str:
+    """In a few words, what there is and which line installs what it needs."""
+    ready = [name for name, target in TARGETS.items() if not target.install]
+    needs = f"pip install 'shufflenet[TARGET]' installs what it needs (for {' and '.join(ready)}: nothing)"
+    return f"there are {', '.join(TARGETS)}; {needs}"
 
 
 def _require(target: Target, checking: bool) -> None:
@@ -100,9 +108,7 @@ def _require(target: Target, checking: bool) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         skip = " (--no-check needs less)" if not set(missing) & set(target.writes_with) else ""
-        raise ExportError(
-            f"{target.name} needs {' and '.join(missing)}{skip}; install with: pip install 'shufflenet[export]'"
-        )
+        raise ExportError(f"{target.name} needs {' and '.join(missing)}{skip}; install with: {target.install}")
     if checking and target.runs_with_compiler and shutil.which(c.compiler().split()[0]) is None:
         raise ExportError(
             f"to check the result a C compiler is needed, and there is no {c.compiler()!r}; install one, name it in "
@@ -115,12 +121,11 @@ def _check_replaceable(path: Path, target: Target) -> None:
         raise ExportError(f"{path}: its folder does not exist")
     if not os.path.lexists(path):
         return
-    if target.suffix:
+    if not target.folder:
         if not path.is_file():
             raise ExportError(f"{path}: not a file; give another name with --out")
-        with path.open("rb") as stream:
-            start = stream.read(256)
-        if start and target.signature not in start:
+        content = path.read_bytes()
+        if content and target.signature not in content:
             raise ExportError(f"{path}: is there already, and not from this command; give another name with --out")
         return
     if path.is_symlink() or not path.is_dir():

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from shufflenet import engine
 from shufflenet.export.target import ExportError, Order, Runner, Target
 from shufflenet.images import Preprocessing
-from shufflenet.plan import CLASSIFIER, DEPTHWISE, STEP_FIELDS, make_plan
+from shufflenet.plan import make_plan
+from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, STEP_FIELDS
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -149,17 +150,16 @@ def memory_bytes(order: Order, plan: bytes) -> tuple[int, int]:
     """What the network and its arena take at most, at any instruction set level.
 
     This processor may lack the widest level, so its share is reckoned from the plain one's: masks for whole vectors in
-    each depthwise convolution, and the last block of the classifier (engine/create.c).
+    each depthwise convolution, and the last block of a fully connected layer (engine/create.c).
     """
-    sizes = engine.Engine(order.model, "reference")._network(order.height, order.width).sizes
+    sizes = engine.Engine(order.model, "reference").sizes(order.height, order.width)
     steps = np.frombuffer(plan, "<u4")[10:].tolist()
     count = int(np.frombuffer(plan, "<u4")[2])
     steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]
 
     def level_bytes(vector_floats: int, block: int) -> int:
-        masks = [8 * math.lcm(step[3], vector_floats) for step in steps if step[0] == DEPTHWISE]
-        classes = -(-order.model.arch.classes // block) * block
-        blocks = [4 * classes * (1 + step[1]) for step in steps if step[0] == CLASSIFIER]
+        masks = [12 * math.lcm(step[5], vector_floats) for step in steps if step[0] == DEPTHWISE]
+        blocks = [4 * -(-step[2] // block) * block * (1 + step[1]) for step in steps if step[0] == FULLY_CONNECTED]
         return sum(-(-size // engine.ALIGNMENT) * engine.ALIGNMENT for size in masks + blocks)
 
     widest = max(level_bytes(floats, 8 * floats) for floats in (4, 8, 16))
@@ -235,5 +235,6 @@ TARGET = Target(
     suffix="",
     write=write,
     open=open_,
+    folder=True,
     runs_with_compiler=True,
 )

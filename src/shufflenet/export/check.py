@@ -51,8 +51,9 @@ class Check:
     """How an exported network did. Times: on one thread, the best for each picture, of these the median."""
 
     pictures: int
-    ms: float
+    ms: float | None  # None: something else ran in the runtime's place
     comparisons: tuple[Comparison, ...]
+    stand_in: str  # `Runner.stand_in`
     # Largest error of a probability where the exported code does the preprocessing too; None: it does not.
     probability_error: float | None
 
@@ -117,7 +118,9 @@ def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> C
     comparisons = tuple(
         Comparison(other, *_difference(logits[own], logits[other]), ms=ms[other]) for other in others
     )  # fmt: skip
-    return Check(len(logits[own]), ms[own], comparisons, probability_error)
+    return Check(
+        len(logits[own]), None if runner.stand_in else ms[own], comparisons, runner.stand_in, probability_error
+    )
 
 
 def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
@@ -129,19 +132,15 @@ def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
 def _pytorch(model: Model) -> Callable[[Floats], Floats]:
     import torch
 
+    from shufflenet.export.graph import one_torch_thread
     from shufflenet.network import ShuffleNet
 
     network = ShuffleNet.from_model(model)
 
     def logits(x: Floats) -> Floats:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
-                return values
-        finally:
-            torch.set_num_threads(threads)
+        with one_torch_thread(), torch.inference_mode():
+            values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
+            return values
 
     return logits
 

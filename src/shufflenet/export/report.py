@@ -22,6 +22,10 @@ def described(done: Export) -> dict[str, Any]:
     return rows
 
 
+def _width(column: str) -> int:
+    return max(len(column), 8)
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
@@ -38,10 +42,14 @@ def text(done: Export) -> str:
         return "\n".join([*lines, "not checked"])
     pictures = f"{check.pictures} picture{'s' if check.pictures > 1 else ''} of {done.height} x {done.width}"
     lines.append(f"{pictures}, 1 thread; largest error relative to the largest logit, at most {TOLERANCE:.0e}:")
-    lines.append(f"  {'beside':18} {'error':>8} {'top-1 agreement':>16} {'its ms':>8} {done.target + ' ms':>8}")
+    own = f"{done.target} ms"
+    lines.append(f"  {'beside':18} {'error':>8} {'top-1 agreement':>16} {'its ms':>8} {own:>{_width(own)}}")
+    ms = "-" if check.ms is None else f"{check.ms:.2f}"
     for other in check.comparisons:
         agreement = f"{100 * other.agreement:.1f} %"
-        lines.append(f"  {other.name:18} {other.error:8.1e} {agreement:>16} {other.ms:8.2f} {check.ms:8.2f}")
+        lines.append(f"  {other.name:18} {other.error:8.1e} {agreement:>16} {other.ms:8.2f} {ms:>{_width(own)}}")
+    if check.stand_in:
+        lines.append(check.stand_in)
     if check.probability_error is not None:
         lines.append(f"with its own preprocessing: largest error of a probability {check.probability_error:.1e}")
     return "\n".join(lines)

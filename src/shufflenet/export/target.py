@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet import __version__
 from shufflenet.model_file import Model
 
 
@@ -35,6 +38,7 @@ class Runner:
     logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]  # [3, H, W] -> [classes]
     # uint8 [H, W, 3] of any size -> [classes]; None: preprocessing is the caller's.
     probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
+    stand_in: str = ""  # what runs in place of a runtime that is not for this machine, and why; its time says nothing
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class Target:
     """One row of the table of targets.
 
     Args:
-        suffix: of the file that is written; "": a folder is.
+        suffix: of the file or folder that is written, behind the model's name.
         write: writes an order to a path that is not there yet.
         open: prepares the result of an order, at that path, for running.
-        signature: stands in the first bytes of a file that this target wrote, and in no other's.
-        writes_with, runs_with: packages that must be installed to write, and besides to check, from the extra
-            ``export``.
+        folder: a folder is written, not a file.
+        signature: stands in a file that this target wrote, and in no other's.
+        writes_with, runs_with: packages that must be installed to write, and besides to check; from the extra of the
+            target's name.
         runs_with_compiler: the check builds the result with a C compiler.
     """
 
@@ -56,10 +61,51 @@ class Target:
     suffix: str
     write: Callable[[Order, Path], None]
     open: Callable[[Order, Path], Runner]
+    folder: bool = False
     signature: bytes = b""
     writes_with: tuple[str, ...] = ()
     runs_with: tuple[str, ...] = ()
     runs_with_compiler: bool = False
+
+    @property
+    def install(self) -> str:
+        """The line that installs what the target needs; "": nothing."""
+        return f"pip install 'shufflenet[{self.name}]'" if self.writes_with + self.runs_with else ""
+
+
+Layout = Literal["NCHW", "NHWC"]
+
+
+def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
+    """What must be known to use the network, as in a model file. Softmax over the logits gives probabilities."""
+    return {
+        "architecture": {"name": model.arch.name, **asdict(model.arch)},
+        "preprocessing": {"colour_order": "RGB", "layout": layout, **asdict(model.preprocessing)},
+        "labels": model.labels,
+        "accuracy": model.accuracy,
+    }
+
+
+def companions(order: Order, target: str, layout: Layout = "NCHW") -> dict[str, str]:
+    """The small files that go with a network, their texts by name: its labels, a line each, and `describe` as JSON."""
+    description = {
+        "made_by": made_by(target),
+        **describe(order.model, layout),
+        "input": {"height": order.height, "width": order.width},
+    }
+    return {
+        "labels.txt": "".join(f"{label}\n" for label in order.model.labels),
+        "model.json": json.dumps(description, indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+def write_companions(order: Order, target: str, folder: Path, layout: Layout = "NCHW") -> None:
+    for name, text in companions(order, target, layout).items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def made_by(target: str) -> str:
+    return f"shufflenet {__version__} export --to {target}"
 
 
 # What a name must not be: words of C and names of its headers, CMake's targets, and files of an exported folder.

@@ -1,0 +1,51 @@
+"""Other projects' converters and runtimes: without their messages, and with their failures in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+
+from shufflenet.export.target import ExportError
+
+_MAX_REASON = 300  # characters
+
+
+@contextmanager
+def converting(project: str, deed: str = "convert the network") -> Iterator[None]:
+    """Runs the block `quiet`; what it raises, of whatever kind, becomes an `ExportError` that names the project."""
+    try:
+        with quiet():
+            yield
+    except ExportError:
+        raise
+    except Exception as error:
+        reason = (f"{type(error).__name__}: {error}".strip().splitlines() or [""])[0][:_MAX_REASON]
+        raise ExportError(f"{project} can't {deed}: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what converters print, from Python and from C, to stdout among others, where results go."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    saved = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        with (
+            open(os.devnull, "w") as text,
+            redirect_stdout(text),
+            redirect_stderr(text),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for descriptor, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)
+        os.close(nowhere)

@@ -1,0 +1,55 @@
+"""Target ``executorch``: one .pte program for PyTorch on phones, computed by XNNPACK; one picture size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shufflenet.export.converting import converting
+from shufflenet.export.layers import Floats
+from shufflenet.export.target import Order, Runner, Target, write_companions
+
+
+def write(order: Order, folder: Path) -> None:
+    import torch
+
+    from shufflenet.export.graph import TunedNetwork, example
+
+    with converting("ExecuTorch"):
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        program = torch.export.export(TunedNetwork(order.model, "transpose", pads=True), (example(order),))
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        data = lowered.to_executorch().buffer
+    folder.mkdir()
+    (folder / f"{order.name}.pte").write_bytes(data)
+    write_companions(order, "executorch", folder)
+
+
+def open_(order: Order, folder: Path) -> Runner:
+    import torch
+
+    with converting("ExecuTorch", "open the exported file"):
+        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+        from executorch.runtime import Runtime
+
+        _unsafe_reset_threadpool(1)  # there is no other way to set the threads from Python
+        program = Runtime.get().load_program((folder / f"{order.name}.pte").read_bytes())
+        kept = program, program.load_method("forward")  # a method does not keep its program alive
+
+    def logits(x: Floats) -> Floats:
+        values: Floats = kept[1].execute([torch.from_numpy(x[None])])[0][0].numpy().copy()
+        return values
+
+    return Runner(logits)
+
+
+TARGET = Target(
+    name="executorch",
+    title="a folder with one .pte file for PyTorch on phones (ExecuTorch)",
+    suffix="_executorch",
+    write=write,
+    open=open_,
+    folder=True,
+    writes_with=("executorch", "torch"),
+)

@@ -1,0 +1,86 @@
+"""Target ``litert``: one .tflite file for LiteRT (TensorFlow Lite), pixels first as it computes; one picture size."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from shufflenet.export.converting import converting
+from shufflenet.export.layers import Floats
+from shufflenet.export.target import Order, Runner, Target, companions, made_by
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+    from torch import Tensor
+
+    from shufflenet.export.graph import TunedNetwork
+
+
+def write(order: Order, file: Path) -> None:
+    from shufflenet.export.graph import TunedNetwork, example
+
+    file.write_bytes(convert(TunedNetwork(order.model, "transpose"), example(order)))
+    # A zip archive behind the network, where LiteRT's own tools keep labels too; the runtime does not read that far.
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in companions(order, "litert", "NHWC").items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def convert(network: TunedNetwork, example: Tensor) -> bytes:
+    """A .tflite that takes [N, H, W, 3].
+
+    Raises:
+        ExportError: litert-torch can't.
+    """
+    with converting("litert-torch"), TemporaryDirectory() as folder:
+        import litert_torch
+
+        path = Path(folder) / "network.tflite"
+        pixels_first = litert_torch.to_channel_last_io(network, args=[0]).eval()
+        litert_torch.convert(pixels_first, (example.permute(0, 2, 3, 1).contiguous(),)).export(str(path))
+        return path.read_bytes()
+
+
+def interpreter(data: bytes, threads: int) -> Interpreter:
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(model_content=data, num_threads=threads)
+    network.allocate_tensors()
+    return network
+
+
+def set_input(network: Interpreter, x: Floats) -> None:
+    """float32 [N, 3, H, W]."""
+    network.set_tensor(network.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1).copy())
+
+
+def invoke(network: Interpreter) -> Floats:
+    """-> [N, classes]."""
+    network.invoke()
+    return network.get_tensor(network.get_output_details()[0]["index"])  # type: ignore[no-any-return]
+
+
+def open_(order: Order, file: Path) -> Runner:
+    with converting("LiteRT", "open the exported file"):
+        network = interpreter(file.read_bytes(), threads=1)
+
+    def logits(x: Floats) -> Floats:
+        set_input(network, x[None])
+        values: Floats = invoke(network)[0]
+        return values
+
+    return Runner(logits)
+
+
+TARGET = Target(
+    name="litert",
+    title="one .tflite file for LiteRT (TensorFlow Lite)",
+    suffix=".tflite",
+    write=write,
+    open=open_,
+    signature=made_by("litert").encode(),
+    writes_with=("litert_torch", "torch"),
+    runs_with=("ai_edge_litert",),
+)

@@ -1,0 +1,89 @@
+"""Target ``mnn``: MNN's .mnn, converted from the ONNX graph."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from shufflenet.export import onnx
+from shufflenet.export.converting import converting
+from shufflenet.export.layers import INPUT, Floats
+from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
+
+# MNN's converter without its program mnnconvert, which installs packages with pip and reports to its makers. It runs in
+# a process of its own, since it may exit.
+_CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
+
+
+def write(order: Order, folder: Path) -> None:
+    proto = onnx.make(order.model, order.name, (order.height, order.width) if order.fixed else None)
+    folder.mkdir()
+    with TemporaryDirectory() as temporary:
+        source = Path(temporary) / "network.onnx"
+        source.write_bytes(proto.SerializeToString())
+        convert(source, folder / f"{order.name}.mnn")
+    write_companions(order, "mnn", folder)
+
+
+def convert(source: Path, target: Path) -> None:
+    """An ONNX file to an .mnn file.
+
+    Raises:
+        ExportError: MNN can't.
+    """
+    options = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(target), "--bizCode", "shufflenet"]
+    command = [sys.executable, "-c", _CONVERT, *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if not target.exists():
+        raise ExportError(f"MNN can't convert the network: {(done.stdout.strip().splitlines() or ['no reason'])[-1]}")
+
+
+def load(path: Path, source: str, result: str, threads: int) -> Any:
+    """An MNN module in float32; ``source`` and ``result`` are what the network's input and logits are called."""
+    import MNN
+
+    settings = {"backend": "CPU", "precision": "high", "memory": "high", "numThread": threads}
+    manager = MNN.nn.create_runtime_manager((settings,))
+    return MNN.nn.load_module_from_file(str(path), [source], [result], runtime_manager=manager)
+
+
+def placeholder(shape: tuple[int, ...]) -> Any:
+    """An input to be written."""
+    import MNN
+
+    return MNN.expr.placeholder(shape, MNN.expr.NCHW, MNN.numpy.float32)
+
+
+def forward(module: Any, x: Any) -> Floats:
+    """A placeholder [N, 3, H, W] -> [N, classes]."""
+    (logits,) = module.onForward([x])
+    return np.array(logits.read()).reshape(x.shape[0], -1)
+
+
+def open_(order: Order, folder: Path) -> Runner:
+    with converting("MNN", "open the exported file"):
+        module = load(folder / f"{order.name}.mnn", INPUT, "logits", threads=1)
+        source = placeholder((1, order.model.arch.in_channels, order.height, order.width))
+
+    def logits(x: Floats) -> Floats:
+        source.write(x.ravel())
+        values: Floats = forward(module, source)[0]
+        return values
+
+    return Runner(logits)
+
+
+TARGET = Target(
+    name="mnn",
+    title="a folder with one .mnn file for MNN",
+    suffix="_mnn",
+    write=write,
+    open=open_,
+    folder=True,
+    writes_with=("MNN", "onnx"),
+)

@@ -1,0 +1,64 @@
+"""Target ``openvino``: OpenVINO's .xml and .bin, from the ONNX graph."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shufflenet.export import onnx
+from shufflenet.export.converting import converting
+from shufflenet.export.layers import Floats
+from shufflenet.export.target import Order, Runner, Target, describe, write_companions
+
+if TYPE_CHECKING:
+    from openvino import InferRequest, Model
+
+
+def write(order: Order, folder: Path) -> None:
+    import openvino
+
+    proto = onnx.make(order.model, order.name, (order.height, order.width) if order.fixed else None)
+    folder.mkdir()
+    with converting("OpenVINO"):
+        network = openvino.Core().read_model(io.BytesIO(proto.SerializeToString()))
+        for key, value in describe(order.model).items():
+            network.set_rt_info(json.dumps(value, ensure_ascii=False), ["shufflenet", key])
+        openvino.save_model(network, folder / f"{order.name}.xml", compress_to_fp16=False)
+    write_companions(order, "openvino", folder)
+
+
+def request(network: Model | Path, threads: int) -> InferRequest:
+    """Ready to run in float32."""
+    import openvino
+
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    return openvino.Core().compile_model(network, "CPU", settings).create_infer_request()
+
+
+def open_(order: Order, folder: Path) -> Runner:
+    with converting("OpenVINO", "open the exported files"):
+        infer = request(folder / f"{order.name}.xml", threads=1)
+
+    def logits(x: Floats) -> Floats:
+        return np.array(infer.infer([x[None]])[0][0])
+
+    return Runner(logits)
+
+
+TARGET = Target(
+    name="openvino",
+    title="a folder with .xml and .bin for OpenVINO",
+    suffix="_openvino",
+    write=write,
+    open=open_,
+    folder=True,
+    writes_with=("openvino", "onnx"),
+)

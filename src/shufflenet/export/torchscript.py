@@ -1,0 +1,50 @@
+"""Target ``torchscript``: one file for PyTorch in C++ and Python, traced; any batch and picture size."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from shufflenet.export.converting import converting
+from shufflenet.export.layers import Floats
+from shufflenet.export.target import Order, Runner, Target, companions, made_by
+
+
+def write(order: Order, file: Path) -> None:
+    import torch
+
+    from shufflenet.export.graph import TunedNetwork, example
+
+    buffer = BytesIO()
+    with converting("PyTorch"), torch.inference_mode(False):
+        # The gather, since a trace would keep the reshapes' sizes.
+        traced = torch.jit.trace(TunedNetwork(order.model, "gather"), example(order))  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, buffer, _extra_files=companions(order, "torchscript"))
+    file.write_bytes(buffer.getvalue())
+
+
+def open_(order: Order, file: Path) -> Runner:
+    import torch
+
+    from shufflenet.export.graph import one_torch_thread
+
+    with converting("PyTorch", "open the exported file"):
+        network = torch.jit.load(BytesIO(file.read_bytes()))  # type: ignore[no-untyped-call]
+
+    def logits(x: Floats) -> Floats:
+        with one_torch_thread(), torch.inference_mode():
+            values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
+            return values
+
+    return Runner(logits)
+
+
+TARGET = Target(
+    name="torchscript",
+    title="one .pt file for PyTorch in C++ and Python",
+    suffix=".torchscript.pt",
+    write=write,
+    open=open_,
+    signature=made_by("torchscript").encode(),
+    writes_with=("torch",),
+)
