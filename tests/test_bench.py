@@ -14,17 +14,21 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import labelled_shapes
 from shufflenet import complexity
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.bench import layers, plot, report, runtime, table8
-from shufflenet.bench.graph import TunedNetwork, example
+from shufflenet.bench.graph import example
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
 from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, Run, Runtime, select
+from shufflenet.bench.training import _Plain
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.cli import commands
+from shufflenet.export.graph import TunedNetwork
 from shufflenet.network import ShuffleNet
 from shufflenet.plan import make_plan, step_names
+from shufflenet.threads import usable_cores
 
 SMALL = "shufflenet_g3_x0_25"
 
@@ -65,7 +69,7 @@ class FakeRuntime(Runtime):
 def test_tuned_network_equals_plain(groups: int, shuffle: str) -> None:
     for changes in ({}, {"shuffle": False}):
         work = small_work(batch=2, groups=groups, stem_channels=0, **changes)
-        tuned = TunedNetwork(ShuffleNet.from_model(work.model), shuffle)(example(work)).numpy()  # type: ignore[arg-type]
+        tuned = TunedNetwork(work.model, shuffle)(example(work)).numpy()  # type: ignore[arg-type]
         assert np.abs(tuned - work.logits).max() < 1e-5 * np.abs(work.logits).max()
 
 
@@ -257,7 +261,33 @@ def test_folder_of_pictures(photos: Path, tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     document = json.loads(out.read_text())
     assert document["pictures"] == 4
+    assert document["threads"] == usable_cores()
+    assert document["agreement"] == 1
     assert document["images_per_s"] > 0
     assert document["ordinary_images_per_s"] > 0
     assert 10 < document["peak_mb"] < 1000
     assert 10 < document["ordinary_peak_mb"] < 1000
+
+
+def test_training(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    data, out = labelled_shapes.make(tmp_path / "shapes", train=43), tmp_path / "training.json"
+    command = ["bench", "--training", str(data), "--models", SMALL, "--rounds", "1", "--json", str(out)]
+    ran = CliRunner().invoke(commands, command)
+    assert ran.exit_code == 0, ran.output
+    (document,) = json.loads(out.read_text())
+    assert document["model"] == SMALL
+    assert document["images_per_s"] > 0
+    assert document["plain_images_per_s"] > 0
+    refused = CliRunner().invoke(commands, ["bench", "--training", str(labelled_shapes.make(tmp_path / "few"))])
+    assert refused.exit_code == 2
+    assert "more than the 48 pictures to train on" in refused.output
+
+
+def test_training_step_is_the_same_by_both() -> None:
+    """Otherwise the benchmark would compare two things."""
+    network = ShuffleNet(Architecture.from_name(SMALL, classes=3)).train()
+    plain = _Plain(network.arch).train()
+    plain.load_state_dict(network.state_dict())
+    x = torch.randn(4, 3, 64, 64)
+    torch.testing.assert_close(network(x), plain(x.to(memory_format=torch.channels_last)), rtol=1e-3, atol=1e-5)

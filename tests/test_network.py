@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shufflenet.network import PointwiseConv, ShuffleNet, ShuffleUnit, channel_shuffle
+from shufflenet.network import ShuffleNet, ShuffleUnit, channel_shuffle
 
 
 @pytest.mark.parametrize(("groups", "n"), [(1, 5), (2, 3), (3, 4), (4, 2), (8, 8)])
@@ -22,32 +22,6 @@ def test_channel_shuffle_equals_a_loop(groups: int, n: int) -> None:
         for k in range(n):
             expected[:, k * groups + j] = x[:, j * n + k]
     assert torch.equal(channel_shuffle(x, groups), expected)
-
-
-@pytest.mark.parametrize(("in_channels", "out_channels", "groups"), [(12, 30, 3), (16, 8, 8), (6, 4, 2), (5, 7, 1)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_pointwise_training_path_equals_conv2d(in_channels: int, out_channels: int, groups: int, batch: int) -> None:
-    torch.manual_seed(0)
-    ours = PointwiseConv(in_channels, out_channels, groups).double().train()
-    reference = nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False).double()
-    reference.load_state_dict(ours.state_dict())
-    x = torch.randn(batch, in_channels, 5, 7, dtype=torch.float64, requires_grad=True)
-    x_reference = x.detach().clone().requires_grad_()
-    y, y_reference = ours(x), reference(x_reference)
-    torch.testing.assert_close(y, y_reference)
-    grad = torch.randn_like(y)
-    y.backward(grad)
-    y_reference.backward(grad)
-    torch.testing.assert_close(x.grad, x_reference.grad)
-    torch.testing.assert_close(ours.weight.grad, reference.weight.grad)
-
-
-def test_pointwise_accepts_any_memory_layout() -> None:
-    x = torch.randn(2, 12, 5, 7)
-    conv = PointwiseConv(12, 6, 3).train()
-    torch.testing.assert_close(conv(x.to(memory_format=torch.channels_last)), conv(x))
-    y = conv(x)
-    y.backward(torch.randn_like(y).to(memory_format=torch.channels_last))
 
 
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)

@@ -97,7 +97,7 @@ def prepare(
 
     Args:
         recipe: default: "finetune" with ``start``, else "paper".
-        size: of the input, pixels; default: the pictures' own up to 96, else 128.
+        size: of the input, pixels; default: the pictures' own up to 96, else 128, or what suits ``start``.
         batch_size: over all processes; default: the recipe's, or fewer for small data.
         start: name of a model that comes with the package, or a model file, to fine-tune.
         teacher: a model file or the name of a torchvision network.
@@ -113,7 +113,7 @@ def prepare(
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
     native = _native_side(dataset.train)
-    preprocessing = _preprocessing(native, size)
+    preprocessing = _preprocessing(native, size, model)
     classes = len(dataset.classes)
     if model is None:
         stride = 1 if preprocessing.size <= _SMALL else 2
@@ -144,10 +144,15 @@ def _native_side(split: data.Split) -> int:
     return round(statistics.median(sides)) if sides else _PHOTO.size
 
 
-def _preprocessing(native: int, size: int | None) -> Preprocessing:
+def _preprocessing(native: int, size: int | None, start: Model | None) -> Preprocessing:
     if size is None:
         if native > _SMALL:
-            return _PHOTO
+            if start is None:
+                return _PHOTO
+            # Photos show more than the small pictures of stem stride 1 do: half as large again is worth its time.
+            size = start.preprocessing.size
+            size = round(size * 1.5 / 16) * 16 if start.arch.stem_stride == 1 else size
+            return Preprocessing(size=size, resize=round(size * 9 / 8))
         size = max(32, native // 16 * 16)
     # Section 4 crops 224 from 256; small pictures have no border to spare.
     resize = size if native < size * 1.1 else round(size * 8 / 7)

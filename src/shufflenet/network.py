@@ -5,11 +5,12 @@ Letters: N batch, C channels, H x W pixels, g groups, n channels per group.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from shufflenet import planar
 from shufflenet.arch import STAGE_UNITS, Architecture, Unit
 from shufflenet.model_file import Model
 
@@ -24,54 +25,8 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     return x.transpose(1, 2).reshape(batch, channels, height, width)
 
 
-class PointwiseConv(nn.Conv2d):
-    """A 1x1 group convolution without bias, run as batched matrix products on planes.
-
-    `nn.Conv2d` computes the same but takes twice the time to train with groups on a CPU.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
-        super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H, W]
-        if self.groups == 1 or not self.training:
-            return super().forward(x)
-        weight = self.weight
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(dtype), weight.to(dtype)
-        return _PlanarPointwise.apply(x, weight, self.groups)  # type: ignore[no-any-return]
-
-
-class _PlanarPointwise(torch.autograd.Function):
-    """y[b, j] = w[j] x[b, j] for each picture b and group j: [m, n] times [n, H*W]."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, groups: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.groups = groups
-        batch, _, height, width = x.shape
-        return torch.bmm(_per_picture(weight, groups, batch), _planes(x, groups)).view(batch, -1, height, width)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        groups, batch = ctx.groups, x.shape[0]
-        grad = _planes(grads[0], groups)
-        grad_x = torch.bmm(_per_picture(weight, groups, batch).transpose(1, 2), grad).view_as(x)
-        per_picture = torch.bmm(grad, _planes(x, groups).transpose(1, 2))
-        return grad_x, per_picture.view(batch, -1).sum(dim=0).view_as(weight), None
-
-
-def _planes(x: Tensor, groups: int) -> Tensor:  # [N, g*n, H, W] -> [N*g, n, H*W]
-    batch, channels, height, width = x.shape
-    return x.reshape(batch * groups, channels // groups, height * width)
-
-
-def _per_picture(weight: Tensor, groups: int, batch: int) -> Tensor:  # [g*m, n, 1, 1] -> [N*g, m, n]
-    out_channels, n = weight.shape[:2]
-    grouped = weight.view(1, groups, out_channels // groups, n)
-    return grouped.expand(batch, -1, -1, -1).reshape(batch * groups, out_channels // groups, n)
+def _pointwise(in_channels: int, out_channels: int, groups: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
 
 
 class ShuffleUnit(nn.Module):
@@ -82,11 +37,11 @@ class ShuffleUnit(nn.Module):
         middle = unit.bottleneck_channels
         self.stride = unit.stride
         self.shuffle_groups = unit.groups2 if shuffle else 1
-        self.pointwise1 = PointwiseConv(unit.in_channels, middle, unit.groups1)
+        self.pointwise1 = _pointwise(unit.in_channels, middle, unit.groups1)
         self.bn1 = nn.BatchNorm2d(middle)
         self.depthwise = nn.Conv2d(middle, middle, 3, stride=unit.stride, padding=1, groups=middle, bias=False)
         self.bn2 = nn.BatchNorm2d(middle)
-        self.pointwise2 = PointwiseConv(middle, unit.branch_channels, unit.groups2)
+        self.pointwise2 = _pointwise(middle, unit.branch_channels, unit.groups2)
         self.bn3 = nn.BatchNorm2d(unit.branch_channels)
 
     def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H/stride, W/stride]
@@ -122,11 +77,21 @@ class ShuffleNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
+        if planar.suits(self, x):
+            return self.fc(planar.features(self, x))  # type: ignore[no-any-return]
+        return self.by_pytorch(x)
+
+    def by_pytorch(self, x: Tensor) -> Tensor:
+        """What `forward` does where our own kernels for training don't apply: the paper's network, plain to read."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = self.maxpool(x)
-        for stage in STAGE_UNITS:
-            x = self.get_submodule(f"stage{stage}")(x)
+        for unit in self.units():
+            x = unit(x)
         return self.fc(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+    def units(self) -> Iterator[ShuffleUnit]:
+        for stage in STAGE_UNITS:
+            yield from self.get_submodule(f"stage{stage}")  # type: ignore[misc]
 
     @classmethod
     def from_model(cls, model: Model) -> ShuffleNet:

@@ -33,6 +33,7 @@ from shufflenet.network import ShuffleNet
 from shufflenet.progress import Progress
 from shufflenet.recipe import FREEZABLE, Recipe
 from shufflenet.run_folder import RunFolder
+from shufflenet.training_kernels import keep_freed_memory
 
 
 class TrainingError(ValueError):
@@ -136,6 +137,8 @@ class _Trainer:
         self.first = parallel.rank() == 0
         self.rows = parallel.rows(self.recipe.batch_size)
         self.device = parallel.device()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.state = self._initial_state()
         self.last_save = time.monotonic()
         self.drawn = 0  # rows of the history in curves.png
@@ -186,7 +189,7 @@ class _Trainer:
         for module in _frozen(network, self.recipe.freeze):
             module.requires_grad_(False)
         average = copy.deepcopy(network) if self.recipe.ema_epochs else None
-        return State(network, average, _optimizer(network, self.recipe))
+        return State(network, average, optimizer(network, self.recipe))
 
     def _finished(self) -> bool:
         return len(self.state.history) == self.recipe.epochs and self.folder.model.exists()
@@ -203,7 +206,7 @@ class _Trainer:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
             began = time.monotonic()
-            for x, target, other, share in _prefetch(self._batch, range(state.step, self.steps), self.workers):
+            for x, target, other, share in prefetch(self._batch, range(state.step, self.steps), self.workers):
                 epoch = state.step / self.steps_per_epoch
                 rate = recipe.learning_rate_at(epoch)
                 _set_training(state.network, recipe.freeze)
@@ -392,7 +395,7 @@ class _Trainer:
         Progress(1, 0, self.first).say(text)
 
 
-def _prefetch(make: Callable[[int], Any], steps: range, workers: int) -> Iterator[Any]:
+def prefetch(make: Callable[[int], Any], steps: range, workers: int) -> Iterator[Any]:
     """``make`` of each step in order, made ahead by threads: Pillow lets others run while it resamples."""
     if workers == 0:
         yield from map(make, steps)
@@ -410,7 +413,8 @@ def _prefetch(make: Callable[[int], Any], steps: range, workers: int) -> Iterato
             pool.shutdown(cancel_futures=True)
 
 
-def _optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:
+def optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:
+    """Weight decay on weights alone, none on batch norm and biases."""
     trained = [p for p in network.parameters() if p.requires_grad]
     decayed, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from shufflenet import model_file
 from shufflenet.arch import Architecture
+from shufflenet.atomic_file import atomic_file
 from shufflenet.bench import layers, plot, report, table8
 from shufflenet.bench.run import Report, Results, bench
 from shufflenet.bench.runtime import select
@@ -23,7 +23,7 @@ from shufflenet.model_file import Model
 def run(
     *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]], batch: int,
     threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool, table8: bool,
-    folder: int | None, photos: Path, report: Report,
+    folder: int | None, photos: Path, training: Path | None, report: Report,
 ) -> tuple[str, bool]:  # fmt: skip
     """The text to print, and whether a runtime failed or gave wrong answers.
 
@@ -31,15 +31,18 @@ def run(
         ValueError: an option makes no sense, or a runtime is not installed; the message says so.
         OSError: a file can't be read or written.
     """
-    if layers + table8 + (folder is not None) > 1:
-        raise ValueError("--layers, --table8 and --folder exclude each other")
-    if plot is not None and (layers or table8 or folder is not None):
-        raise ValueError("--plot goes with the comparison of runtimes, not with --layers, --table8 or --folder")
+    others = layers + table8 + (folder is not None) + (training is not None)
+    if others > 1:
+        raise ValueError("--layers, --table8, --folder and --training exclude each other")
+    if plot is not None and others:
+        raise ValueError("--plot goes with the comparison of runtimes alone")
     for path in (json_path, plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: no such folder")
     if table8:
         return _table8(rounds, json_path, report)
+    if training is not None:
+        return _training(training, models.split(","), threads, rounds, json_path, report)
     networks = _models(models, model_file)
     if folder is not None:
         return _folder(networks[0], photos, folder, json_path, report)
@@ -85,12 +88,20 @@ def _folder(model: Model, photos: Path, count: int, json_path: Path | None, tell
     return folder.table(results), results.agreement < folder.LEAST_AGREEMENT
 
 
+def _training(
+    data: Path, models: list[str], threads: int, turns: int, json_path: Path | None, tell: Report
+) -> tuple[str, bool]:
+    if importlib.util.find_spec("torchvision") is None:
+        raise ValueError("--training compares with torchvision's loop: pip install torchvision")
+    from shufflenet.bench import training
+
+    results = training.training_bench(data, models, threads, turns, tell)
+    _write_json([r.document() for r in results], json_path)
+    return training.table(results), False
+
+
 def _write_json(document: Any, path: Path | None) -> None:
     if path is None:
         return
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(f"{json.dumps(document, indent=1)}\n".encode())

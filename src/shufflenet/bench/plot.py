@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from shufflenet.atomic_file import atomic_file
 from shufflenet.bench.report import caption
 from shufflenet.bench.run import Results, Row, same_case
 from shufflenet.bench.runtime import OURS
@@ -18,7 +19,7 @@ _ROW, _GAP, _TEXT, _SMALL_TEXT = 17 * _SCALE, 18 * _SCALE, 11 * _SCALE, 9 * _SCA
 
 
 def plot(results: Results, out: Path) -> None:
-    """Draws ``results`` to the PNG file ``out``, by way of a temporary name.
+    """Draws ``results`` to the PNG file ``out``.
 
     Raises:
         ValueError: nothing was timed.
@@ -37,12 +38,8 @@ def plot(results: Results, out: Path) -> None:
         row, column = divmod(index, columns)
         _draw_panel(draw, panel, results, _GAP + column * (_PANEL_WIDTH + _GAP), _GAP + row * (height + _GAP))
     draw.text((_GAP, size[1] - _GAP), caption(results), _FAINT, _font(_SMALL_TEXT), anchor="ls")
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        image.save(temporary, format="PNG", optimize=True)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(out) as file:
+        image.save(file, format="PNG", optimize=True)
 
 
 def _panels(results: Results) -> list[list[Row]]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter, sleep
 from typing import Any
@@ -19,6 +17,7 @@ from shufflenet import __version__
 from shufflenet.bench.peak import Peak
 from shufflenet.bench.runtime import OURS, Run, Runtime
 from shufflenet.bench.work import Work
+from shufflenet.export.converting import quiet
 
 # Of the largest logit. Sums of a few hundred float32 in another order differ by 1e-6.
 MAX_ERROR = 1e-4
@@ -127,7 +126,7 @@ def _prepare(runtime: Runtime, work: Work, report: Report) -> tuple[Row, list[Ru
         ms=None, max_error=None,
     )  # fmt: skip
     try:
-        with _quiet():
+        with quiet():
             runs = runtime.runs(work)
             # Twice: the first must not spoil the input.
             row.max_error = max(_error(run(), work.logits) for run in runs for _ in range(2))
@@ -138,25 +137,6 @@ def _prepare(runtime: Runtime, work: Work, report: Report) -> tuple[Row, list[Ru
         row.problem = f"wrong: differs from PyTorch by {row.max_error:.1e} of the largest logit"
         return row, []
     return row, runs
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what converters print, from Python and from C, to stdout among others, where results go."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    saved = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        with open(os.devnull, "w") as text, redirect_stdout(text), redirect_stderr(text):
-            yield
-    finally:
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        os.close(nowhere)
 
 
 def _error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:

@@ -48,7 +48,7 @@ RUNTIMES = (
     Runtime("onnxruntime", "onnx_runtime", ("onnxruntime", "onnx"), ("onnxruntime", "onnx")),
     Runtime("openvino", "openvino_runtime", ("openvino", "onnx"), ("openvino", "onnx")),
     Runtime("mnn", "mnn_runtime", ("MNN", "onnx"), ("MNN", "onnx")),
-    Runtime("ncnn", "ncnn_runtime", ("ncnn", "pnnx"), ("ncnn", "pnnx")),
+    Runtime("ncnn", "ncnn_runtime", ("ncnn",), ("ncnn",)),
     Runtime("litert", "litert_runtime", ("ai-edge-litert", "litert-torch"), ("ai_edge_litert", "litert_torch")),
 )
 

@@ -1,0 +1,171 @@
+"""Training by our kernels against the same network by PyTorch in float64, on every instruction set level."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shufflenet import planar
+from shufflenet.arch import Architecture, Unit
+from shufflenet.engine import isas
+from shufflenet.network import ShuffleNet, ShuffleUnit
+from shufflenet.training_kernels import rows
+
+LEVELS = [name for name in isas() if name != "reference"]
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("SHUFFLENET_ISA", request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads wait for one another on a busy machine."""
+    yield from _with_threads(1)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    yield from _with_threads(2)
+
+
+def _with_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
+def randomise(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, std=0.3)
+
+
+def relative_error(got: Tensor, want: Tensor, least: float = 0.0) -> float:
+    got, want = got.detach().double(), want.detach().double()
+    return float((got - want).norm()) / max(float(want.norm()), least, 1e-30)
+
+
+def run_planar(module: ShuffleUnit, x: Tensor) -> Tensor:
+    batch, channels, height, width = x.shape
+    activation = rows(channels, batch * height * width)
+    planes = planar.Planes(batch, height, width)
+    activation[:, : planes.pixels] = x.detach().transpose(0, 1).reshape(channels, -1)
+    activation.requires_grad_()
+    y, after = planar.units(activation, planes, [module])
+    result = y[:, : after.pixels].view(len(y), batch, after.height, after.width).transpose(0, 1)
+    weight = torch.linspace(-1, 1, result.numel()).view_as(result)
+    (result * weight).sum().backward()  # type: ignore[no-untyped-call]
+    assert activation.grad is not None
+    x.grad = activation.grad[:, : planes.pixels].view(channels, batch, height, width).transpose(0, 1)
+    return result
+
+
+def run_plain(module: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = module(x)
+    (result * torch.linspace(-1, 1, result.numel()).view_as(result)).sum().backward()  # type: ignore[no-untyped-call]
+    return result
+
+
+UNITS = [  # in, bottleneck, out channels, groups 1 and 2, stride
+    (12, 6, 12, 3, 3, 1),
+    (40, 10, 40, 1, 1, 1),
+    (30, 15, 30, 3, 3, 1),  # odd channels per group
+    (9, 6, 30, 1, 3, 2),
+    (16, 8, 48, 8, 8, 2),
+]
+PLANES = [(1, 4, 4), (3, 7, 7), (2, 5, 11), (5, 1, 3), (2, 16, 16), (3, 33, 20)]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("planes", PLANES)
+@pytest.mark.usefixtures("level", "two_threads")
+def test_unit(unit: tuple[int, int, int, int, int, int], planes: tuple[int, int, int]) -> None:
+    in_channels, middle, out_channels, groups1, groups2, stride = unit
+    torch.manual_seed(1)
+    module = ShuffleUnit(Unit(2, 0, in_channels, out_channels, middle, stride, groups1, groups2), shuffle=True).train()
+    randomise(module)
+    plain = copy.deepcopy(module).double()
+    x = torch.relu(torch.randn(planes[0], in_channels, *planes[1:]))
+    other = x.double().requires_grad_()
+    got, want = run_planar(module, x), run_plain(plain, other)
+    assert relative_error(got, want) < 1e-5
+    assert x.grad is not None
+    assert other.grad is not None
+    seen = (x > 0) | torch.tensor(stride == 1)  # else a ReLU before stops the gradient
+    # Few pixels leave batch norm's gradients next to nothing, the rest of what cancels.
+    scale = max(float(p.grad.norm()) for p in plain.parameters() if p.grad is not None)
+    assert relative_error(x.grad * seen, other.grad * seen, 1e-2 * scale) < 1e-4
+    for (name, p), q in zip(module.named_parameters(), plain.parameters(), strict=True):
+        assert p.grad is not None
+        assert q.grad is not None
+        assert relative_error(p.grad, q.grad, 1e-2 * scale) < 1e-4, name
+    for (name, buffer), other_buffer in zip(module.named_buffers(), plain.buffers(), strict=True):
+        assert relative_error(buffer, other_buffer) < 1e-5, name
+
+
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [
+        (Architecture(3, 0.25, classes=10, stem_stride=1), (32, 32)),
+        (Architecture(8, 0.25, classes=10), (75, 90)),
+        (Architecture(1, 0.25, classes=10, in_channels=1, stem_stride=1), (33, 40)),
+        (Architecture(2, 0.5, classes=3, shuffle=False), (64, 47)),
+    ],
+)
+@pytest.mark.usefixtures("level", "one_thread")
+def test_network(arch: Architecture, size: tuple[int, int]) -> None:
+    torch.manual_seed(2)
+    network = ShuffleNet(arch).train()
+    randomise(network)
+    plain = copy.deepcopy(network).double()
+    x = torch.randn(3, arch.in_channels, *size)
+    assert planar.suits(network, x)
+    assert not planar.suits(plain, x.double())
+    got, want = run_plain(network, x), run_plain(plain, x.double())
+    assert relative_error(got, want) < 1e-4
+    grads = [torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]) for net in (network, plain)]
+    assert relative_error(grads[0], grads[1].double()) < 1e-2  # a ReLU may go the other way for some pixel
+    for (name, buffer), other_buffer in zip(network.named_buffers(), plain.buffers(), strict=True):
+        assert relative_error(buffer, other_buffer) < 1e-4, name
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_same_bits_again() -> None:
+    torch.manual_seed(3)
+    network, x = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train(), torch.randn(5, 3, 40, 40)
+    again = copy.deepcopy(network)
+    run_plain(network, x)
+    run_plain(again, x)
+    for p, q in zip(network.parameters(), again.parameters(), strict=True):
+        assert p.grad is not None
+        assert q.grad is not None
+        assert torch.equal(p.grad, q.grad)
+
+
+def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
+    network, x = ShuffleNet(Architecture(3, 0.25, classes=10)).train(), torch.randn(2, 3, 64, 64)
+    assert planar.suits(network, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not planar.suits(network, x)
+    network.get_submodule("stage2").requires_grad_(False)
+    assert not planar.suits(network, x), "frozen"
+    network.requires_grad_()
+    network.get_submodule("stage2").eval()
+    assert not planar.suits(network, x), "statistics kept"
+    assert not planar.suits(network.eval(), x)
+
+
+def test_a_wrong_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHUFFLENET_ISA", "reference")
+    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+    with pytest.raises(ValueError, match="SHUFFLENET_ISA=reference"):
+        network(torch.randn(2, 3, 64, 64))
