@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shufflenet import importers, model_file
 from shufflenet.arch import Architecture
 from shufflenet.engine import Engine
-from shufflenet.images import decode, preprocess, resize_and_crop
+from shufflenet.images import Preprocessing, decode, preprocess, resize_and_crop
 from shufflenet.importers import import_model
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.convert import Convention, convert, shuffle
@@ -50,7 +50,7 @@ def logits_of(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def pixels(photos: Path) -> NDArray[np.float32]:
     """The cat as float32 [3, 224, 224], 0 to 255, RGB, resized as every network here wants it."""
-    picture = resize_and_crop(decode(photos / "cat.jpg"), 224, 256)
+    picture = resize_and_crop(decode(photos / "cat.jpg"), Preprocessing())
     return np.ascontiguousarray(np.asarray(picture, dtype=np.float32).transpose(2, 0, 1))
 
 

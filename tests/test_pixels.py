@@ -37,7 +37,7 @@ def check(found: pixels.Pixels, messages: list[str], split: Split) -> None:
     fit, kept = pixels.fit_for_training(40), found.without_broken()
     assert len(kept) == 8
     for index, picture in enumerate(split.without([1]).pictures):
-        np.testing.assert_array_equal(kept[index], np.asarray(fit(picture.decode())))
+        np.testing.assert_array_equal(kept[index], fit.decode(picture))
 
 
 def test_in_a_file_and_found_again(split: Split, tmp_path: Path) -> None:
@@ -76,16 +76,16 @@ def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1)
     picture = data.open_dataset(root).train.pictures[0].decode()
     fit = pixels.fit_for_training(64)
-    assert fit(picture.resize((300, 200))).size == (96, 64)
-    assert fit(picture.resize((200, 900))).size == (64, 96), "half as long again at most"
-    assert fit(picture.resize((50, 60))).size == (50, 60), "nothing is enlarged"
+    assert fit.resample(picture.resize((300, 200))).size == (96, 64)
+    assert fit.resample(picture.resize((200, 900))).size == (64, 96), "half as long again at most"
+    assert fit.resample(picture.resize((50, 60))).size == (50, 60), "nothing is enlarged"
 
 
 def test_validation_sees_what_predict_sees(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1, side=90)
     picture = data.open_dataset(root).val.pictures[0].decode()
     how = images.Preprocessing(size=48, resize=56)
-    fitted = pixels.fit_for_validation(how)(picture)
+    fitted = pixels.fit_for_validation(how).resample(picture)
     np.testing.assert_array_equal(
         images.preprocess(fitted, images.Preprocessing(48, 48)), images.preprocess(picture, how)
     )

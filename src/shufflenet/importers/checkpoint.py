@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import math
 import pickletools
-import stat
 import struct
 import zipfile
 import zlib
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.images import printable
+from shufflenet.input_file import regular_file, why_unreadable
 from shufflenet.model_file import ModelFileError
 
 StateDict: TypeAlias = "dict[str, NDArray[Any]]"
@@ -90,21 +90,13 @@ def read_bytes(path: Path) -> bytes:
         CheckpointError: the file is missing, unreadable or too large.
     """
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ValueError("a folder, not a checkpoint")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            raise ValueError("not a regular file")
+        status = regular_file(path, "checkpoint")
         if status.st_size > _MAX_FILE_BYTES:
             raise ValueError(f"a file of {status.st_size:,} bytes; checkpoints of at most {_MAX_FILE_BYTES:,} are read")
         data = path.read_bytes()
         return _unpacked(data) if data.startswith(_ZIP) else data
-    except FileNotFoundError:
-        reason = "no such file"
-    except PermissionError:
-        reason = "no permission to read it"
     except OSError as error:
-        reason = f"can't be read ({error.strerror or error})"
+        reason = why_unreadable(error)
     except _DAMAGED_ZIP:
         reason = "a cut or damaged zip archive"
     except ValueError as error:
