@@ -172,7 +172,7 @@ def test_damaged_plans_are_refused() -> None:
     graph = Graph("all_steps")
     x: Node = graph.convolution("a", graph.input, 6, 5, stride=2, relu=True)
     x = graph.max_pool("pool", x, padding=0, ceil=True)
-    y = graph.convolution("b", x, 6, 3, groups=2, relu=True)
+    y: Node = graph.convolution("b", x, 6, 3, groups=2, relu=True)
     factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
     y = graph.add("add", graph.scale("excite", y, factors, relu=False), x, relu=True)
     y = graph.shuffle("shuffle", graph.concat("concat", [graph.split("split", y, 3, 3), x]), 3)
@@ -193,7 +193,7 @@ def test_damaged_plans_are_refused() -> None:
         place = random.integers(not_weights)
         word = int(words[place])
         changed[place] = random.choice(
-            [0, 1, 2, 2**31, 2**32 - 1, (word + 1) % 2**32, word ^ (1 << random.integers(32))]
+            [0, 1, 2, 2**31, 2**32 - 1, (word + 1) % 2**32, word ^ (1 << int(random.integers(32)))]
         )
         try:
             damaged = _Network(changed.tobytes(), isas()[0])
