@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from random_network import randomise
 from shufflenet import planar
 from shufflenet.arch import Architecture, Unit
 from shufflenet.engine import isas
@@ -40,13 +41,6 @@ def _with_threads(count: int) -> Iterator[None]:
     torch.set_num_threads(count)
     yield
     torch.set_num_threads(before)
-
-
-def randomise(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.normal_(part.bias, std=0.3)
 
 
 def relative_error(got: Tensor, want: Tensor, least: float = 0.0) -> float:

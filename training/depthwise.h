@@ -62,11 +62,12 @@ static void put_even(const float *x, size_t height, size_t width, float *y)
             y[i * width + j] = *x++;
 }
 
-static void train_depthwise_forward(const struct shufflenet_depthwise_forward *s, float *scratch, struct share share)
+static void train_depthwise_forward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_depthwise_forward *s = arguments;
     const size_t width = s->width, pixels = (size_t)s->height * width;
     const size_t out_pixels = s->stride == 1 ? pixels : (size_t)((s->height + 1) / 2) * ((width + 1) / 2);
-    const struct plane_scratch plane = plane_scratch(scratch, s->height, width);
+    const struct plane_scratch plane = plane_scratch(space.scratch, s->height, width);
     const struct range channels = range_of(share, s->channels);
     for (size_t c = channels.begin; c < channels.end; c++) {
         vector w[9];
@@ -113,11 +114,12 @@ static void depthwise_grad_x(const struct plane_scratch *s, const vector *flippe
     }
 }
 
-static void train_depthwise_backward(const struct shufflenet_depthwise_backward *s, float *scratch, struct share share)
+static void train_depthwise_backward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_depthwise_backward *s = arguments;
     const size_t width = s->width, pixels = (size_t)s->height * width;
     const size_t out_pixels = s->stride == 1 ? pixels : (size_t)((s->height + 1) / 2) * ((width + 1) / 2);
-    const struct plane_scratch plane = plane_scratch(scratch, s->height, width);
+    const struct plane_scratch plane = plane_scratch(space.scratch, s->height, width);
     const struct range channels = range_of(share, s->channels);
     for (size_t c = channels.begin; c < channels.end; c++) {
         vector flipped[9], products[9] = {{0}};

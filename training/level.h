@@ -10,15 +10,15 @@
 #define TRAINING_OF_(level) training_##level
 #define TRAINING_OF(level) TRAINING_OF_(level)
 
-static const struct training_kernels TRAINING_OF(LEVEL) = {
-    .pointwise_forward = train_pointwise_forward,
-    .pointwise_backward = train_pointwise_backward,
-    .depthwise_forward = train_depthwise_forward,
-    .depthwise_backward = train_depthwise_backward,
-    .output_forward = train_output_forward,
-    .output_backward = train_output_backward,
-    .stem_forward = train_stem_forward,
-    .stem_backward = train_stem_backward,
-    .max_pool_forward = train_max_pool_forward,
-    .max_pool_backward = train_max_pool_backward,
-};
+static const struct training_kernels TRAINING_OF(LEVEL) = {{
+    [POINTWISE_FORWARD] = train_pointwise_forward,
+    [POINTWISE_BACKWARD] = train_pointwise_backward,
+    [DEPTHWISE_FORWARD] = train_depthwise_forward,
+    [DEPTHWISE_BACKWARD] = train_depthwise_backward,
+    [OUTPUT_FORWARD] = train_output_forward,
+    [OUTPUT_BACKWARD] = train_output_backward,
+    [STEM_FORWARD] = train_stem_forward,
+    [STEM_BACKWARD] = train_stem_backward,
+    [MAX_POOL_FORWARD] = train_max_pool_forward,
+    [MAX_POOL_BACKWARD] = train_max_pool_backward,
+}};

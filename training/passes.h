@@ -8,20 +8,35 @@
 // Pixels that a pass works on before it goes on to the next: the rows of a group stay in the second-level cache.
 enum { CHUNK = 512, CHUNK_PITCH = CHUNK + 16 }; // an odd number of cache lines
 
-// Each pass needs so many floats for itself. sums and grad_w are those of this share alone, zero before.
-struct training_kernels {
-    void (*pointwise_forward)(const struct shufflenet_pointwise_forward *, float *scratch, double *sums, struct share);
-    void (*pointwise_backward)(const struct shufflenet_pointwise_backward *, float *scratch, float *grad_w, double *sums,
-                               struct share);
-    void (*depthwise_forward)(const struct shufflenet_depthwise_forward *, float *scratch, struct share);
-    void (*depthwise_backward)(const struct shufflenet_depthwise_backward *, float *scratch, struct share);
-    void (*output_forward)(const struct shufflenet_output_forward *, struct share);
-    void (*output_backward)(const struct shufflenet_output_backward *, struct share);
-    void (*stem_forward)(const struct shufflenet_stem_forward *, float *scratch, double *sums, struct share);
-    void (*stem_backward)(const struct shufflenet_stem_backward *, float *scratch, float *grad_w, struct share);
-    void (*max_pool_forward)(const struct shufflenet_max_pool_forward *, float *scratch, struct share);
-    void (*max_pool_backward)(const struct shufflenet_max_pool_backward *, float *scratch, struct share);
+// What a thread has for itself: memory for its use, and its own sums, zero before.
+struct workspace {
+    float *scratch;
+    float *grad_w;
+    double *sums;
 };
+
+// A thread's share of a pass; arguments: the pass's struct of training.h.
+typedef void pass_function(const void *arguments, struct workspace space, struct share share);
+
+enum pass {
+    POINTWISE_FORWARD,
+    POINTWISE_BACKWARD,
+    DEPTHWISE_FORWARD,
+    DEPTHWISE_BACKWARD,
+    OUTPUT_FORWARD,
+    OUTPUT_BACKWARD,
+    STEM_FORWARD,
+    STEM_BACKWARD,
+    MAX_POOL_FORWARD,
+    MAX_POOL_BACKWARD,
+    PASSES,
+};
+
+struct training_kernels {
+    pass_function *passes[PASSES];
+};
+
+// Floats of scratch memory that a pass needs for each thread:
 
 static inline size_t pointwise_forward_scratch(size_t groups, size_t m, size_t k)
 {

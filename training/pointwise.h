@@ -1,6 +1,7 @@
 // Pointwise group convolutions, forward and backward, through the microkernel of engine/kernels/tile.h.
 
-// For each output: 0 in place of a bias, then its weights, as the microkernel walks them: tiles of MR outputs, then the rest.
+// For each output: 0 in place of a bias, then its weights, as the microkernel walks
+// them: tiles of MR outputs, then the rest.
 enum { MR = 4 };
 
 // weight(o, i) = w[o * o_stride + i * i_stride]
@@ -87,11 +88,11 @@ static void unit_output(const float *raw, const float *shortcut, float scale, fl
             store(y + p, vector_max(zero, a * load(raw + p) + b));
 }
 
-static void train_pointwise_forward(const struct shufflenet_pointwise_forward *s, float *scratch, double *sums,
-                                    struct share share)
+static void train_pointwise_forward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_pointwise_forward *s = arguments;
     const size_t m = s->m, k = s->k, per_group = m * (k + 1);
-    float *packed = scratch;
+    float *packed = space.scratch;
     uint32_t *in = (uint32_t *)(packed + s->groups * per_group), *out = in + s->groups * k;
     for (size_t j = 0; j < s->groups; j++)
         pack_group(s->w + j * m * k, m, k, k, 1, packed + j * per_group);
@@ -111,7 +112,7 @@ static void train_pointwise_forward(const struct shufflenet_pointwise_forward *s
             multiply(m, k, packed + j * per_group, in + j * k, out + j * m, 0, s->x + p, s->y + p, pixels);
             for (size_t o = j * m; o < (j + 1) * m; o++) {
                 const float *row = s->y + out[o] + p;
-                add_sums(row, row, pixels, sums + 2 * s->out[o]);
+                add_sums(row, row, pixels, space.sums + 2 * s->out[o]);
             }
         }
     }
@@ -183,11 +184,11 @@ static void stop_at_zeros(const float *x, size_t pixels, float *grad_x)
         store(grad_x + p, keep(load(grad_x + p), load(x + p) > zero));
 }
 
-static void train_pointwise_backward(const struct shufflenet_pointwise_backward *s, float *scratch, float *grad_w,
-                                     double *sums, struct share share)
+static void train_pointwise_backward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_pointwise_backward *s = arguments;
     const size_t m = s->m, k = s->k, per_group = k * (m + 1);
-    float *d = scratch, *packed = d + m * CHUNK_PITCH;
+    float *d = space.scratch, *packed = d + m * CHUNK_PITCH;
     uint32_t *in = (uint32_t *)(packed + s->groups * per_group), *out = in + m;
     for (size_t j = 0; j < s->groups; j++)
         pack_group(s->w + j * m * k, k, m, 1, k, packed + j * per_group);
@@ -205,15 +206,17 @@ static void train_pointwise_backward(const struct shufflenet_pointwise_backward 
                                     pixels, d + o * CHUNK_PITCH);
             }
             const float *x = s->x + j * k * s->x_pitch + p;
-            outer_product(m, k, d, x, s->x_pitch, pixels, grad_w + j * m * k);
+            outer_product(m, k, d, x, s->x_pitch, pixels, space.grad_w + j * m * k);
             multiply(k, m, packed + j * per_group, in, out + j * k, s->add, d, s->grad_x + p, pixels);
             for (size_t i = 0; i < k; i++) {
                 const size_t row = j * k + i;
                 float *grad_x = s->grad_x + out[row] + p;
                 if (s->relu)
                     stop_at_zeros(x + i * s->x_pitch, pixels, grad_x);
-                if (s->partner && row >= s->first)
-                    add_sums(grad_x, s->partner + (row - s->first) * s->x_pitch + p, pixels, sums + 2 * (row - s->first));
+                if (s->partner && row >= s->first) {
+                    const size_t from = row - s->first;
+                    add_sums(grad_x, s->partner + from * s->x_pitch + p, pixels, space.sums + 2 * from);
+                }
             }
         }
     }

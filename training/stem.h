@@ -52,11 +52,12 @@ static void gather_taps(const struct stem_shape *s, const float *x, size_t pixel
             taps[row * CHUNK_PITCH + p] = 0;
 }
 
-static void train_stem_forward(const struct shufflenet_stem_forward *s, float *scratch, double *sums, struct share share)
+static void train_stem_forward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_stem_forward *s = arguments;
     const struct stem_shape shape = stem_shape(s->channels, s->height, s->width, s->stride);
     const size_t m = s->m, k = 9 * shape.channels;
-    float *taps = scratch, *packed = taps + k * CHUNK_PITCH;
+    float *taps = space.scratch, *packed = taps + k * CHUNK_PITCH;
     uint32_t *in = (uint32_t *)(packed + m * (k + 1)), *out = in + k;
     pack_group(s->w, m, k, k, 1, packed);
     for (size_t row = 0; row < k; row++)
@@ -69,15 +70,16 @@ static void train_stem_forward(const struct shufflenet_stem_forward *s, float *s
         gather_taps(&shape, s->x, p, pixels, taps);
         multiply(m, k, packed, in, out, 0, taps, s->y + p, pixels);
         for (size_t o = 0; o < m; o++)
-            add_sums(s->y + out[o] + p, s->y + out[o] + p, pixels, sums + 2 * o);
+            add_sums(s->y + out[o] + p, s->y + out[o] + p, pixels, space.sums + 2 * o);
     }
 }
 
-static void train_stem_backward(const struct shufflenet_stem_backward *s, float *scratch, float *grad_w, struct share share)
+static void train_stem_backward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_stem_backward *s = arguments;
     const struct stem_shape shape = stem_shape(s->channels, s->height, s->width, s->stride);
     const size_t m = s->m, k = 9 * shape.channels;
-    float *taps = scratch, *d = taps + k * CHUNK_PITCH;
+    float *taps = space.scratch, *d = taps + k * CHUNK_PITCH;
     const struct range range = pixels_of(share, s->images * shape.out_height * shape.out_width);
     for (size_t p = range.begin; p < range.end; p += CHUNK) {
         const size_t pixels = range.end - p < CHUNK ? range.end - p : CHUNK;
@@ -85,7 +87,7 @@ static void train_stem_backward(const struct shufflenet_stem_backward *s, float 
         for (size_t o = 0; o < m; o++)
             batch_norm_backward(s->g + o * s->y_pitch + p, s->raw + o * s->y_pitch + p, s->grad_scale[o],
                                 s->raw_scale[o], s->constant[o], pixels, d + o * CHUNK_PITCH);
-        outer_product(m, k, d, taps, CHUNK_PITCH, pixels, grad_w);
+        outer_product(m, k, d, taps, CHUNK_PITCH, pixels, space.grad_w);
     }
 }
 
@@ -122,15 +124,16 @@ static void max_of_windows(const float *const even[3], const float *const odd[3]
     }
 }
 
-static void train_max_pool_forward(const struct shufflenet_max_pool_forward *s, float *scratch, struct share share)
+static void train_max_pool_forward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_max_pool_forward *s = arguments;
     const size_t height = s->height, width = s->width, out_height = (height + 1) / 2, out_width = (width + 1) / 2;
-    const struct plane_scratch plane = plane_scratch(scratch, height, width);
+    const struct plane_scratch plane = plane_scratch(space.scratch, height, width);
     const struct range channels = range_of(share, s->channels);
     const size_t room = out_width + 1 + 16;
     float *even[3], *odd[3];
     for (size_t row = 0; row < 3; row++) {
-        even[row] = scratch + depthwise_scratch(height, width) + row * 2 * room;
+        even[row] = space.scratch + depthwise_scratch(height, width) + row * 2 * room;
         odd[row] = even[row] + room;
     }
     memset(even[0], 0, 6 * room * sizeof(float));
@@ -147,11 +150,12 @@ static void train_max_pool_forward(const struct shufflenet_max_pool_forward *s, 
         }
 }
 
-static void train_max_pool_backward(const struct shufflenet_max_pool_backward *s, float *scratch, struct share share)
+static void train_max_pool_backward(const void *arguments, struct workspace space, struct share share)
 {
+    const struct shufflenet_max_pool_backward *s = arguments;
     const size_t height = s->height, width = s->width, pixels = height * width;
     const size_t out_height = (height + 1) / 2, out_width = (width + 1) / 2;
-    const struct plane_scratch plane = plane_scratch(scratch, height, width);
+    const struct plane_scratch plane = plane_scratch(space.scratch, height, width);
     const struct range channels = range_of(share, s->channels);
     ptrdiff_t place[9];
     for (ptrdiff_t tap = 0; tap < 9; tap++)

@@ -6,220 +6,129 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pass {
-    const struct training_kernels *kernels;
-    const void *s;
-    float *scratch;
-    size_t scratch_floats; // of each thread
-    float *grad_w;         // of each thread; may be NULL
-    size_t grad_w_floats;
-    double *sums; // likewise
-    size_t sums_doubles;
+// Of each thread.
+struct needs {
+    size_t scratch_floats, grad_w_floats, sums_doubles;
 };
 
-static int begin_pass(struct pass *pass, const char *isa, const void *s, uint32_t threads)
+struct work {
+    pass_function *pass;
+    const void *arguments;
+    struct needs needs;
+    struct workspace first; // the first thread's; the others' follow
+};
+
+static void work_share(void *argument, uint32_t part, uint32_t parts)
+{
+    const struct work *work = argument;
+    const struct workspace space = {
+        .scratch = work->first.scratch + part * work->needs.scratch_floats,
+        .grad_w = work->first.grad_w + part * work->needs.grad_w_floats,
+        .sums = work->first.sums + part * work->needs.sums_doubles,
+    };
+    work->pass(work->arguments, space, (struct share){part, parts});
+}
+
+// grad_w and sums, as many as each thread needs, get the sums over all threads.
+static int run_pass(shufflenet_pool *pool, const char *isa, enum pass pass, const void *arguments, struct needs needs,
+                    float *grad_w, double *sums)
 {
     const struct kernels *kernels = find_kernels(isa);
     if (!kernels || !kernels->training)
         return SHUFFLENET_TRAINING_ISA;
-    pass->s = s;
-    pass->kernels = kernels->training;
-    pass->scratch_floats = (pass->scratch_floats + 15) / 16 * 16;
-    pass->scratch = aligned_alloc(64, (threads * pass->scratch_floats * sizeof(float) + 63) / 64 * 64);
-    pass->grad_w = calloc(threads * pass->grad_w_floats + 1, sizeof(float));
-    pass->sums = calloc(threads * pass->sums_doubles + 1, sizeof(double));
-    return pass->scratch && pass->grad_w && pass->sums ? SHUFFLENET_TRAINING_DONE : SHUFFLENET_TRAINING_MEMORY;
-}
-
-static int end_pass(struct pass *pass, int status, uint32_t threads, float *grad_w, double *sums)
-{
-    for (size_t i = 0; !status && grad_w && i < pass->grad_w_floats; i++) {
-        grad_w[i] = 0;
-        for (size_t thread = 0; thread < threads; thread++)
-            grad_w[i] += pass->grad_w[thread * pass->grad_w_floats + i];
+    const uint32_t threads = shufflenet_pool_threads(pool);
+    needs.scratch_floats = needs.scratch_floats / 16 * 16 + 16; // whole cache lines
+    struct work work = {kernels->training->passes[pass], arguments, needs, {0}};
+    work.first.scratch = aligned_alloc(64, threads * needs.scratch_floats * sizeof(float));
+    work.first.grad_w = calloc(threads * needs.grad_w_floats + 1, sizeof(float));
+    work.first.sums = calloc(threads * needs.sums_doubles + 1, sizeof(double));
+    int status = SHUFFLENET_TRAINING_MEMORY;
+    if (work.first.scratch && work.first.grad_w && work.first.sums) {
+        status = SHUFFLENET_TRAINING_DONE;
+        shufflenet_pool_call(pool, work_share, &work);
+        for (size_t i = 0; i < needs.grad_w_floats; i++)
+            for (size_t thread = 0; thread < threads; thread++)
+                grad_w[i] = (thread ? grad_w[i] : 0) + work.first.grad_w[thread * needs.grad_w_floats + i];
+        for (size_t i = 0; i < needs.sums_doubles; i++)
+            for (size_t thread = 0; thread < threads; thread++)
+                sums[i] = (thread ? sums[i] : 0) + work.first.sums[thread * needs.sums_doubles + i];
     }
-    for (size_t i = 0; !status && sums && i < pass->sums_doubles; i++) {
-        sums[i] = 0;
-        for (size_t thread = 0; thread < threads; thread++)
-            sums[i] += pass->sums[thread * pass->sums_doubles + i];
-    }
-    free(pass->scratch);
-    free(pass->grad_w);
-    free(pass->sums);
+    free(work.first.scratch);
+    free(work.first.grad_w);
+    free(work.first.sums);
     return status;
-}
-
-static void pointwise_forward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->pointwise_forward(pass->s, pass->scratch + part * pass->scratch_floats,
-                                     pass->sums + part * pass->sums_doubles, (struct share){part, parts});
 }
 
 int shufflenet_train_pointwise_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_pointwise_forward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = pointwise_forward_scratch(s->groups, s->m, s->k),
-                        .sums_doubles = 2 * (size_t)s->groups * s->m};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, pointwise_forward, &pass);
-    return end_pass(&pass, status, threads, NULL, s->sums);
-}
-
-static void pointwise_backward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->pointwise_backward(pass->s, pass->scratch + part * pass->scratch_floats,
-                                      pass->grad_w + part * pass->grad_w_floats, pass->sums + part * pass->sums_doubles,
-                                      (struct share){part, parts});
+    const struct needs needs = {.scratch_floats = pointwise_forward_scratch(s->groups, s->m, s->k),
+                                .sums_doubles = 2 * (size_t)s->groups * s->m};
+    return run_pass(pool, isa, POINTWISE_FORWARD, s, needs, NULL, s->sums);
 }
 
 int shufflenet_train_pointwise_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_pointwise_backward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = pointwise_backward_scratch(s->groups, s->m, s->k),
-                        .grad_w_floats = (size_t)s->groups * s->m * s->k,
-                        .sums_doubles = s->partner ? 2 * ((size_t)s->groups * s->k - s->first) : 0};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, pointwise_backward, &pass);
-    return end_pass(&pass, status, threads, s->grad_w, s->partner ? s->sums : NULL);
+    const struct needs needs = {.scratch_floats = pointwise_backward_scratch(s->groups, s->m, s->k),
+                                .grad_w_floats = (size_t)s->groups * s->m * s->k,
+                                .sums_doubles = s->partner ? 2 * ((size_t)s->groups * s->k - s->first) : 0};
+    return run_pass(pool, isa, POINTWISE_BACKWARD, s, needs, s->grad_w, s->sums);
 }
 
-static void depthwise_forward(void *argument, uint32_t part, uint32_t parts)
+// The passes that share by channels: each thread writes its channels' sums where they belong.
+
+static void clear_sums(double *sums, size_t channels)
 {
-    const struct pass *pass = argument;
-    pass->kernels->depthwise_forward(pass->s, pass->scratch + part * pass->scratch_floats, (struct share){part, parts});
+    if (sums)
+        memset(sums, 0, 2 * channels * sizeof *sums);
 }
 
 int shufflenet_train_depthwise_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_depthwise_forward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = depthwise_scratch(s->height, s->width)};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (s->sums)
-        memset(s->sums, 0, 2 * s->channels * sizeof *s->sums);
-    if (!status)
-        shufflenet_pool_call(pool, depthwise_forward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
-}
-
-static void depthwise_backward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->depthwise_backward(pass->s, pass->scratch + part * pass->scratch_floats, (struct share){part, parts});
+    clear_sums(s->sums, s->channels);
+    const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};
+    return run_pass(pool, isa, DEPTHWISE_FORWARD, s, needs, NULL, NULL);
 }
 
 int shufflenet_train_depthwise_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_depthwise_backward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = depthwise_scratch(s->height, s->width)};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (s->sums)
-        memset(s->sums, 0, 2 * s->channels * sizeof *s->sums);
-    if (!status)
-        shufflenet_pool_call(pool, depthwise_backward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
-}
-
-static void output_forward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->output_forward(pass->s, (struct share){part, parts});
+    clear_sums(s->sums, s->channels);
+    const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};
+    return run_pass(pool, isa, DEPTHWISE_BACKWARD, s, needs, NULL, NULL);
 }
 
 int shufflenet_train_output_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_output_forward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {0};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, output_forward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
-}
-
-static void output_backward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->output_backward(pass->s, (struct share){part, parts});
+    return run_pass(pool, isa, OUTPUT_FORWARD, s, (struct needs){0}, NULL, NULL);
 }
 
 int shufflenet_train_output_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_output_backward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {0};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (s->raw)
-        memset(s->sums, 0, 2 * s->channels * sizeof *s->sums);
-    if (!status)
-        shufflenet_pool_call(pool, output_backward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
-}
-
-static void stem_forward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->stem_forward(pass->s, pass->scratch + part * pass->scratch_floats,
-                                pass->sums + part * pass->sums_doubles, (struct share){part, parts});
-}
-
-int shufflenet_train_stem_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_stem_forward *s)
-{
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = stem_scratch(s->channels, s->m), .sums_doubles = 2 * (size_t)s->m};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, stem_forward, &pass);
-    return end_pass(&pass, status, threads, NULL, s->sums);
-}
-
-static void stem_backward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->stem_backward(pass->s, pass->scratch + part * pass->scratch_floats,
-                                 pass->grad_w + part * pass->grad_w_floats, (struct share){part, parts});
-}
-
-int shufflenet_train_stem_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_stem_backward *s)
-{
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = stem_scratch(s->channels, s->m), .grad_w_floats = (size_t)s->m * s->channels * 9};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, stem_backward, &pass);
-    return end_pass(&pass, status, threads, s->grad_w, NULL);
-}
-
-static void max_pool_forward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->max_pool_forward(pass->s, pass->scratch + part * pass->scratch_floats, (struct share){part, parts});
+    clear_sums(s->raw ? s->sums : NULL, s->channels);
+    return run_pass(pool, isa, OUTPUT_BACKWARD, s, (struct needs){0}, NULL, NULL);
 }
 
 int shufflenet_train_max_pool_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_max_pool_forward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = max_pool_scratch(s->height, s->width)};
-    const int status = begin_pass(&pass, isa, s, threads);
-    if (!status)
-        shufflenet_pool_call(pool, max_pool_forward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
-}
-
-static void max_pool_backward(void *argument, uint32_t part, uint32_t parts)
-{
-    const struct pass *pass = argument;
-    pass->kernels->max_pool_backward(pass->s, pass->scratch + part * pass->scratch_floats, (struct share){part, parts});
+    const struct needs needs = {.scratch_floats = max_pool_scratch(s->height, s->width)};
+    return run_pass(pool, isa, MAX_POOL_FORWARD, s, needs, NULL, NULL);
 }
 
 int shufflenet_train_max_pool_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_max_pool_backward *s)
 {
-    const uint32_t threads = shufflenet_pool_threads(pool);
-    struct pass pass = {.scratch_floats = depthwise_scratch(s->height, s->width)};
-    const int status = begin_pass(&pass, isa, s, threads);
-    memset(s->sums, 0, 2 * s->channels * sizeof *s->sums);
-    if (!status)
-        shufflenet_pool_call(pool, max_pool_backward, &pass);
-    return end_pass(&pass, status, threads, NULL, NULL);
+    clear_sums(s->sums, s->channels);
+    const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};
+    return run_pass(pool, isa, MAX_POOL_BACKWARD, s, needs, NULL, NULL);
+}
+
+int shufflenet_train_stem_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_stem_forward *s)
+{
+    const struct needs needs = {.scratch_floats = stem_scratch(s->channels, s->m), .sums_doubles = 2 * (size_t)s->m};
+    return run_pass(pool, isa, STEM_FORWARD, s, needs, NULL, s->sums);
+}
+
+int shufflenet_train_stem_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_stem_backward *s)
+{
+    const struct needs needs = {.scratch_floats = stem_scratch(s->channels, s->m),
+                                .grad_w_floats = (size_t)s->m * s->channels * 9};
+    return run_pass(pool, isa, STEM_BACKWARD, s, needs, s->grad_w, NULL);
 }

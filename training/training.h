@@ -167,7 +167,8 @@ SHUFFLENET_API void shufflenet_train_batch_norm_backward(const struct shufflenet
 
 enum { SHUFFLENET_TRAINING_DONE, SHUFFLENET_TRAINING_MEMORY, SHUFFLENET_TRAINING_ISA };
 
-// isa: an instruction set level's name, or NULL for the best. All return one of these. Sums are taken in an order that depends on the number of threads alone.
+// isa: an instruction set level's name, or NULL for the best. All return one of these. Sums are
+// taken in an order that depends on the number of threads alone.
 SHUFFLENET_API int shufflenet_train_pointwise_forward(shufflenet_pool *, const char *isa, 
                                                       const struct shufflenet_pointwise_forward *);
 SHUFFLENET_API int shufflenet_train_pointwise_backward(shufflenet_pool *, const char *isa, 

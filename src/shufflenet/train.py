@@ -14,9 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ from shufflenet.network import ShuffleNet
 from shufflenet.progress import Progress
 from shufflenet.recipe import FREEZABLE, Recipe
 from shufflenet.run_folder import RunFolder
+from shufflenet.threads import map_in_order
 from shufflenet.training_kernels import keep_freed_memory
 
 
@@ -206,7 +205,9 @@ class _Trainer:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
             began = time.monotonic()
-            for x, target, other, share in prefetch(self._batch, range(state.step, self.steps), self.workers):
+            steps = range(state.step, self.steps)
+            batches = map_in_order(self._batch, steps, self.workers) if self.workers else map(self._batch, steps)
+            for x, target, other, share in batches:
                 epoch = state.step / self.steps_per_epoch
                 rate = recipe.learning_rate_at(epoch)
                 _set_training(state.network, recipe.freeze)
@@ -393,24 +394,6 @@ class _Trainer:
 
     def _say(self, text: str) -> None:
         Progress(1, 0, self.first).say(text)
-
-
-def prefetch(make: Callable[[int], Any], steps: range, workers: int) -> Iterator[Any]:
-    """``make`` of each step in order, made ahead by threads: Pillow lets others run while it resamples."""
-    if workers == 0:
-        yield from map(make, steps)
-        return
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for step in steps:
-                waiting.append(pool.submit(make, step))
-                if len(waiting) > workers + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:

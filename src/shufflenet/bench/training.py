@@ -23,6 +23,7 @@ from shufflenet.job import Job, prepare
 from shufflenet.network import ShuffleNet
 from shufflenet.recipe import RECIPES
 from shufflenet.run_folder import RunFolder
+from shufflenet.threads import map_in_order
 
 _TURN = 5  # steps
 _SIZE, _BATCH = 64, 128
@@ -112,7 +113,7 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
         x, _ = augment.make_input(data.train, chosen, range(_BATCH), choices, _SIZE, job.preprocessing)
         return x, torch.from_numpy(data.targets[chosen])
 
-    for x, target in train.prefetch(batch, range(10**9), workers=1):
+    for x, target in map_in_order(batch, range(10**9), threads=1):
         step(x, target)
         yield
 

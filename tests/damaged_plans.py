@@ -1,0 +1,27 @@
+"""Plans in which a word was changed at random: refused, or run without touching memory that is not the plan's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet.engine import _Network, isas
+
+
+def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
+    random = np.random.default_rng(0)
+    words = np.frombuffer(plan, dtype=np.uint32)
+    not_weights = len(words) - int(words[4])
+    for _ in range(2000):
+        changed = words.copy()
+        place = random.integers(not_weights)
+        word = int(words[place])
+        changed[place] = random.choice(
+            [0, 1, 2, 2**31, 2**32 - 1, (word + 1) % 2**32, word ^ (1 << int(random.integers(32)))]
+        )
+        try:
+            network = _Network(changed.tobytes(), isas()[0])
+        except RuntimeError:
+            continue
+        if network.sizes.input_floats <= x.size:
+            network.run(x, None)
