@@ -40,8 +40,8 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.g
 # A picture with more pixels than this is refused before it is decoded: a few KB of PNG can hold gigabytes.
 MAX_PIXELS = 100_000_000
 
-# A JPEG decoded at a reduced scale has its shorter side at least this many times as long as it will be. From three on,
-# no more labels change than by saving the picture again (benchmarks/reduced_scale.py).
+# A JPEG decoded at a reduced scale has its shorter side at least this many times as long as it will be: no more labels
+# of photos change than by saving them again, a few more of pictures that were enlarged (benchmarks/reduced_scale.py).
 DRAFT_GAP = 4
 
 SUFFIXES = frozenset(
