@@ -4,6 +4,7 @@
 // no kernel checks anything.
 #include "network.h"
 #include "shufflenet.h"
+#include "strips.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,6 +26,8 @@ struct builder {
     char *memory; // NULL: measure only
     size_t used;
     int failed;
+    const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
+    struct window window;     // of the step that is being built
 };
 
 static void require(struct builder *b, int condition)
@@ -83,6 +86,26 @@ static uint64_t plane(uint32_t height, uint32_t width, uint32_t pitch)
     return (uint64_t)(height - 1) * pitch + width;
 }
 
+// Floats from a row's start on that are written: the whole plane, or the windows of all lanes.
+static uint64_t written_floats(const struct builder *b, uint64_t whole, uint64_t pitch)
+{
+    if (!b->group || !b->window.lines)
+        return whole;
+    const struct strips *s = &b->group->as.strips;
+    return b->window.lines * pitch + (uint64_t)(s->lanes - 1) * s->lane_floats;
+}
+
+// And that are read, of the step's source.
+static uint64_t read_floats(struct builder *b, uint64_t whole, uint64_t pitch)
+{
+    if (!b->group || b->window.source == WHOLE)
+        return whole;
+    const struct strips *s = &b->group->as.strips;
+    const uint32_t lines = b->group[1 + b->window.source].window.lines;
+    require(b, lines > b->window.reach);
+    return (uint64_t)(lines - b->window.reach) * pitch + (uint64_t)(s->lanes - 1) * s->lane_floats;
+}
+
 static void build_input(struct builder *b, const uint32_t *field, struct input *s)
 {
     *s = (struct input){.stride = field[0], .phases = field[1], .padding = field[2], .rows = field[3], .pitch = field[4]};
@@ -99,7 +122,8 @@ static void build_input(struct builder *b, const uint32_t *field, struct input *
     if (b->failed)
         return;
     s->in = optional_table(b, field[9], s->channels, 0, plane(s->height, s->width, s->in_pitch));
-    s->out = table(b, field[10], (uint64_t)s->channels * s->phases * s->phases, 0, (uint64_t)s->rows * s->pitch);
+    s->out = table(b, field[10], (uint64_t)s->channels * s->phases * s->phases, 0,
+                   written_floats(b, (uint64_t)s->rows * s->pitch, s->pitch));
 }
 
 static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
@@ -175,8 +199,8 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     require(b, outputs < LIMIT && outputs * s->k < LIMIT);
     if (b->failed)
         return;
-    s->in = table(b, field[7], (uint64_t)s->groups * s->k, 0, s->pixels);
-    s->out = table(b, field[8], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
+    s->in = table(b, field[7], (uint64_t)s->groups * s->k, 0, read_floats(b, s->pixels, s->pitch));
+    s->out = table(b, field[8], outputs, 0, written_floats(b, s->pixels, s->pitch) + ROW_TAIL);
     s->residual = optional_table(b, field[9], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
     const float *w = weights(b, field[10], outputs * s->k);
     const float *bias = weights(b, field[11], outputs);
@@ -225,8 +249,9 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
         return;
     const uint64_t around = s->stride == 1 ? s->in_pitch + 1 : 1;
     const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
-    s->in = table(b, field[7], s->channels, around, plane(s->height, s->width, s->in_pitch) + around);
-    s->out = table(b, field[8], s->channels, 0, out_floats + ROW_TAIL);
+    const uint64_t in_floats = plane(s->height, s->width, s->in_pitch) + around;
+    s->in = table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));
+    s->out = table(b, field[8], s->channels, 0, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
     const float *w = weights(b, field[9], (uint64_t)9 * s->channels);
     const float *bias = weights(b, field[10], s->channels);
     float *w_copy = take(b, sizeof(float) * 9 * s->channels);
@@ -264,8 +289,9 @@ static void build_pool(struct builder *b, const uint32_t *field, struct pool *s)
     require(b, is_size(s->out_pitch) && s->out_pitch >= s->out_width);
     if (b->failed)
         return;
-    s->in = table(b, field[8], s->channels, 1, plane(s->height, s->width, s->in_pitch));
-    s->out = table(b, field[9], s->channels, 0, (uint64_t)s->out_height * s->out_pitch + ROW_TAIL);
+    const uint64_t out_floats = (uint64_t)s->out_height * s->out_pitch;
+    s->in = table(b, field[8], s->channels, 1, read_floats(b, plane(s->height, s->width, s->in_pitch), s->in_pitch));
+    s->out = table(b, field[9], s->channels, 0, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
     s->zero_row = b->zero_row;
 }
 
@@ -329,6 +355,7 @@ static void build_scale(struct builder *b, const uint32_t *field, struct scale *
 static void build_step(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     step->kind = plan->kind;
+    step->window = b->window;
     switch (plan->kind) {
     case PLAN_INPUT:
         build_input(b, plan->field, &step->as.input);
@@ -360,6 +387,31 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
     }
 }
 
+// The group's step, and those that it names behind it.
+static void build_strips(struct builder *b, const struct plan_step *plan, uint32_t plan_steps, struct step *group)
+{
+    enum { MOST_STRIPS = 1 << 12 };
+    const uint32_t *field = plan->field;
+    struct strips *s = &group->as.strips;
+    group->kind = PLAN_STRIPS;
+    *s = (struct strips){field[0], field[1], field[2], field[3], field[4]};
+    require(b, s->count >= 1 && s->count <= MAX_STRIP_STEPS && s->count < plan_steps);
+    require(b, is_size(s->height) && is_size(s->lines) && s->height / MOST_STRIPS < s->lines);
+    require(b, s->lanes >= 1 && s->lanes <= MAX_LANES && s->lane_floats < LIMIT);
+    for (uint32_t i = 0; i < s->count && !b->failed; i++) {
+        const uint32_t *window = plan[1 + i].field + PLAN_WINDOW_FIELD;
+        b->group = group;
+        b->window = (struct window){.reach = window[0], .source = window[1], .lines = window[2]};
+        require(b, b->window.reach < LIMIT && b->window.lines < LIMIT);
+        require(b, b->window.source == WHOLE || b->window.source < i);
+        if (!b->failed)
+            build_step(b, &plan[1 + i], &group[1 + i]);
+    }
+    b->group = NULL;
+    b->window = (struct window){.source = WHOLE};
+    require(b, !b->failed && strips_fit(group));
+}
+
 static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
 {
     struct plan_header *header = &b->plan;
@@ -382,7 +434,7 @@ static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
 static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *isa, char *memory,
                               shufflenet_sizes *sizes)
 {
-    struct builder b = {.kernels = find_kernels(isa), .memory = memory};
+    struct builder b = {.kernels = find_kernels(isa), .memory = memory, .window = {.source = WHOLE}};
     if (!b.kernels)
         return SHUFFLENET_UNKNOWN_ISA;
     check_header(&b, plan, plan_bytes);
@@ -409,8 +461,13 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         network->output_floats = sizes->output_floats;
     }
     for (uint32_t i = 0; i < b.plan.step_count && !b.failed; i++) {
-        struct step scratch;
-        build_step(&b, &steps[i], memory ? &network->steps[i] : &scratch);
+        struct step scratch[1 + MAX_STRIP_STEPS], *step = memory ? &network->steps[i] : scratch;
+        if (steps[i].kind == PLAN_STRIPS) {
+            build_strips(&b, &steps[i], b.plan.step_count - i, step);
+            i += step->as.strips.count;
+        } else {
+            build_step(&b, &steps[i], step);
+        }
     }
     sizes->network_bytes = b.used;
     return b.failed ? SHUFFLENET_BAD_PLAN : SHUFFLENET_OK;

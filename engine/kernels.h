@@ -103,8 +103,28 @@ struct scale {
     const uint32_t *residual; // [channels], or NULL
 };
 
+// The next count steps, at most MAX_STRIP_STEPS, are run a few lines at a time, so that what one of them writes is still in
+// the second-level cache when the next one reads it. See strips.h.
+enum { MAX_STRIP_STEPS = 16, MAX_LANES = 8 };
+
+struct strips {
+    uint32_t count;
+    uint32_t height, lines; // lines that the last steps write, in all and in each strip
+    uint32_t lanes, lane_floats; // so many threads can take part; the windows of each are lane_floats behind the last one's
+};
+
+// Of a step that is run in strips.
+struct window {
+    uint32_t reach;  // a convolution reads so many lines below the one that it writes
+    uint32_t source; // the step of the strips whose output it reads, counted from their first; or WHOLE
+    uint32_t lines;  // of its output that the arena has room for, a window that slides over the plane; or 0: the whole plane
+};
+
+#define WHOLE UINT32_MAX
+
 struct step {
     uint32_t kind;
+    struct window window;
     union {
         struct input input;
         struct zero zero;
@@ -114,6 +134,7 @@ struct step {
         struct means means;
         struct fully_connected fully_connected;
         struct scale scale;
+        struct strips strips;
     } as;
 };
 
@@ -126,9 +147,21 @@ struct range {
     size_t begin, end;
 };
 
+// Lines of the plane that a step writes.
+struct lines {
+    uint32_t begin, end;
+};
+
 static inline struct range range_of(struct share share, size_t count)
 {
     const struct range range = {count * share.part / share.parts, count * (share.part + 1) / share.parts};
+    return range;
+}
+
+static inline struct range shared_lines(struct share share, struct lines lines, uint32_t height)
+{
+    const struct range part = range_of(share, (lines.end < height ? lines.end : height) - lines.begin);
+    const struct range range = {lines.begin + part.begin, lines.begin + part.end};
     return range;
 }
 
@@ -140,12 +173,14 @@ struct kernels {
     uint32_t fully_connected_block;
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
-    void (*input)(const struct input *, const float *picture, float *arena, struct share);
     void (*zero)(const struct zero *, float *arena, struct share);
-    void (*convolution)(const struct convolution *, float *arena, struct share);
-    void (*depthwise)(const struct depthwise *, float *arena, struct share);
-    void (*max_pool)(const struct pool *, float *arena, struct share);
-    void (*average_pool)(const struct pool *, float *arena, struct share);
+    // These can be run in strips: they write the given lines only. x: where offsets of rows that are read count from, the
+    // picture if there is no table; y: likewise for rows that are written.
+    void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
+    void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
+    void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);
+    void (*max_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
+    void (*average_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
     void (*means)(const struct means *, float *arena, float *logits, struct share);
     void (*fully_connected)(const struct fully_connected *, float *arena, float *logits, struct share);
     void (*scale)(const struct scale *, float *arena, struct share);

@@ -1,6 +1,7 @@
 // Walks the plan, picture by picture.
 #include "network.h"
 #include "shufflenet.h"
+#include "strips.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sched.h>
@@ -13,27 +14,26 @@
 // since another program may have taken a processor from the team.
 enum { SPINS = 20000 };
 
+static const struct lines all_lines = {0, UINT32_MAX};
+
 static void run_step(const struct kernels *kernels, const struct step *step, float *arena, const float *picture,
                      float *logits, struct share share)
 {
     switch (step->kind) {
+    case PLAN_STRIPS:
+        run_strips(kernels, step, picture, arena, share);
+        break;
     case PLAN_INPUT:
-        kernels->input(&step->as.input, picture, arena, share);
+        run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
+        break;
+    case PLAN_CONVOLUTION:
+    case PLAN_DEPTHWISE:
+    case PLAN_MAX_POOL:
+    case PLAN_AVERAGE_POOL:
+        run_lines(kernels, step, arena, arena, all_lines, share);
         break;
     case PLAN_ZERO:
         kernels->zero(&step->as.zero, arena, share);
-        break;
-    case PLAN_CONVOLUTION:
-        kernels->convolution(&step->as.convolution, arena, share);
-        break;
-    case PLAN_DEPTHWISE:
-        kernels->depthwise(&step->as.depthwise, arena, share);
-        break;
-    case PLAN_MAX_POOL:
-        kernels->max_pool(&step->as.pool, arena, share);
-        break;
-    case PLAN_AVERAGE_POOL:
-        kernels->average_pool(&step->as.pool, arena, share);
         break;
     case PLAN_MEANS:
         kernels->means(&step->as.means, arena, logits, share);
@@ -45,6 +45,12 @@ static void run_step(const struct kernels *kernels, const struct step *step, flo
         kernels->scale(&step->as.scale, arena, share);
         break;
     }
+}
+
+// Behind a step and those that are run in its strips.
+static const struct step *next_step(const struct step *step)
+{
+    return step + 1 + (step->kind == PLAN_STRIPS ? step->as.strips.count : 0);
 }
 
 static const struct share alone = {.part = 0, .parts = 1};
@@ -65,8 +71,8 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     if (status)
         return status;
     for (size_t i = 0; i < batch; i++)
-        for (uint32_t step = 0; step < network->step_count; step++)
-            run_step(network->kernels, &network->steps[step], arena, input + i * network->input_floats,
+        for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step))
+            run_step(network->kernels, step, arena, input + i * network->input_floats,
                      output + i * network->output_floats, alone);
     return SHUFFLENET_OK;
 }
@@ -94,8 +100,9 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
         return status;
     const struct share share = {.part = thread, .parts = threads};
     for (size_t i = 0; i < batch; i++)
-        for (uint32_t step = 0; step < network->step_count; step++) {
-            run_step(network->kernels, &network->steps[step], arena, input + i * network->input_floats,
+        for (const struct step *step = network->steps; step < network->steps + network->step_count;
+             step = next_step(step)) {
+            run_step(network->kernels, step, arena, input + i * network->input_floats,
                      output + i * network->output_floats, share);
             meet(team, threads);
         }
@@ -108,8 +115,11 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const shufflenet_status status = check_arena(network, arena, arena_bytes);
     if (status)
         return status;
-    for (size_t step = first; step < network->step_count && step - first < count; step++)
-        run_step(network->kernels, &network->steps[step], arena, input, output, alone);
+    size_t number = 0;
+    for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
+         step = next_step(step), number++)
+        if (number >= first)
+            run_step(network->kernels, step, arena, input, output, alone);
     return SHUFFLENET_OK;
 }
 

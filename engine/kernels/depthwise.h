@@ -3,7 +3,7 @@
 // Stride 1, over the plane as one long row of pixels: the left, middle and right taps of three image rows are six
 // unaligned neighbours of each vector. What wraps around at the left and right edge is masked, and zeros stand
 // before and behind the plane, and between its lines if there is room.
-ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, float *arena, struct share share, const int relu,
+ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, float *y, struct share share, const int relu,
                                      const int gaps)
 {
     const size_t pixels = (size_t)(s->height - 1) * s->in_pitch + s->width, pitch = s->in_pitch;
@@ -17,15 +17,15 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, float *arena, st
     const int32_t *inside_masks = right_masks + s->period * VECTOR_FLOATS;
     const vector least = broadcast(s->least);
     for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *x = arena + s->in[c];
-        float *y = arena + s->out[c];
+        const float *plane = x + s->in[c];
+        float *out = y + s->out[c];
         vector w[9];
         for (size_t tap = 0; tap < 9; tap++)
             w[tap] = broadcast(s->weights[c * 9 + tap]);
         const vector bias = broadcast(s->bias[c]);
         size_t phase = part.begin % s->period * VECTOR_FLOATS;
         for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
-            const float *above = x + p - pitch, *middle = x + p, *below = x + p + pitch;
+            const float *above = plane + p - pitch, *middle = plane + p, *below = plane + p + pitch;
             vector left = w[0] * load(above - 1);
             vector centre = bias + w[1] * load(above);
             vector right = w[2] * load(above + 1);
@@ -43,7 +43,7 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, float *arena, st
                 sum = keep(sum, load_mask(inside_masks + phase));
             if (pixels - p < VECTOR_FLOATS)
                 sum = keep(sum, first_lanes(pixels - p));
-            store(y + p, sum);
+            store(out + p, sum);
             phase += VECTOR_FLOATS;
             if (phase == s->period * VECTOR_FLOATS)
                 phase = 0;
@@ -51,20 +51,21 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, float *arena, st
     }
 }
 
-static void depthwise_stride2(const struct depthwise *s, float *arena, struct share share)
+static void depthwise_stride2(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
+    const size_t last = (lines.end < out_height ? lines.end : out_height) - 1;
     const vector least = broadcast(s->least);
     for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *x = arena + s->in[c];
-        float *y = arena + s->out[c];
+        const float *plane = x + s->in[c], *end = y + s->out[c] + last * s->out_pitch + s->out_pitch;
         vector w[9];
         for (size_t tap = 0; tap < 9; tap++)
             w[tap] = broadcast(s->weights[c * 9 + tap]);
         const float bias = s->bias[c];
-        for (size_t i = 0; i < out_height; i++, y += s->out_pitch) {
-            const struct three_rows rows = rows_around(x, 2 * i, s->height, s->in_pitch, s->zero_row);
+        for (size_t i = lines.begin; i <= last; i++) {
+            float *line = y + s->out[c] + i * s->out_pitch;
+            const struct three_rows rows = rows_around(plane, 2 * i, s->height, s->in_pitch, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 const struct edges edges = edges_at(2 * j, s->width);
                 const struct taps above = taps_of(span_at(rows.above + 2 * j), edges);
@@ -74,22 +75,22 @@ static void depthwise_stride2(const struct depthwise *s, float *arena, struct sh
                 left += w[3] * middle.left, centre += w[4] * middle.centre, right += w[5] * middle.right;
                 left += w[6] * below.left, centre += w[7] * below.centre, right += w[8] * below.right;
                 const vector sum = vector_max(least, in_order(left + centre + right) + bias);
-                store(y + j, keep(sum, first_lanes(out_width - j)));
+                store_before(end, line + j, keep(sum, first_lanes(out_width - j)));
             }
-            zero_gap(y, out_width, s->out_pitch);
+            zero_gap(end, line, out_width, s->out_pitch);
         }
     }
 }
 
-static void depthwise(const struct depthwise *s, float *arena, struct share share)
+static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const int relu = s->least == 0, gaps = s->in_pitch > s->width;
     if (s->stride == 2)
-        depthwise_stride2(s, arena, share);
+        depthwise_stride2(s, x, y, lines, share);
     else if (gaps)
-        depthwise_stride1(s, arena, share, relu, 1);
+        depthwise_stride1(s, x, y, share, relu, 1);
     else if (relu)
-        depthwise_stride1(s, arena, share, 1, 0);
+        depthwise_stride1(s, x, y, share, 1, 0);
     else
-        depthwise_stride1(s, arena, share, 0, 0);
+        depthwise_stride1(s, x, y, share, 0, 0);
 }

@@ -53,14 +53,14 @@ ALWAYS_INLINE void zero_some(float *y, size_t count)
 
 // One line of each phase's plane, from a line x of the input.
 ALWAYS_INLINE void input_lines(const struct input *s, const float *x, const struct columns *columns, const uint32_t *out,
-                               float *arena)
+                               float *y)
 {
     for (size_t phase = 0; phase < s->phases; phase++) {
         const struct columns c = columns[phase];
-        float *y = arena + out[phase];
-        zero_some(y, c.before);
-        pick(x + c.first, s->stride, y + c.before, c.count);
-        zero_some(y + c.before + c.count, s->pitch - c.before - c.count);
+        float *line = y + out[phase];
+        zero_some(line, c.before);
+        pick(x + c.first, s->stride, line + c.before, c.count);
+        zero_some(line + c.before + c.count, s->pitch - c.before - c.count);
     }
 }
 
@@ -77,9 +77,9 @@ ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struc
     zero_some(odd_line + odd.count, s->pitch - odd.before - odd.count);
 }
 
-static void input(const struct input *s, const float *picture, float *arena, struct share share)
+static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    const struct range rows = range_of(share, s->rows);
+    const struct range rows = shared_lines(share, lines, s->rows);
     const uint32_t *out = s->out;
     const int both = s->stride == 2 && s->phases == 2;
     struct columns columns[MAX_STRIDE];
@@ -88,18 +88,18 @@ static void input(const struct input *s, const float *picture, float *arena, str
     const size_t first = columns[0].first; // with both, the number of the even phase
     const struct columns even = columns[both ? first : 0], odd = columns[both ? 1 - first : 0];
     for (size_t c = 0; c < s->channels; c++) {
-        const float *x = s->in ? arena + s->in[c] : picture + c * s->height * s->width;
+        const float *plane = x + (s->in ? s->in[c] : c * s->height * s->width);
         for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
             for (size_t i = rows.begin; i < rows.end; i++) {
                 const size_t row = i * s->stride + row_phase - s->padding; // wraps around above the first
-                float *line = arena + i * s->pitch;
+                float *line = y + i * s->pitch;
                 if (row >= s->height)
                     for (size_t phase = 0; phase < s->phases; phase++)
                         memset(line + out[phase], 0, sizeof(float) * s->pitch);
                 else if (both)
-                    input_both_lines(s, x + row * s->in_pitch, even, line + out[first], odd, line + out[1 - first]);
+                    input_both_lines(s, plane + row * s->in_pitch, even, line + out[first], odd, line + out[1 - first]);
                 else
-                    input_lines(s, x + row * s->in_pitch, columns, out, line);
+                    input_lines(s, plane + row * s->in_pitch, columns, out, line);
             }
         }
     }

@@ -19,15 +19,17 @@ ALWAYS_INLINE struct span pool_columns(struct span a, struct span b, struct span
     return span;
 }
 
-ALWAYS_INLINE void pool(const struct pool *s, float *arena, struct share share, const int maximum)
+ALWAYS_INLINE void pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share,
+                        const int maximum)
 {
     const struct range channels = range_of(share, s->channels);
     const size_t first = 1 - s->padding, out_width = s->out_width; // the middle of the first window
+    const size_t last = (lines.end < s->out_height ? lines.end : s->out_height) - 1;
     for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *x = arena + s->in[c];
-        float *y = arena + s->out[c];
-        for (size_t i = 0; i < s->out_height; i++, y += s->out_pitch) {
-            const struct three_rows rows = rows_around(x, 2 * i + first, s->height, s->in_pitch, s->zero_row);
+        const float *plane = x + s->in[c], *end = y + s->out[c] + last * s->out_pitch + s->out_pitch;
+        for (size_t i = lines.begin; i <= last; i++) {
+            float *line = y + s->out[c] + i * s->out_pitch;
+            const struct three_rows rows = rows_around(plane, 2 * i + first, s->height, s->in_pitch, s->zero_row);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 const size_t column = 2 * j + first;
                 const struct span columns = pool_columns(span_at(rows.above + column), span_at(rows.middle + column),
@@ -35,21 +37,21 @@ ALWAYS_INLINE void pool(const struct pool *s, float *arena, struct share share, 
                 const struct taps taps = taps_of(columns, edges_at(column, s->width));
                 const vector window = pooled(pooled(taps.left, taps.centre, maximum), taps.right, maximum);
                 const vector result = in_order(window) * (maximum ? 1.0f : 1.0f / 9);
-                store(y + j, keep(result, first_lanes(out_width - j)));
+                store_before(end, line + j, keep(result, first_lanes(out_width - j)));
             }
-            zero_gap(y, out_width, s->out_pitch);
+            zero_gap(end, line, out_width, s->out_pitch);
         }
     }
 }
 
-static void max_pool(const struct pool *s, float *arena, struct share share)
+static void max_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, arena, share, 1);
+    pool(s, x, y, lines, share, 1);
 }
 
-static void average_pool(const struct pool *s, float *arena, struct share share)
+static void average_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, arena, share, 0);
+    pool(s, x, y, lines, share, 0);
 }
 
 ALWAYS_INLINE vector sum_of_line(const float *x, size_t pixels)

@@ -1,6 +1,7 @@
 // What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools.
 //
-// They write one output row after the other: a row's tail of zeros is overwritten by the next row.
+// They write one output line after the other: the zeros behind a line are overwritten by the next one. Behind the last line
+// they would be another thread's.
 
 struct three_rows {
     const float *above, *middle, *below;
@@ -59,9 +60,20 @@ ALWAYS_INLINE struct taps taps_of(struct span span, struct edges edges)
     return taps;
 }
 
+// At y, of which the last of the given lines ends at end.
+ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
+{
+    if (y + VECTOR_FLOATS <= end) {
+        store(y, v);
+        return;
+    }
+    for (size_t j = 0; y + j < end; j++)
+        y[j] = v[j];
+}
+
 // Behind a line of width floats, whose last vector ends with zeros: zeros up to the next line at least.
-ALWAYS_INLINE void zero_gap(float *line, size_t width, size_t pitch)
+ALWAYS_INLINE void zero_gap(const float *end, float *line, size_t width, size_t pitch)
 {
     for (size_t j = (width + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS; j < pitch; j += VECTOR_FLOATS)
-        store(line + j, (vector){0});
+        store_before(end, line + j, (vector){0});
 }

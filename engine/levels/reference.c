@@ -8,17 +8,17 @@ static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pi
     return row < 0 || row >= height || column < 0 || column >= width ? 0 : x[row * pitch + column];
 }
 
-static void input(const struct input *s, const float *picture, float *arena, struct share share)
+static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const uint32_t phases = s->phases * s->phases;
     const struct range planes = range_of(share, (size_t)s->channels * phases);
     for (size_t plane = planes.begin; plane < planes.end; plane++) {
         const size_t c = plane / phases, row_phase = plane % phases / s->phases, phase = plane % s->phases;
-        const float *x = s->in ? arena + s->in[c] : picture + c * s->height * s->width;
-        for (uint32_t i = 0; i < s->rows; i++)
+        const float *line = x + (s->in ? s->in[c] : c * s->height * s->width);
+        for (uint32_t i = lines.begin; i < lines.end && i < s->rows; i++)
             for (uint32_t j = 0; j < s->pitch; j++)
-                arena[s->out[plane] + (size_t)i * s->pitch + j] =
-                    padded(x, s->height, s->width, s->in_pitch, (int64_t)(i * s->stride + row_phase) - s->padding,
+                y[s->out[plane] + (size_t)i * s->pitch + j] =
+                    padded(line, s->height, s->width, s->in_pitch, (int64_t)(i * s->stride + row_phase) - s->padding,
                            (int64_t)(j * s->stride + phase) - s->padding);
     }
 }
@@ -31,76 +31,77 @@ static void zero(const struct zero *s, float *arena, struct share share)
             arena[s->out[i] + p] = 0;
 }
 
-static void convolution(const struct convolution *s, float *arena, struct share share)
+static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range rows = range_of(share, (size_t)s->groups * s->m);
     for (size_t row = rows.begin; row < rows.end; row++) {
         const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
-        for (uint32_t p = 0; p < s->pixels; p++) {
+        for (uint32_t p = lines.begin * s->pitch; p < s->pixels && p / s->pitch < lines.end; p++) {
             float sum = packed[0];
             for (uint32_t k = 0; k < s->k; k++)
-                sum += packed[1 + k] * arena[in[k] + p];
+                sum += packed[1 + k] * x[in[k] + p];
             if (s->residual)
-                sum += arena[s->residual[row] + p];
-            arena[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;
+                sum += x[s->residual[row] + p];
+            y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;
         }
     }
 }
 
-// Writes zeros between the lines of a plane.
-static void zero_gaps(float *y, uint32_t height, uint32_t width, uint32_t pitch)
+// Writes zeros between line i of a plane and the next.
+static void zero_gap(float *y, uint32_t i, uint32_t width, uint32_t pitch)
 {
-    for (uint32_t i = 0; i < height; i++)
-        for (uint32_t j = width; j < pitch; j++)
-            y[(size_t)i * pitch + j] = 0;
+    for (uint32_t j = width; j < pitch; j++)
+        y[(size_t)i * pitch + j] = 0;
 }
 
-static void depthwise(const struct depthwise *s, float *arena, struct share share)
+static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
     const uint32_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
     for (size_t c = channels.begin; c < channels.end; c++) {
-        for (uint32_t i = 0; i < out_height; i++)
+        for (uint32_t i = lines.begin; i < lines.end && i < out_height; i++) {
             for (uint32_t j = 0; j < out_width; j++) {
                 float sum = s->bias[c];
                 for (int tap = 0; tap < 9; tap++)
-                    sum += s->weights[c * 9 + tap] * padded(arena + s->in[c], s->height, s->width, s->in_pitch,
+                    sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
                                                             (int64_t)i * s->stride + tap / 3 - 1,
                                                             (int64_t)j * s->stride + tap % 3 - 1);
-                arena[s->out[c] + (size_t)i * s->out_pitch + j] = sum < s->least ? s->least : sum;
+                y[s->out[c] + (size_t)i * s->out_pitch + j] = sum < s->least ? s->least : sum;
             }
-        zero_gaps(arena + s->out[c], out_height, out_width, s->out_pitch);
+            zero_gap(y + s->out[c], i, out_width, s->out_pitch);
+        }
     }
 }
 
-static void pool(const struct pool *s, float *arena, struct share share, int maximum)
+static void pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share, int maximum)
 {
     const struct range channels = range_of(share, s->channels);
     for (size_t c = channels.begin; c < channels.end; c++) {
-        for (uint32_t i = 0; i < s->out_height; i++)
+        for (uint32_t i = lines.begin; i < lines.end && i < s->out_height; i++) {
             for (uint32_t j = 0; j < s->out_width; j++) {
                 float sum = 0, largest = 0;
                 for (int tap = 0; tap < 9; tap++) {
-                    const float x = padded(arena + s->in[c], s->height, s->width, s->in_pitch,
+                    const float tap_x = padded(x + s->in[c], s->height, s->width, s->in_pitch,
                                            (int64_t)i * 2 + tap / 3 - s->padding, (int64_t)j * 2 + tap % 3 - s->padding);
-                    sum += x;
-                    largest = x > largest ? x : largest;
+                    sum += tap_x;
+                    largest = tap_x > largest ? tap_x : largest;
                 }
-                arena[s->out[c] + (size_t)i * s->out_pitch + j] = maximum ? largest : sum / 9;
+                y[s->out[c] + (size_t)i * s->out_pitch + j] = maximum ? largest : sum / 9;
             }
-        zero_gaps(arena + s->out[c], s->out_height, s->out_width, s->out_pitch);
+            zero_gap(y + s->out[c], i, s->out_width, s->out_pitch);
+        }
     }
 }
 
-static void max_pool(const struct pool *s, float *arena, struct share share)
+static void max_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, arena, share, 1);
+    pool(s, x, y, lines, share, 1);
 }
 
-static void average_pool(const struct pool *s, float *arena, struct share share)
+static void average_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, arena, share, 0);
+    pool(s, x, y, lines, share, 0);
 }
 
 static void means(const struct means *s, float *arena, float *logits, struct share share)

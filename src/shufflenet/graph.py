@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ class Node:
     """One operator. ``channels`` are those of its output."""
 
     name: str
-    inputs: tuple[Node, ...]
+    inputs: tuple[Node, ...] = field(repr=False)  # a whole network otherwise
     channels: int
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:

@@ -42,7 +42,9 @@ from shufflenet.steps import (
     Layout,
     Rows,
     Steps,
+    Window,
 )
+from shufflenet.strips import LANES, Strips, choose_strips, origin, planes_of, reach, runs_depthwise
 
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
@@ -77,8 +79,10 @@ def _plan(model: Model | GraphModel, height: int, width: int) -> Steps:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     graph = model.arch if isinstance(model.arch, Graph) else model.arch.graph()
     planner = _Planner(model, graph, graph.sizes(height, width))
+    in_strips = planner.add_strips()
     for node in graph.nodes[1:]:
-        planner.add(node)
+        if node not in in_strips:
+            planner.add(node)
     return planner.steps
 
 
@@ -103,6 +107,9 @@ class _Planner:
     sizes: dict[Node, tuple[int, int]]
     steps: Steps = field(default_factory=Steps)
     rows: dict[Node, Rows] = field(default_factory=dict)  # of every node's output, until its last reader has run
+    # Of what runs in strips: where it writes, and where the picture is split for it.
+    targets: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
+    planes: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.readers: dict[Node, list[Node]] = {node: [] for node in self.graph.nodes}
@@ -112,10 +119,38 @@ class _Planner:
         self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
         self.layouts = self._layouts()
 
+    def add_strips(self) -> list[Node]:
+        """Adds the operators at the start that are better run in strips, and returns them."""
+        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts)
+        if not strips:
+            return []
+        self._place_windows(strips)
+        for node in strips.nodes:
+            self.add(node)
+        self.steps.end_strips()
+        return strips.nodes
+
+    def _place_windows(self, strips: Strips) -> None:
+        """Begins the strips, and finds room for what their steps write."""
+        numbers: dict[Node, int] = {}  # of the steps that write
+        steps: list[tuple[dict[Node, tuple[Rows, Window]], Node, int, Window]] = []
+        for node, lines in strips.windows.items():
+            source = numbers.get(origin(node.inputs[0]), len(steps))
+            if node in strips.planes:
+                steps.append((self.planes, node, planes_of(node), Window(lines=strips.planes[node])))
+            numbers[node] = len(steps)
+            steps.append((self.targets, node, node.channels, Window(reach(node), source, lines)))
+        sizes = [(count, w.lines * self.layouts[node].pitch) for _, node, count, w in steps if w.lines]
+        windows, lane_floats = self.steps.new_windows(LANES, sizes)
+        for rows, node, count, window in steps:
+            whole = None if window.lines else self.steps.rows(count, self.layouts[node])
+            rows[node] = whole or windows.pop(0), window
+        self.steps.begin_strips(len(steps), strips.height, strips.lines, LANES, lane_floats)
+
     def add(self, node: Node) -> None:
         match node:
             case Convolution():
-                rows = self._depthwise(node) if _runs_depthwise(node) else self._convolution(node)
+                rows = self._depthwise(node) if runs_depthwise(node) else self._convolution(node)
             case Pool():
                 rows = self._pool(node)
             case Means() | FullyConnected():
@@ -141,7 +176,7 @@ class _Planner:
     def _fusible(self, add: Add) -> Node:
         """The operator that makes the last of what ``add`` reads, and can add the other in its own step."""
         last = max(add.inputs, key=self.graph.nodes.index)
-        is_kernel = isinstance(last, Scale) or (isinstance(last, Convolution) and not _runs_depthwise(last))
+        is_kernel = isinstance(last, Scale) or (isinstance(last, Convolution) and not runs_depthwise(last))
         if not is_kernel or self.readers[last] != [add] or getattr(last, "relu", False):
             raise ValueError(f"{add.name} must follow a convolution without ReLU, or a scale, that nothing else reads")
         return last
@@ -151,12 +186,12 @@ class _Planner:
         gaps, paddings = dict.fromkeys(self.sizes.values(), 0), dict.fromkeys(self.graph.nodes, 0)
         for node in reversed(self.graph.nodes):
             gap = padding = 0
-            if isinstance(node, Convolution) and _runs_depthwise(node):
+            if isinstance(node, Convolution) and runs_depthwise(node):
                 padding = int(node.stride == 1)
             elif isinstance(node, Convolution) and self._keeps_size(node):
                 gap = padding = node.padding
             elif isinstance(node, Convolution):
-                gap = (node.kernel_size - 1) // node.stride  # of the planes that it reads, which have the same pitch
+                gap = reach(node)  # of the planes that it reads, which have the same pitch
             elif isinstance(node, Concat | Split | Shuffle | Add):
                 padding = paddings[node]  # its rows are its inputs'
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
@@ -174,6 +209,8 @@ class _Planner:
 
     def _target(self, node: Node) -> tuple[Rows, Rows | int, bool]:
         """Where ``node`` writes; what it adds, if that is fused; whether there is a ReLU behind."""
+        if node in self.targets:
+            return self.targets[node][0], NO_TABLE, getattr(node, "relu", False)
         add = self.fused.get(node)
         if not isinstance(add, Add):
             return self.steps.rows(node.channels, self.layouts[node]), NO_TABLE, getattr(node, "relu", False)
@@ -183,6 +220,9 @@ class _Planner:
         if last_reader and self.steps.only_reference(residual):
             return residual, residual, add.relu  # added in place
         return self.steps.rows(node.channels, self.layouts[node]), residual, add.relu
+
+    def _window(self, node: Node) -> Window:
+        return self.targets[node][1] if node in self.targets else Window()
 
     def _weights(self, node: Convolution | FullyConnected) -> tuple[Floats, Floats]:
         if isinstance(node, Convolution) and node.batch_norm:
@@ -197,7 +237,7 @@ class _Planner:
         self.steps.add(
             node.name, CONVOLUTION, node.groups, k, node.channels // node.groups, layout.floats,
             layout.width if layout.padding else layout.pitch, layout.pitch, int(relu),
-            taps, target, residual, *self._weights(node),
+            taps, target, residual, *self._weights(node), window=self._window(node),
         )  # fmt: skip
         return target
 
@@ -211,12 +251,17 @@ class _Planner:
     def _input_planes(self, node: Convolution) -> Rows:
         """Splits the input by rows and columns modulo stride, so that each tap reads neighbouring pixels."""
         source, layout, k, stride = node.inputs[0], self.layouts[node], node.kernel_size, node.stride
-        phases, height = min(k, stride), layout.height + (k - 1) // stride
-        planes = self.steps.new_rows(source.channels * phases**2, height * layout.pitch)
+        phases, height, window = min(k, stride), layout.height + reach(node), Window()
+        if node in self.planes:
+            planes, window = self.planes[node]
+        else:
+            planes = self.steps.new_rows(planes_of(node), height * layout.pitch)
         shape = [source.channels, *self.sizes[source], self.layouts[source].pitch]
         rows: Rows | int = NO_TABLE if isinstance(source, Input) else self.rows[source]
         name = "input" if isinstance(source, Input) else f"{node.name}.input"
-        self.steps.add(name, INPUT, stride, phases, node.padding, height, layout.pitch, *shape, rows, planes)
+        self.steps.add(
+            name, INPUT, stride, phases, node.padding, height, layout.pitch, *shape, rows, planes, window=window
+        )
         y, x = np.divmod(np.arange(k**2), k)
         plane = y % stride * phases + x % stride
         shifts = y // stride * layout.pitch + x // stride
@@ -229,7 +274,7 @@ class _Planner:
         target, _, relu = self._target(node)
         self.steps.add(
             node.name, DEPTHWISE, node.channels, height, width, node.stride, layout.pitch, self.layouts[node].pitch,
-            int(relu), self.rows[source], target, *self._weights(node),
+            int(relu), self.rows[source], target, *self._weights(node), window=self._window(node),
         )  # fmt: skip
         return target
 
@@ -241,7 +286,7 @@ class _Planner:
         kind = MAX_POOL if node.kind == "max" else AVERAGE_POOL
         self.steps.add(
             node.name, kind, node.channels, *self.sizes[source], self.layouts[source].pitch, self.layouts[node].pitch,
-            node.padding, *self.sizes[node], self.rows[source], target,
+            node.padding, *self.sizes[node], self.rows[source], target, window=self._window(node),
         )  # fmt: skip
         return target
 
@@ -269,10 +314,6 @@ class _Planner:
             self.rows[source], self.rows[factors], residual, target,
         )  # fmt: skip
         return target
-
-
-def _runs_depthwise(node: Convolution) -> bool:
-    return node.depthwise and node.kernel_size == 3 and node.padding == 1 and node.stride in (1, 2)
 
 
 def _never_negative(node: Node) -> bool:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = 0x4C504E53
-VERSION = 2
+VERSION = 3
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
 STEP_FIELDS = 15
+WHOLE = 0xFFFFFFFF
 
-INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE = range(1, 10)
+INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -70,6 +71,15 @@ class Rows:
         return Rows(np.concatenate([p.buffers for p in parts]), np.concatenate([p.offsets for p in parts]))
 
 
+@dataclass(frozen=True)
+class Window:
+    """Of a step that runs in strips; see struct window in engine/kernels.h."""
+
+    reach: int = 0
+    source: int = WHOLE
+    lines: int = 0
+
+
 @dataclass
 class _Buffer:
     floats: int
@@ -84,12 +94,13 @@ class Steps:
     """Steps in the order in which they run, and the buffers that they use."""
 
     names: list[str] = field(default_factory=list)
-    _steps: list[tuple[int, list[int | Rows | Floats]]] = field(default_factory=list)
+    _steps: list[tuple[int, list[int | Rows | Floats], Window]] = field(default_factory=list)
+    _strips: int | None = None  # the step that says what follows runs in strips, if this is not over
     _buffers: list[_Buffer] = field(default_factory=list)
     _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def add(self, name: str, kind: int, *fields: int | Rows | Floats) -> None:
+    def add(self, name: str, kind: int, *fields: int | Rows | Floats, window: Window | None = None) -> None:
         """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
         for value in fields:
             if isinstance(value, Rows):
@@ -97,8 +108,36 @@ class Steps:
                     buffer = self._buffers[number]
                     buffer.first_use = len(self._steps) if buffer.first_use < 0 else buffer.first_use
                     buffer.last_use = len(self._steps)
-        self._steps.append((kind, list(fields)))
-        self.names.append(name)
+        self._steps.append((kind, list(fields), window or Window()))
+        if self._strips is None:
+            self.names.append(name)
+        else:
+            self.names[-1] += f" + {name}" if self.names[-1] else name
+
+    def begin_strips(self, steps: int, height: int, lines: int, lanes: int, lane_floats: int) -> None:
+        """The next ``steps`` are run in strips, and have one name."""
+        self.add("", STRIPS, steps, height, lines, lanes, lane_floats)
+        self._strips = len(self._steps) - 1
+
+    def end_strips(self) -> None:
+        """What the steps since `begin_strips` use they use all the time."""
+        assert self._strips is not None
+        for buffer in self._buffers:
+            if buffer.last_use > self._strips:
+                buffer.first_use = min(buffer.first_use, self._strips)
+                buffer.last_use = len(self._steps) - 1
+        self._strips = None
+
+    def new_windows(self, lanes: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[Rows], int]:
+        """Rows of the first lane for each number of them and of floats in one; floats from one lane to the next."""
+        windows, end = [], 0
+        for count, floats in sizes:
+            pitch, front = _row_pitch(floats, 0)
+            offsets = end + front + pitch * np.arange(count, dtype=np.int64)
+            windows.append(Rows(np.full(count, len(self._buffers)), offsets))
+            end += front + count * pitch
+        self._buffers.append(_Buffer(lanes * end))
+        return windows, end
 
     def new_rows(self, count: int, floats: int, guard: int = 0) -> Rows:
         """Room for ``count`` rows of ``floats`` floats, ``guard`` or more before and behind each, and the tail."""
@@ -145,7 +184,7 @@ class Steps:
         starts = np.array([buffer.offset for buffer in self._buffers], dtype=np.int64)
         records, tables, weights = [], [np.empty(0, np.uint32)], [np.empty(0, np.float32)]
         table_count = weight_count = 0
-        for kind, fields in self._steps:
+        for kind, fields, window in self._steps:
             words = [kind]
             for value in fields:
                 if isinstance(value, Rows):
@@ -158,7 +197,8 @@ class Steps:
                     weight_count += value.size
                 else:
                     words.append(value)
-            records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words, *[0] * (1 + STEP_FIELDS - len(words))))
+            words += [0] * (1 + STEP_FIELDS - 3 - len(words)) + [window.reach, window.source, window.lines]
+            records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words))
         header = struct.pack(
             "<10I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
             in_channels, height, width, classes,

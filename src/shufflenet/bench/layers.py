@@ -14,7 +14,7 @@ from shufflenet.engine import Engine
 
 @dataclass(frozen=True)
 class LayerTime:
-    name: str  # a layer of `complexity.summary`, or what the engine does besides
+    name: str  # a layer of `complexity.summary`, several joined by plus signs, or what the engine does besides
     macs: int
     ms: float
 
@@ -44,7 +44,10 @@ def layer_times(work: Work, rounds: int) -> LayerTimes:
             samples.setdefault(name, []).append(seconds)
     layers = complexity.summary(work.model.arch, work.height, work.width).layers
     macs = {layer.name: layer.macs for layer in layers}
-    times = [LayerTime(name, macs.get(name, 0), 1000 * statistics.median(s)) for name, s in samples.items()]
+    times = [
+        LayerTime(name, sum(macs.get(layer, 0) for layer in name.split(" + ")), 1000 * statistics.median(s))
+        for name, s in samples.items()
+    ]
     return LayerTimes(work, peak.gmacs_per_s, times)
 
 
@@ -57,7 +60,9 @@ def table(times: LayerTimes) -> str:
         f"{'layer':22} {'multiply-adds':>14} {'ms':>8} {'time %':>7} {'GMAC/s':>7} {'peak %':>7}",
     ]
     for layer in [*times.layers, LayerTime("all", macs, total)]:
-        line = f"{layer.name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
+        *others, name = layer.name.split(" + ")
+        lines += [f"{other} +" for other in others]  # they take turns, a few lines at a time: one time for all
+        line = f"{name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
         if layer.macs:
             rate = layer.macs / layer.ms / 1e6
             line += f" {rate:7.1f} {100 * rate / peak:7.1f}"

@@ -32,7 +32,7 @@ _X86_TARGETS = {
     ),
 }
 # What a program with one thread needs, beside the levels; the other files serve the Python package.
-_CORE = ("cpu.c", "create.c", "run.c")
+_CORE = ("cpu.c", "create.c", "run.c", "strips.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 

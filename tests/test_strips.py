@@ -1,0 +1,74 @@
+"""What runs in strips gives the bits of whole planes, on every instruction set level and any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import damaged_plans
+from random_network import random_input, randomise, tensors_of
+from shufflenet import baselines, plan
+from shufflenet.arch import Architecture
+from shufflenet.engine import Engine, isas
+from shufflenet.graph import GraphModel
+from shufflenet.graph_network import GraphNetwork
+from shufflenet.plan import make_plan, step_names
+
+
+def random_model(name: str) -> GraphModel:
+    graph = Architecture.from_name(name).graph() if name.startswith("shufflenet_g") else baselines.graph(name)
+    torch.manual_seed(0)
+    network = GraphNetwork(graph).eval()
+    randomise(network)
+    return GraphModel(graph, tensors_of(network))
+
+
+def logits(model: GraphModel, x: NDArray[np.float32], isa: str, threads: int = 1) -> NDArray[np.float32]:
+    return Engine(model, isa, threads).run(x)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        (
+            "shufflenet_g3_x0_5",
+            "input + conv1 + maxpool + stage2.0.pointwise1 + stage2.0.depthwise + stage2.0.shortcut",
+        ),
+        ("squeezenet1_0", "input + features.0 + features.2"),
+        ("mobilenet_v1_x0_25", "input"),  # a depthwise convolution of stride 1 comes first
+    ],
+)
+def test_what_runs_in_strips(name: str, first: str) -> None:
+    assert step_names(random_model(name), 224, 224)[0] == first
+
+
+def test_small_pictures_need_none() -> None:
+    assert step_names(random_model("shufflenet_g3_x0_25"), 64, 64)[0] == "input"
+
+
+@pytest.mark.parametrize("size", [(224, 224), (75, 333), (481, 70), (97, 1000)])
+@pytest.mark.parametrize("name", ["shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "squeezenet1_0"])
+def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = random_model(name), random_input(1, *size)
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "choose_strips", lambda *_: None)
+        whole = {isa: logits(model, x, isa) for isa in isas() if isa != "reference"}
+    for isa, expected in whole.items():
+        for threads in (1, 2, 3, 4, 7):  # more than there are lanes, too
+            np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
+
+
+def test_reference() -> None:
+    """The plain kernels in strips against the fast ones without."""
+    model, x = random_model("shufflenet_g3_x0_25"), random_input(1, 150, 330)
+    expected = logits(model, x, isas()[0])
+    for threads in (1, 3):
+        np.testing.assert_allclose(logits(model, x, "reference", threads), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_damaged_plans_are_refused() -> None:
+    model = random_model("shufflenet_g3_x0_25")
+    assert " + " in step_names(model, 100, 300)[0]
+    damaged_plans.run_or_refuse(make_plan(model, 100, 300), random_input(1, 100, 300))
