@@ -132,26 +132,36 @@ static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
     s->out = table(b, field[2], s->count, 0, s->length);
 }
 
-// Splits m outputs into the tiles that take the fewest cycles: of each tile, the multiply-adds or the loads, whatever is
-// more at two a cycle, and its start and end, shared by its vectors. Returns how many tiles there are.
-static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
+// What a tile takes for each vector of pixels and input row, in half cycles: its multiply-adds or its loads, whatever is
+// more at two a cycle, and its start and end. If the pixels of all k rows don't fit the first-level cache, waiting for those
+// that all tiles read again from the second, too.
+static float cost_of(uint32_t mr, uint32_t nv, uint32_t vector_floats, uint32_t k)
+{
+    enum { LINE_FLOATS = 16, FIRST_LEVEL_LINES = 320 }; // of 512: weights and outputs need room as well
+    const float loads = (float)(mr + nv), multiply_adds = (float)(mr * nv);
+    const int straddles = nv * vector_floats % LINE_FLOATS != 0;
+    const float lines = (float)(nv * vector_floats) / LINE_FLOATS + (straddles ? 0.5f : 0);
+    const float wait = (float)k * lines > FIRST_LEVEL_LINES ? lines : 0;
+    return ((loads > multiply_adds ? loads : multiply_adds) + 1 + wait) / (float)nv;
+}
+
+// Splits m outputs of k inputs into the tiles that cost least. Returns how many tiles there are.
+static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, uint32_t k, struct tile_run *runs)
 {
     enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
     float cost[SMALL + 1] = {0}, best_rate = 1e9f;
     uint32_t last[SMALL + 1] = {0}, best_mr = 1, counts[MAX_TILE_ROWS + 1] = {0};
     for (uint32_t mr = 1; mr <= MAX_TILE_ROWS; mr++) {
-        const float nv = kernels->vectors[mr];
-        if (nv == 0)
+        if (!kernels->vectors[mr])
             continue;
-        const float loads = (float)mr + nv, multiply_adds = (float)mr * nv;
-        const float cycles = ((loads > multiply_adds ? loads : multiply_adds) + 1) / nv;
-        if (cycles / (float)mr < best_rate) {
-            best_rate = cycles / (float)mr;
+        const float tile = cost_of(mr, kernels->vectors[mr], kernels->vector_floats, k);
+        if (tile / (float)mr < best_rate) {
+            best_rate = tile / (float)mr;
             best_mr = mr;
         }
         for (uint32_t rows = mr; rows <= SMALL; rows++)
-            if (!last[rows] || cost[rows - mr] + cycles < cost[rows]) {
-                cost[rows] = cost[rows - mr] + cycles;
+            if (!last[rows] || cost[rows - mr] + tile < cost[rows]) {
+                cost[rows] = cost[rows - mr] + tile;
                 last[rows] = mr;
             }
     }
@@ -172,6 +182,7 @@ static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, struct t
 
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
 {
+    memset(packed + (size_t)s->groups * s->m * (1 + s->k), 0, sizeof(float) * ROW_ALIGNMENT);
     for (uint32_t g = 0; g < s->groups; g++) {
         for (const struct tile_run *run = s->tiles; run->mr; run++) {
             for (uint32_t tile = 0; tile < run->count; tile++) {
@@ -205,11 +216,11 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     const float *w = weights(b, field[10], outputs * s->k);
     const float *bias = weights(b, field[11], outputs);
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
-    float *packed = take(b, sizeof(float) * outputs * (1 + s->k));
+    float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
     s->packed = packed;
     if (b->memory && !b->failed) {
-        s->tile_count = choose_tiles(b->kernels, s->m, tiles);
+        s->tile_count = choose_tiles(b->kernels, s->m, s->k, tiles);
         pack_convolution(s, w, bias, packed);
     }
 }

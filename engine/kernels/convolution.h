@@ -21,8 +21,9 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const size_t row = group * s->m + run->row + first * run->mr;
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
-    const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    const struct parts parts = split(vectors, widest_tile[run->mr]);
+    const size_t whole = (pixels.end - pixels.begin) / VECTOR_FLOATS, rest = (pixels.end - pixels.begin) % VECTOR_FLOATS;
+    const int one_more = rest == 1 && run->mr > 1 && run->mr <= VECTOR_FLOATS;
+    const struct parts parts = split(whole + (rest && !one_more), widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = pixels.end - p;
@@ -30,6 +31,8 @@ static void convolve(const struct convolution *s, size_t group, const struct til
                                     left < all ? left : all);
         p += all;
     }
+    if (one_more)
+        columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
     if (s->width < s->pitch)
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
 }

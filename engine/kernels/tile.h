@@ -82,7 +82,7 @@ struct parts {
 
 ALWAYS_INLINE struct parts split(size_t vectors, size_t most)
 {
-    const size_t count = (vectors + most - 1) / most;
-    const struct parts parts = {.count = count, .width = vectors / count, .wider = vectors % count};
+    const size_t count = (vectors + most - 1) / most, some = count ? count : 1;
+    const struct parts parts = {.count = count, .width = vectors / some, .wider = vectors % some};
     return parts;
 }

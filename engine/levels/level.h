@@ -23,6 +23,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/activation.h"
 #include "../kernels/scale.h"
 #include "../kernels/tile.h"
+#include "../kernels/column.h"
 // These need tile.h or activation.h.
 #include "../kernels/convolution.h"
 #include "../kernels/fully_connected.h"
