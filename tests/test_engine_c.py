@@ -109,6 +109,7 @@ def test_kernels(platform: str, run: Run) -> None:
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
 def test_sixteen_lanes_without_avx512(run: Run) -> None:
     assert run("test_kernels_lowered").endswith(" 0 failures\n")
+    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized", "aarch64"], indirect=True)

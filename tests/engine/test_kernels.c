@@ -15,20 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef LOWERED
-// Linked in place of cpu.c: avx512.c compiled without AVX-512, so that its sixteen lanes are tested everywhere.
-const struct kernels *find_kernels(const char *isa)
-{
-    return strcmp(isa, "reference") ? &kernels_avx512 : &kernels_reference;
-}
-
-const char *const *shufflenet_isas(void)
-{
-    static const char *const names[] = {"avx512", "reference", NULL};
-    return names;
-}
-#endif
-
 #ifdef __wasm__ // without threads
 enum { TEAM = 1 };
 #else
