@@ -12,6 +12,9 @@
 // Kernels load whole vectors: this many floats around the arena may be read (never written, never used).
 enum { SLACK = 64 };
 
+// A convolution's rows of more floats than this, 4 MB, are fetched ahead.
+enum { FAR_FLOATS = 1 << 20 };
+
 // Numbers below this can be multiplied in pairs without overflow, with room for sums.
 enum { LIMIT = 1 << 28 };
 
@@ -218,6 +221,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
+    s->far = !b->group && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
     s->packed = packed;
     if (b->memory && !b->failed) {
         s->tile_count = choose_tiles(b->kernels, s->m, s->k, tiles);

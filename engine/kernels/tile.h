@@ -5,6 +5,13 @@
 typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
                            const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
 
+// Fetches ahead what the next tile on the same row reads.
+ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
+{
+    __builtin_prefetch(pixels + nv * VECTOR_FLOATS);
+    __builtin_prefetch(pixels + 2 * nv * VECTOR_FLOATS - 1);
+}
+
 // tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
 // zeros.
 ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convolution *s, size_t tiles,
@@ -13,7 +20,8 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
 {
     const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
     const vector least = broadcast(s->least);
-    const size_t count = s->k;
+    const size_t count = s->k, prefetched_by_each = s->far ? (count + tiles - 1) / tiles : 0;
+    size_t prefetched = 0;
     do {
         vector sum[MAX_TILE_ROWS][MAX_TILE_VECTORS];
 #pragma GCC unroll 8
@@ -22,6 +30,16 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
             for (size_t v = 0; v < nv; v++)
                 sum[m][v] = broadcast(packed[m]);
         packed += mr;
+        // Rows lie so far apart that no processor foresees what is read next of all of them.
+        if (prefetched_by_each) {
+            const size_t end = prefetched + prefetched_by_each < count ? prefetched + prefetched_by_each : count;
+            for (; prefetched < end; prefetched++)
+                prefetch_next(x + in[prefetched], nv);
+            const uint32_t *written = residual ? residual : out;
+#pragma GCC unroll 8
+            for (size_t m = 0; m < mr; m++)
+                prefetch_next(y + written[m], nv);
+        }
 
 #pragma GCC unroll 4
         for (size_t k = 0; k < count; k++) {
