@@ -66,15 +66,21 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
         for (size_t i = lines.begin; i <= last; i++) {
             float *line = y + s->out[c] + i * s->out_pitch;
             const struct three_rows rows = rows_around(plane, 2 * i, s->height, s->in_pitch, s->zero_row);
+            vector last_left = {0};
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
-                const struct edges edges = edges_at(2 * j, s->width);
-                const struct taps above = taps_of(span_at(rows.above + 2 * j), edges);
-                const struct taps middle = taps_of(span_at(rows.middle + 2 * j), edges);
-                const struct taps below = taps_of(span_at(rows.below + 2 * j), edges);
-                vector left = w[0] * above.left, centre = w[1] * above.centre, right = w[2] * above.right;
-                left += w[3] * middle.left, centre += w[4] * middle.centre, right += w[5] * middle.right;
-                left += w[6] * below.left, centre += w[7] * below.centre, right += w[8] * below.right;
-                const vector sum = vector_max(least, in_order(left + centre + right) + bias);
+                vector left = {0}, centre = {0}, right = {0};
+#pragma GCC unroll 3
+                for (size_t row = 0; row < 3; row++) {
+                    const float *pixels = rows.of[row] + 2 * j;
+                    const struct columns_of_windows see = pick_columns(load(pixels), load(pixels + VECTOR_FLOATS));
+                    left += w[3 * row] * see.right;
+                    centre += w[3 * row + 1] * see.middle;
+                    right += w[3 * row + 2] * see.right;
+                }
+                left = in_order(left);
+                vector sum = in_order(centre + keep(right, has_right(2 * j, s->width)));
+                sum = vector_max(least, bias + sum + shifted(last_left, left));
+                last_left = left;
                 store_before(end, line + j, keep(sum, first_lanes(out_width - j)));
             }
             zero_gap(end, line, out_width, s->out_pitch);

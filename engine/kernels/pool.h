@@ -7,16 +7,10 @@ ALWAYS_INLINE vector pooled(vector a, vector b, const int maximum)
     return a + b;
 }
 
-// Columns first: three rows become one, of which every window takes three floats.
-ALWAYS_INLINE struct span pool_columns(struct span a, struct span b, struct span c, const int maximum)
+// Three lines become one, of which every window takes three floats.
+ALWAYS_INLINE vector pool_lines(struct three_rows rows, size_t column, const int maximum)
 {
-    const struct span span = {
-        pooled(pooled(a.a, b.a, maximum), c.a, maximum),
-        pooled(pooled(a.b, b.b, maximum), c.b, maximum),
-        pooled(pooled(a.c, b.c, maximum), c.c, maximum),
-        pooled(pooled(a.d, b.d, maximum), c.d, maximum),
-    };
-    return span;
+    return pooled(pooled(load(rows.of[0] + column), load(rows.of[1] + column), maximum), load(rows.of[2] + column), maximum);
 }
 
 ALWAYS_INLINE void pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share,
@@ -30,13 +24,16 @@ ALWAYS_INLINE void pool(const struct pool *s, const float *x, float *y, struct l
         for (size_t i = lines.begin; i <= last; i++) {
             float *line = y + s->out[c] + i * s->out_pitch;
             const struct three_rows rows = rows_around(plane, 2 * i + first, s->height, s->in_pitch, s->zero_row);
+            // To the left of the first window is padding, or column 0.
+            vector last_right = s->padding ? (vector){0} : broadcast(pool_lines(rows, 0, maximum)[0]);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 const size_t column = 2 * j + first;
-                const struct span columns = pool_columns(span_at(rows.above + column), span_at(rows.middle + column),
-                                                         span_at(rows.below + column), maximum);
-                const struct taps taps = taps_of(columns, edges_at(column, s->width));
-                const vector window = pooled(pooled(taps.left, taps.centre, maximum), taps.right, maximum);
-                const vector result = in_order(window) * (maximum ? 1.0f : 1.0f / 9);
+                const struct columns_of_windows see = pick_columns(
+                    pool_lines(rows, column, maximum), pool_lines(rows, column + VECTOR_FLOATS, maximum));
+                const vector right = in_order(keep(see.right, has_right(column, s->width)));
+                const vector window = pooled(pooled(in_order(see.middle), right, maximum), shifted(last_right, right), maximum);
+                last_right = right;
+                const vector result = window * (maximum ? 1.0f : 1.0f / 9);
                 store_before(end, line + j, keep(result, first_lanes(out_width - j)));
             }
             zero_gap(end, line, out_width, s->out_pitch);

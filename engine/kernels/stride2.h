@@ -1,10 +1,11 @@
-// What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools.
+// What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools. They compute the left
+// columns' part for the columns to the right, and shift it by a window.
 //
 // They write one output line after the other: the zeros behind a line are overwritten by the next one. Behind the last line
 // they would be another thread's.
 
 struct three_rows {
-    const float *above, *middle, *below;
+    const float *of[3];
 };
 
 // The rows around image row i, each with zeros where the image has none.
@@ -12,52 +13,27 @@ ALWAYS_INLINE struct three_rows rows_around(const float *x, size_t i, size_t hei
                                             const float *zero_row)
 {
     const struct three_rows rows = {
-        .above = i > 0 ? x + (i - 1) * pitch : zero_row,
-        .middle = x + i * pitch,
-        .below = i + 1 < height ? x + (i + 1) * pitch : zero_row,
+        .of = {i > 0 ? x + (i - 1) * pitch : zero_row, x + i * pitch, i + 1 < height ? x + (i + 1) * pitch : zero_row},
     };
     return rows;
 }
 
-// Which windows have a left and a right neighbour, in the order of pick_even and pick_odd.
-struct edges {
-    vector_mask has_left, has_right;
+// The floats of one line that the windows of a vector see, in picked order: their middle columns, and those to the right. A
+// window's left column is the right one of the window before.
+struct columns_of_windows {
+    vector middle, right;
 };
 
-// For windows whose middle columns are column, column + 2, ...
-ALWAYS_INLINE struct edges edges_at(size_t column, size_t width)
+ALWAYS_INLINE struct columns_of_windows pick_columns(vector first, vector second)
 {
-    const vector_mask middle = 2 * (vector_mask){PICKED_ORDER} + (int32_t)column;
-    const struct edges edges = {.has_left = middle > 0, .has_right = middle < (int32_t)width - 1};
-    return edges;
+    const struct columns_of_windows columns = {pick_even(first, second), pick_odd(first, second)};
+    return columns;
 }
 
-// The floats that the windows of one vector see of one row: a, b to the left of their middle columns and at them, c, d
-// from their right on.
-struct span {
-    vector a, b, c, d;
-};
-
-ALWAYS_INLINE struct span span_at(const float *row)
+// Of windows whose middle columns are column, column + 2, ..., those whose right column is inside, in picked order.
+ALWAYS_INLINE vector_mask has_right(size_t column, size_t width)
 {
-    const struct span span = {load(row - 1), load(row - 1 + VECTOR_FLOATS), load(row + 1),
-                              load(row + 1 + VECTOR_FLOATS)};
-    return span;
-}
-
-// The left, middle and right column of each window, in picked order.
-struct taps {
-    vector left, centre, right;
-};
-
-ALWAYS_INLINE struct taps taps_of(struct span span, struct edges edges)
-{
-    const struct taps taps = {
-        .left = keep(pick_even(span.a, span.b), edges.has_left),
-        .centre = pick_odd(span.a, span.b),
-        .right = keep(pick_even(span.c, span.d), edges.has_right),
-    };
-    return taps;
+    return 2 * (vector_mask){PICKED_ORDER} < (int32_t)width - 1 - (int32_t)column;
 }
 
 // At y, of which the last of the given lines ends at end.
