@@ -182,18 +182,20 @@ class Steps:
     def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:
         arena_floats = self._lay_out()
         starts = np.array([buffer.offset for buffer in self._buffers], dtype=np.int64)
-        records, tables, weights = [], [np.empty(0, np.uint32)], [np.empty(0, np.float32)]
+        records: list[bytes] = []
+        tables: list[memoryview] = []
+        weights: list[memoryview] = []
         table_count = weight_count = 0
         for kind, fields, window in self._steps:
             words = [kind]
             for value in fields:
                 if isinstance(value, Rows):
                     words.append(table_count)
-                    tables.append((starts[value.buffers] + value.offsets).astype(np.uint32))
+                    tables.append((starts[value.buffers] + value.offsets).astype("<u4").data)
                     table_count += len(value)
                 elif isinstance(value, np.ndarray):
                     words.append(weight_count)
-                    weights.append(value.astype(np.float32).ravel())
+                    weights.append(np.ascontiguousarray(value, dtype="<f4").data)
                     weight_count += value.size
                 else:
                     words.append(value)
@@ -203,8 +205,7 @@ class Steps:
             "<10I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
             in_channels, height, width, classes,
         )  # fmt: skip
-        tail = np.concatenate(tables).astype("<u4").tobytes() + np.concatenate(weights).astype("<f4").tobytes()
-        return header + b"".join(records) + tail
+        return b"".join([header, *records, *tables, *weights])
 
     def _lay_out(self) -> int:
         """Places every buffer, largest first, where none of the same time lies; returns the arena's floats."""
