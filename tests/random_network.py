@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shufflenet.arch import Architecture
+from shufflenet.graph import Graph, Node
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
@@ -33,6 +34,24 @@ def randomise(network: nn.Module) -> None:
 
 def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def every_operator() -> Graph:
+    """A network with every operator and what families do with them, for pictures from 32 x 32."""
+    graph = Graph("every_operator")
+    x: Node = graph.convolution("a", graph.input, 6, 5, stride=2, relu=True)
+    x = graph.max_pool("pool", x, padding=0, ceil=True)
+    y: Node = graph.convolution("b", x, 6, 3, groups=2, relu=True)
+    factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
+    y = graph.add("add", graph.scale("excite", y, factors, relu=False), x, relu=True)
+    left, right = graph.split("left", y, 0, 2), graph.split("right", y, 2, 4)
+    y = graph.shuffle("shuffle", graph.concat("concat", [right, x, left]), 3)
+    even, odd = graph.split("even", y, 0, 6), graph.split("odd", y, 6, 6)
+    z = graph.depthwise("dw", odd, stride=1, batch_norm="bn0")
+    y = graph.shuffle("shuffle2", graph.concat("concat2", [z, even]), 4)
+    y = graph.depthwise("c", graph.convolution("d", y, 8, 3, stride=2, relu=True), stride=1, batch_norm="bn", relu=True)
+    graph.fully_connected("fc", graph.fully_connected("hidden", graph.means("means", y, 2), 20, "relu"), 5)
+    return graph
 
 
 def random_input(batch: int, height: int, width: int, channels: int = 3) -> NDArray[np.float32]:

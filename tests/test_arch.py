@@ -85,6 +85,8 @@ def test_unknown_names(name: str) -> None:
         {"stem_stride": 3},
         {"stem_channels": 7},
         {"stem_channels": 240},
+        {"shuffle": 1},
+        {"inverse_shuffle": None},
     ],
 )
 def test_bad_fields_are_named(fields: dict[str, float]) -> None:
@@ -93,6 +95,6 @@ def test_bad_fields_are_named(fields: dict[str, float]) -> None:
 
 
 def test_a_saved_architecture_reads_back() -> None:
-    arch = Architecture(8, 0.25, classes=7, in_channels=4, stem_stride=1, shuffle=False)
+    arch = Architecture(8, 0.25, classes=7, in_channels=4, stem_stride=1, shuffle=False, inverse_shuffle=True)
     assert Architecture(**dataclasses.asdict(arch)) == arch
     assert arch.with_classes(9).classes == 9

@@ -88,10 +88,11 @@ def test_widths_of_stage_4() -> None:
         assert features == pytest.approx(channels, rel=0.02)
 
 
+@pytest.mark.parametrize("inverse_shuffle", [False, True])
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
-def test_shufflenets_graph_is_the_network(groups: int) -> None:
+def test_shufflenets_graph_is_the_network(groups: int, inverse_shuffle: bool) -> None:
     """`GraphNetwork` of the architecture's graph against the module that is trained."""
-    arch = Architecture(groups, 0.25, classes=7)
+    arch = Architecture(groups, 0.25, classes=7, inverse_shuffle=inverse_shuffle)
     torch.manual_seed(0)
     network, other = ShuffleNet(arch), GraphNetwork(arch.graph())
     randomise(network)

@@ -11,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.fx
 from click.testing import CliRunner
 from PIL import Image
 
 import labelled_shapes
-from shufflenet import complexity
+from exported import apart
+from random_network import every_operator
+from shufflenet import baselines, complexity
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
-from shufflenet.bench import layers, plot, report, runtime, table8
+from shufflenet.bench import layers, plot, report, runtime
 from shufflenet.bench.graph import example
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
 from shufflenet.bench.run import PRECISION, Results, Row, bench
-from shufflenet.bench.runtime import OURS, Run, Runtime, select
+from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
 from shufflenet.bench.training import _Plain
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.cli import commands
@@ -31,6 +34,10 @@ from shufflenet.plan import make_plan, step_names
 from shufflenet.threads import usable_cores
 
 SMALL = "shufflenet_g3_x0_25"
+ONE_OF_EACH_FAMILY = (
+    "mobilenet_v1_x0_25", "resnet_13m", "resnext_13m", "vgg_like_13m", "squeezenet1_0", "shufflenet_g3_x2_0_se",
+    "shufflenet_v2_x0_5",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +78,32 @@ def test_tuned_network_equals_plain(groups: int, shuffle: str) -> None:
         work = small_work(batch=2, groups=groups, stem_channels=0, **changes)
         tuned = TunedNetwork(work.model, shuffle)(example(work)).numpy()  # type: ignore[arg-type]
         assert np.abs(tuned - work.logits).max() < 1e-5 * np.abs(work.logits).max()
+
+
+@pytest.mark.parametrize("shuffle", ["gather", "transpose"])
+@pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
+@torch.inference_mode()
+def test_tuned_baselines_equal_plain(name: str, shuffle: str) -> None:
+    work = make_work(random_model(baselines.graph(name, classes=10)), 2, 64, 96, threads=1)
+    tuned = TunedNetwork(work.model, shuffle)  # type: ignore[arg-type]
+    for network in (tuned, torch.fx.symbolic_trace(tuned)):
+        assert np.abs(network(example(work)).numpy() - work.logits).max() < 1e-5 * np.abs(work.logits).max()
+
+
+def errors(runtime: str) -> list[float | str | None]:
+    """A runtime's on small networks with all that the large ones have."""
+    graphs = every_operator(), baselines.graph("shufflenet_v2_x0_5", classes=10)
+    works = [make_work(random_model(graph), 1, 32, 32, threads=1) for graph in graphs]
+    return [row.problem or row.max_error for row in bench(works, select([runtime]), rounds=1).rows]
+
+
+@pytest.mark.parametrize("name", [row.name for row in RUNTIMES if row.imports and row.packages != ("torch",)])
+def test_runtimes_take_any_network(name: str) -> None:
+    if not next(row for row in RUNTIMES if row.name == name).installed():
+        pytest.skip(f"{name} is not installed")
+    for error in apart(errors, name):
+        assert isinstance(error, float), error
+        assert error < 1e-5
 
 
 def test_engine_is_timed_beside_pytorch() -> None:
@@ -151,9 +184,11 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--runtimes", "tensorflow"], "unknown runtime 'tensorflow'"),
-        (["--models", "resnet"], "unknown architecture 'resnet'"),
+        (["--models", "resnet"], "unknown network 'resnet'; known are shufflenet_gG_xS_S and mobilenet_v1_x0_25, "),
+        (["--models", "shufflenet_g5_x1_0"], "groups must be one of"),
+        (["--models", "alexnet", "--folder"], "--folder needs a ShuffleNet of the paper's Table 1, not alexnet"),
         (["--sizes", "big"], "--size"),
-        (["--layers", "--table8"], "exclude each other"),
+        (["--layers", "--folder"], "exclude each other"),
         (["--layers", "--plot", "a.png"], "--plot goes with"),
         (["--json", "no/such/folder.json"], "no such folder"),
     ],
@@ -178,17 +213,11 @@ def test_layers_are_those_of_the_summary() -> None:
     assert len(step_names(work.model, 64, 96)) == step_count
 
 
-def test_table8_compares_with_the_largest() -> None:
-    assert len(table8.PAPER_MS) == 3
-    results = Results({"processor": "p"}, {}, 50.0)
-    for height, width in table8.SIZES:
-        for name, macs, ms in zip(table8.PAPER_MS, (10, 20, 80), (2.0, 3.0, 12.0), strict=True):
-            results.rows.append(Row(name, OURS, PRECISION, 1, 1, height, width, macs, ms, 0.0))
-    speedups = table8.speedups(results)
-    assert [(s.theoretical, s.actual) for s in speedups[:3]] == [(8, 6), (4, 4), (1, 1)]
-    assert speedups[0].paper == pytest.approx(108.8 / 15.2)
-    assert speedups[-1].paper == 1
-    assert "1857.6" in table8.table(results, speedups)
+def test_layers_that_take_turns_have_one_time() -> None:
+    work = make_work(random_model(Architecture.from_name(SMALL)), 1, 224, 224, 1)
+    times = layers.layer_times(work, rounds=2)
+    assert sum(layer.macs for layer in times.layers) == work.macs
+    assert "conv1 +\nmaxpool +\n" in layers.table(times)
 
 
 def test_readme_table(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from random_network import random_input, random_network
-from shufflenet import images, model_file
+from random_network import every_operator, random_input, random_network
+from shufflenet import baselines, images, model_file
 from shufflenet.arch import Architecture
+from shufflenet.bench.work import random_model
 from shufflenet.engine import Engine
 from shufflenet.export import export
+from shufflenet.export.onnx import make
+from shufflenet.export.target import ExportError
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -22,7 +25,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
     "arch",
     [
         Architecture(3, 0.5, classes=7),
-        Architecture(8, 0.25, classes=201, stem_stride=1),
+        Architecture(8, 0.25, classes=201, stem_stride=1, inverse_shuffle=True),
         Architecture(1, 0.25, classes=1),
         Architecture(2, 0.25, classes=10, shuffle=False),
     ],
@@ -57,6 +60,36 @@ def test_fixed_size(arch: Architecture, tmp_path: Path) -> None:
         expected = Engine(model).run(x)
         assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
     assert [d.dim_value for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim] == [0, 3, 47, 97]
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mobilenet_v1_x0_25", [(64, 64), (45, 70)]),
+        ("shufflenet_v2_x0_5", [(64, 64), (45, 70)]),
+        ("squeezenet1_0", [(64, 64), (45, 70)]),
+        ("every_operator", [(32, 32)]),
+    ],
+)
+def test_other_networks(name: str, sizes: list[tuple[int, int]]) -> None:
+    graph = every_operator() if name == "every_operator" else baselines.graph(name, classes=10)
+    model = random_model(graph)
+    proto = make(model, name, sizes[0] if len(sizes) == 1 else None)
+    onnx.checker.check_model(proto, full_check=True)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for height, width in sizes:
+        x = random_input(2, height, width)
+        (logits,) = session.run(["logits"], {"input": x})
+        expected = Engine(model).run(x)
+        assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_windows_of_unequal_size_are_refused() -> None:
+    model = random_model(every_operator())
+    with pytest.raises(ExportError, match="means needs a network for one picture size"):
+        make(model, "net")
+    with pytest.raises(ExportError, match="means: its windows differ in size"):
+        make(model, "net", (37, 41))
 
 
 def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from shufflenet.engine import Engine
 from shufflenet.images import Preprocessing, decode, preprocess, resize_and_crop
 from shufflenet.importers import import_model
 from shufflenet.importers.checkpoint import CheckpointError
-from shufflenet.importers.convert import Convention, convert, shuffle
 
 torch = pytest.importorskip("torch")
 import public_networks  # noqa: E402
@@ -83,26 +82,21 @@ def test_every_network_of_pytorchcv_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("name", "stem", "stage2"),
-    [("g3_x0_5", 12, 120), ("g3_x1_0", 24, 240), ("g3_x1_5", 24, 360), ("g3_x2_0", 48, 480), ("g8_x2_0", 48, 768)],
-)
+    [
+        ("g3_x0_5", 12, 120), ("g3_x1_0", 24, 240), ("g3_x1_5", 24, 360), ("g3_x2_0", 48, 480),
+        ("g8_x0_5", 16, 192), ("g8_x1_0", 24, 384), ("g8_x1_5", 24, 576), ("g8_x2_0", 48, 768),
+    ],
+)  # fmt: skip
 def test_megvii(name: str, stem: int, stage2: int, tmp_path: Path, photos: Path) -> None:
     network = public_networks.randomised(public_networks.Megvii(int(name[1]), stem, stage2), seed=2)
     parallel = torch.nn.DataParallel(network)  # prefixes names with "module."
     file = save(parallel, tmp_path / "1.0x.pth.tar", epoch=3)
     model = import_model(f"megvii:shufflenet_{name}", file)
+    assert model.arch.inverse_shuffle
     assert not model.tensors["fc.bias"].any()
     blue_first = np.ascontiguousarray(pixels(photos)[::-1])
     assert_same(model, photos, logits_of(network, blue_first))
     assert import_model("", file).training["imported"] == "megvii"  # its tensors' names say so
-
-
-@pytest.mark.parametrize(("name", "stem", "stage2"), [("g8_x0_5", 16, 192), ("g8_x1_0", 24, 384), ("g8_x1_5", 24, 576)])
-def test_megvii_with_other_groups_is_refused(name: str, stem: int, stage2: int, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="joins other groups"):
-        import_model(f"megvii:shufflenet_{name}", tmp_path / "not read")
-    file = save(public_networks.Megvii(8, stem, stage2), tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=r"x\.pth: its shuffle.*joins other groups"):
-        import_model("megvii", file)
 
 
 def test_mmpretrain(tmp_path: Path, photos: Path) -> None:
@@ -131,29 +125,13 @@ def test_own_network(model: model_file.Model, tmp_path: Path) -> None:
         np.testing.assert_array_equal(imported.tensors[name], tensor)
 
 
-@pytest.mark.parametrize("groups", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("scale", [0.25, 0.5, 1.0, 1.5, 2.0])
-def test_inverse_shuffle_is_exact_or_refused(groups: int, scale: float) -> None:
-    """Exact if every unit behind the first has n mod g of 0, 1 or g - 1, so that groups are joined symmetrically."""
-    arch = Architecture(groups, scale)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in arch.tensor_shapes().items()}
-    symmetric = all(
-        unit.bottleneck_channels // groups % groups in (0, 1, groups - 1) for unit in list(arch.units())[1:]
-    )
-    if symmetric:
-        convert(arch, tensors, Convention(inverse_shuffle=True))
-    else:
-        with pytest.raises(ValueError, match="joins other groups"):
-            convert(arch, tensors, Convention(inverse_shuffle=True))
-
-
 def test_shuffle_is_the_networks() -> None:
     from shufflenet.network import channel_shuffle
 
-    unit = next(unit for unit in Architecture(3, 1.0).units() if unit.stride == 1)
-    x = torch.arange(unit.bottleneck_channels).view(1, -1, 1, 1)
-    np.testing.assert_array_equal(channel_shuffle(x, 3).flatten(), shuffle(unit, inverse=False))
-    np.testing.assert_array_equal(public_networks.shuffle_ng(x, 3).flatten(), shuffle(unit, inverse=True))
+    x = torch.arange(60).view(1, -1, 1, 1)
+    for inverse, theirs in ((False, public_networks.shuffle_gn), (True, public_networks.shuffle_ng)):
+        unit = next(unit for unit in Architecture(3, 1.0, inverse_shuffle=inverse).units() if unit.stride == 1)
+        assert torch.equal(channel_shuffle(x, unit.shuffle_groups), theirs(x, 3))
 
 
 def broken(network: Any, change: str) -> dict[str, Any]:

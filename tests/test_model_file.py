@@ -24,7 +24,8 @@ from shufflenet.model_file import Model, ModelFileError, load, save
 ARCH = Architecture(groups=1, scale=0.25, classes=2, stem_stride=1)
 TEXT = (
     '{"format": 1, "architecture": {"name": "shufflenet_g1_x0_25", "groups": 1, "scale": 0.25, "classes": 2, '
-    '"in_channels": 3, "stem_stride": 1, "stem_channels": 12, "shuffle": true}, "preprocessing": '
+    '"in_channels": 3, "stem_stride": 1, "stem_channels": 12, "shuffle": true, "inverse_shuffle": false}, '
+    '"preprocessing": '
     '{"colour_order": "RGB", "size": 64, "resize": 72, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}, '
     '"labels": ["cat", "chien \\u00e0 poil"], "classes": ["n01", "n02"], "self_test": [1.5, -2.0], "training": '
     '{"command": "shufflenet train pets", "recipe": {"epochs": 3}}, '
@@ -107,10 +108,17 @@ def test_every_key_is_needed_and_no_other_allowed(tmp_path: Path) -> None:
                 _at(changed, place)[key] = 1
             else:
                 del _at(changed, place)[key]
-            if key == "classes" and not place:
-                continue
+            if key == "inverse_shuffle" or (key == "classes" and not place):
+                continue  # later than the first files
             write(path, json.dumps(changed))
             assert repr(key) in refusal(path) or key == "format"
+
+
+def test_without_inverse_shuffle_it_is_the_papers(tmp_path: Path) -> None:
+    path, old = tmp_path / "m.safetensors", description()
+    del old["architecture"]["inverse_shuffle"]
+    write(path, json.dumps(old))
+    assert not load(path).arch.inverse_shuffle
 
 
 def test_without_classes_the_labels_are_the_folder_names(tmp_path: Path) -> None:

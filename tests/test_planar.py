@@ -85,7 +85,7 @@ PLANES = [(1, 4, 4), (3, 7, 7), (2, 5, 11), (5, 1, 3), (2, 16, 16), (3, 33, 20)]
 def test_unit(unit: tuple[int, int, int, int, int, int], planes: tuple[int, int, int]) -> None:
     in_channels, middle, out_channels, groups1, groups2, stride = unit
     torch.manual_seed(1)
-    module = ShuffleUnit(Unit(2, 0, in_channels, out_channels, middle, stride, groups1, groups2), shuffle=True).train()
+    module = ShuffleUnit(Unit(2, 0, in_channels, out_channels, middle, stride, groups1, groups2, groups2)).train()
     randomise(module)
     plain = copy.deepcopy(module).double()
     x = torch.relu(torch.randn(planes[0], in_channels, *planes[1:]))
@@ -110,7 +110,7 @@ def test_unit(unit: tuple[int, int, int, int, int, int], planes: tuple[int, int,
     ("arch", "size"),
     [
         (Architecture(3, 0.25, classes=10, stem_stride=1), (32, 32)),
-        (Architecture(8, 0.25, classes=10), (75, 90)),
+        (Architecture(8, 0.25, classes=10, inverse_shuffle=True), (75, 90)),
         (Architecture(1, 0.25, classes=10, in_channels=1, stem_stride=1), (33, 40)),
         (Architecture(2, 0.5, classes=3, shuffle=False), (64, 47)),
     ],

@@ -311,7 +311,7 @@ def test_class_weights_balance(shapes: Path, tmp_path: Path) -> None:
     loaded = training_data.load(job(root), folder, False, print, lambda what, done, of: None)
     assert loaded.class_weights(3) == pytest.approx([36 / 12, 36 / 48, 36 / 48])
     recipe = replace(QUICK, class_weights=True, epochs=1)
-    assert train(job(root, recipe), tmp_path / "run").exists()
+    assert train(job(root, recipe), tmp_path / "run").model.exists()
 
 
 def test_bfloat16_runs_and_stays_near(shapes: Path, tmp_path: Path, unbroken: Path) -> None:

@@ -38,7 +38,8 @@ class Unit:
     bottleneck_channels: int
     stride: int
     groups1: int  # of the first pointwise convolution: 1 in the very first unit
-    groups2: int  # of the second, and of the channel shuffle
+    groups2: int  # of the second
+    shuffle_groups: int  # 1: no shuffle
 
     @property
     def name(self) -> str:
@@ -73,13 +74,15 @@ class Architecture:
     stem_stride: int = 2
     stem_channels: int = 0  # 0: by the rule above; always a positive number once constructed
     shuffle: bool = True
+    inverse_shuffle: bool = False  # of the paper's: reshape to (n, g), as in the authors' public networks
 
     def __post_init__(self) -> None:
         for field in ("groups", "classes", "in_channels", "stem_stride", "stem_channels"):
             if type(getattr(self, field)) is not int:  # a bool is an int to Python, not here
                 raise ValueError(f"{field} must be a whole number, not {getattr(self, field)!r}")
-        if type(self.shuffle) is not bool:
-            raise ValueError(f"shuffle must be true or false, not {self.shuffle!r}")
+        for field in ("shuffle", "inverse_shuffle"):
+            if type(getattr(self, field)) is not bool:
+                raise ValueError(f"{field} must be true or false, not {getattr(self, field)!r}")
         if self.groups not in STAGE2_CHANNELS:
             raise ValueError(f"groups must be one of {', '.join(map(str, STAGE2_CHANNELS))}, not {self.groups}")
         if type(self.scale) not in (int, float) or not 0 < self.scale <= 16:
@@ -130,25 +133,32 @@ class Architecture:
             out_channels = self.stage_channels(stage)
             for index in range(count):
                 first_of_all = stage == 2 and index == 0
+                bottleneck_channels = _round(out_channels / 4, self.groups)
                 yield Unit(
                     stage=stage,
                     index=index,
                     in_channels=in_channels,
                     out_channels=out_channels,
-                    bottleneck_channels=_round(out_channels / 4, self.groups),
+                    bottleneck_channels=bottleneck_channels,
                     stride=2 if index == 0 else 1,
                     # Section 3.2: no group convolution on the few channels that Conv1 makes.
                     groups1=1 if first_of_all else self.groups,
                     groups2=self.groups,
+                    shuffle_groups=self._shuffle_groups(bottleneck_channels),
                 )
                 in_channels = out_channels
+
+    def _shuffle_groups(self, channels: int) -> int:
+        if not self.shuffle:
+            return 1
+        return channels // self.groups if self.inverse_shuffle else self.groups
 
     def graph(self) -> Graph:
         """The network (Table 1), operator by operator."""
         graph = Graph(self.name, self.in_channels)
         x = self.add_stem(graph)
         for unit in self.units():
-            x = add_unit(graph, x, unit, self.shuffle)
+            x = add_unit(graph, x, unit)
         graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
         return graph
 
@@ -185,7 +195,7 @@ def names() -> list[str]:
     return [Architecture(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
 
 
-def add_unit(graph: Graph, x: Node, unit: Unit, shuffle: bool = True, excite: Excite | None = None) -> Node:
+def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) -> Node:
     """Adds a ShuffleNet unit that reads ``x``; returns its output.
 
     ``excite`` adds what stands behind the last convolution.
@@ -196,8 +206,8 @@ def add_unit(graph: Graph, x: Node, unit: Unit, shuffle: bool = True, excite: Ex
         return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
 
     branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
-    if shuffle:
-        branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.groups2)
+    if unit.shuffle_groups > 1:
+        branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.shuffle_groups)
     branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
     # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
     relu = unit.stride == 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,13 +88,16 @@ class Convolution(Node):
 class Pool(Node):
     """3x3 with stride 2. The maximum is of values that are not negative; the average counts padding."""
 
+    kernel_size: ClassVar = 3
+    stride: ClassVar = 2
+
     kind: Literal["max", "average"]
     padding: int
     ceil: bool  # a last window may reach over the edge
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         def size(pixels: int) -> int:
-            return (pixels + 2 * self.padding - 3 + self.ceil) // 2 + 1
+            return (pixels + 2 * self.padding - self.kernel_size + self.ceil) // self.stride + 1
 
         return size(height), size(width)
 
@@ -145,9 +148,14 @@ class Split(Node):
 
 @dataclass(frozen=True, eq=False)
 class Shuffle(Node):
-    """Channel k of group j moves to place k * groups + j."""
+    """Channel k of group j moves to place k * groups + j. As many groups as a group has channels: the inverse."""
 
     groups: int
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """For every channel the one of the input that it comes from."""
+        return np.arange(self.channels).reshape(self.groups, -1).T.ravel()
 
 
 AnyNode = TypeVar("AnyNode", bound=Node)
@@ -166,6 +174,10 @@ class Graph:
     def classes(self) -> int:
         return self.nodes[-1].channels
 
+    def graph(self) -> Graph:
+        """Itself, as `Architecture.graph`."""
+        return self
+
     def convolution(
         self, name: str, x: Node, channels: int, kernel_size: int = 1, *, stride: int = 1, padding: int | None = None,
         groups: int = 1, batch_norm: str = "", relu: bool = False,
@@ -174,7 +186,7 @@ class Graph:
         if channels % groups or x.channels % groups:
             raise ValueError(f"{name}: {x.channels} and {channels} channels do not divide into {groups} groups")
         padding = kernel_size // 2 if padding is None else padding
-        return self._add(Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, relu))
+        return self.append(Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, relu))
 
     def depthwise(self, name: str, x: Node, *, stride: int, batch_norm: str, relu: bool = False) -> Convolution:
         """3x3."""
@@ -182,33 +194,34 @@ class Graph:
         return self.convolution(name, x, groups, 3, stride=stride, groups=groups, batch_norm=batch_norm, relu=relu)
 
     def max_pool(self, name: str, x: Node, *, padding: int = 1, ceil: bool = False) -> Pool:
-        return self._add(Pool(name, (x,), x.channels, "max", padding, ceil))
+        return self.append(Pool(name, (x,), x.channels, "max", padding, ceil))
 
     def average_pool(self, name: str, x: Node) -> Pool:
-        return self._add(Pool(name, (x,), x.channels, "average", 1, False))
+        return self.append(Pool(name, (x,), x.channels, "average", 1, False))
 
     def means(self, name: str, x: Node, size: int = 1) -> Means:
-        return self._add(Means(name, (x,), x.channels * size * size, size))
+        return self.append(Means(name, (x,), x.channels * size * size, size))
 
     def fully_connected(self, name: str, x: Node, channels: int, activation: Activation = "linear") -> FullyConnected:
-        return self._add(FullyConnected(name, (x,), channels, activation))
+        return self.append(FullyConnected(name, (x,), channels, activation))
 
     def add(self, name: str, x: Node, y: Node, *, relu: bool) -> Add:
-        return self._add(Add(name, (x, y), x.channels, relu))
+        return self.append(Add(name, (x, y), x.channels, relu))
 
     def scale(self, name: str, x: Node, factors: Node, relu: bool) -> Scale:
-        return self._add(Scale(name, (x, factors), x.channels, relu))
+        return self.append(Scale(name, (x, factors), x.channels, relu))
 
     def concat(self, name: str, inputs: Sequence[Node]) -> Concat:
-        return self._add(Concat(name, tuple(inputs), sum(x.channels for x in inputs)))
+        return self.append(Concat(name, tuple(inputs), sum(x.channels for x in inputs)))
 
     def split(self, name: str, x: Node, first: int, channels: int) -> Split:
-        return self._add(Split(name, (x,), channels, first))
+        return self.append(Split(name, (x,), channels, first))
 
     def shuffle(self, name: str, x: Node, groups: int) -> Shuffle:
-        return self._add(Shuffle(name, (x,), x.channels, groups))
+        return self.append(Shuffle(name, (x,), x.channels, groups))
 
-    def _add(self, node: AnyNode) -> AnyNode:
+    def append(self, node: AnyNode) -> AnyNode:
+        """``node`` reads what was added before."""
         self.nodes.append(node)
         return node
 
@@ -224,6 +237,14 @@ class Graph:
             if min(sizes[node]) < 1:
                 raise ValueError(f"{self.name}: pictures of {width} x {height} pixels leave none behind {node.name}")
         return sizes
+
+    def readers(self) -> dict[Node, list[Node]]:
+        """For every node those that read it, in the order of running."""
+        readers: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for source in node.inputs:
+                readers[source].append(node)
+        return readers
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the network, as PyTorch's state dict has them."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,11 @@ from shufflenet.graph import (
 )
 from shufflenet.network import channel_shuffle
 
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+}
 
 
 class GraphNetwork(nn.Module):
@@ -42,6 +48,9 @@ class GraphNetwork(nn.Module):
             elif isinstance(node, FullyConnected):
                 self._add(node.name, nn.Linear(node.inputs[0].channels, node.channels))
         self.apply(_initialise)
+        for node in graph.nodes:  # a unit that adds begins as the identity there, too
+            if isinstance(node, Add) and isinstance(branch := node.inputs[0], Convolution) and branch.batch_norm:
+                nn.init.zeros_(self.get_parameter(f"{branch.batch_norm}.weight"))
 
     def _add(self, name: str, module: nn.Module) -> None:
         *parents, last = name.split(".")
@@ -65,7 +74,7 @@ class GraphNetwork(nn.Module):
                 if node.batch_norm:
                     x = self.get_submodule(node.batch_norm)(x)
             case FullyConnected():
-                return _ACTIVATIONS[node.activation]()(self.get_submodule(node.name)(x))  # type: ignore[no-any-return]
+                return _ACTIVATIONS[node.activation](self.get_submodule(node.name)(x))
             case Pool(kind="max"):
                 return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():

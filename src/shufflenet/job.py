@@ -11,6 +11,7 @@ from typing import Any
 from shufflenet import data, images
 from shufflenet.arch import Architecture
 from shufflenet.classifier import load_model
+from shufflenet.graph import Graph
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 from shufflenet.recipe import RECIPES, Recipe
@@ -35,6 +36,7 @@ class Job:
     recipe: Recipe
     start: Model | None  # what is fine-tuned
     teacher: str | None
+    comparison: Graph | None = None  # a network that is trained in place of `arch`; it gives errors, no model file
 
     @property
     def steps_per_epoch(self) -> int:
@@ -44,7 +46,7 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """All that decides the result, for JSON; two runs with equal settings give equal weights."""
         dataset = self.dataset
-        return {
+        settings = {
             "data": {"train": dataset.train.fingerprint(), "val": dataset.val.fingerprint()},
             "classes": _digest("\n".join(dataset.classes).encode("utf-8", "surrogateescape")),
             "arch": asdict(self.arch),
@@ -55,16 +57,24 @@ class Job:
             else None,
             "teacher": self.teacher,
         }
+        if self.comparison is not None:
+            sizes = self.comparison.sizes(self.preprocessing.size, self.preprocessing.size)
+            operators = [(node.name, node.channels, node.tensor_shapes(), size) for node, size in sizes.items()]
+            settings["comparison"] = _digest(repr(operators).encode())
+        return settings
 
     def describe(self) -> str:
         """A few lines for people."""
         dataset, recipe, how = self.dataset, self.recipe, self.preprocessing
         sizes = sorted({recipe.input_size(epoch, how.size) for epoch in range(recipe.epochs)})
         peak = recipe.learning_rate * recipe.batch_size / 1024
+        network = f"{self.arch.name}, stem stride {self.arch.stem_stride}"
+        if self.comparison is not None:
+            network = self.comparison.name
         lines = [
             f"data      {dataset.root}: {len(dataset.train):,} pictures to train on, {len(dataset.val):,} to validate, "
             f"{len(dataset.classes)} classes",
-            f"network   {self.arch.name}, stem stride {self.arch.stem_stride}, input {how.size} x {how.size}"
+            f"network   {network}, input {how.size} x {how.size}"
             + (f" (from {sizes[0]} in the first epochs)" if len(sizes) > 1 else ""),
             f"recipe    {recipe.name}: {recipe.epochs} epochs of {self.steps_per_epoch} steps, "
             f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",

@@ -221,6 +221,7 @@ def _check_keys(what: str, value: Any, keys: tuple[str, ...]) -> None:
 
 
 def _checked_architecture(value: Any) -> Architecture:
+    value = {"inverse_shuffle": False, **_checked_object("architecture", value)}  # older files have none
     _check_keys("architecture", value, ("name", *(f.name for f in fields(Architecture))))
     arch = Architecture(**{key: v for key, v in value.items() if key != "name"})
     if value["name"] != arch.name:

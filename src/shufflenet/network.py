@@ -18,7 +18,7 @@ from shufflenet.model_file import Model
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Channel k of group j moves to place k*g + j (section 3.1): [N, g*n, H, W] -> [N, n*g, H, W].
 
-    Reshape to (g, n), transpose, flatten. Some public code reshapes to (n, g), which is the inverse.
+    Reshape to (g, n), transpose, flatten. With n in the place of g it is the inverse.
     """
     batch, channels, height, width = x.shape
     x = x.view(batch, groups, channels // groups, height, width)
@@ -32,11 +32,11 @@ def _pointwise(in_channels: int, out_channels: int, groups: int) -> nn.Conv2d:
 class ShuffleUnit(nn.Module):
     """Pointwise group convolution, shuffle, depthwise 3x3, pointwise group convolution; add or concat."""
 
-    def __init__(self, unit: Unit, shuffle: bool) -> None:
+    def __init__(self, unit: Unit) -> None:
         super().__init__()
         middle = unit.bottleneck_channels
         self.stride = unit.stride
-        self.shuffle_groups = unit.groups2 if shuffle else 1
+        self.shuffle_groups = unit.shuffle_groups
         self.pointwise1 = _pointwise(unit.in_channels, middle, unit.groups1)
         self.bn1 = nn.BatchNorm2d(middle)
         self.depthwise = nn.Conv2d(middle, middle, 3, stride=unit.stride, padding=1, groups=middle, bias=False)
@@ -71,7 +71,7 @@ class ShuffleNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(arch.stem_channels)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         for stage in STAGE_UNITS:
-            units = [ShuffleUnit(unit, arch.shuffle) for unit in arch.units() if unit.stage == stage]
+            units = [ShuffleUnit(unit) for unit in arch.units() if unit.stage == stage]
             self.add_module(f"stage{stage}", nn.Sequential(*units))
         self.fc = nn.Linear(arch.features, arch.classes)
         self.apply(_initialise)

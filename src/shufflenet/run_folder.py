@@ -3,7 +3,8 @@
 recipe.json        settings, seed and versions; a run is only ever continued with the same settings
 checkpoint-N.pt    all that training needs to go on after step N; the newest two are kept
 metrics.csv        a row per epoch; curves.png draws them
-cache/             decoded pictures, removed at the end
+cache/             decoded pictures, removed at the end; may be elsewhere, to be shared by several runs
+result.json        the result's errors on the validation pictures, in percent; written last
 model.safetensors  the result
 """
 
@@ -36,16 +37,26 @@ class RunFolderError(ValueError):
 class RunFolder:
     """An existing or new folder ``path``, held for this process between `lock` and the end of its block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: Path | None = None) -> None:
+        """``cache``: a folder for decoded pictures that outlives the run."""
         self.path = path
-
-    @property
-    def cache(self) -> Path:
-        return self.path / "cache"
+        self.cache = cache or path / "cache"
 
     @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
+
+    def write_result(self, top1_error: float, top5_error: float) -> None:
+        """Says that the run is finished; raises OSError if it can't be written."""
+        self.write("result.json", json.dumps({"top1_error": top1_error, "top5_error": top5_error}).encode())
+
+    def result(self) -> tuple[float, float] | None:
+        """Top-1 and top-5 error in percent; None if the run is not finished."""
+        try:
+            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+            return float(result["top1_error"]), float(result["top5_error"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -133,7 +144,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Removes what a finished run needs no more, and what a killed one has left."""
-        shutil.rmtree(self.cache, ignore_errors=True)
+        shutil.rmtree(self.path / "cache", ignore_errors=True)
         for path in self.path.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 import shufflenet
 from shufflenet import augment, curves, model_file, parallel, teacher, training_data, validate
+from shufflenet.graph_network import GraphNetwork
 from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
 from shufflenet.progress import Progress
@@ -51,8 +52,8 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 class State:
     """What training changes, and a checkpoint holds."""
 
-    network: ShuffleNet
-    average: ShuffleNet | None  # of the weights, by `Recipe.ema_epochs`
+    network: nn.Module
+    average: nn.Module | None  # of the weights, by `Recipe.ema_epochs`
     optimizer: torch.optim.SGD
     step: int = 0
     loss_sum: float = 0.0  # of the epoch so far
@@ -88,8 +89,9 @@ def train(
     workers: int = 1,
     skip_broken: bool = False,
     synchronise: bool = True,
-) -> Path:
-    """Trains until ``job.recipe.epochs``, or goes on from the checkpoint in ``out``; returns the model file.
+    cache: Path | None = None,
+) -> RunFolder:
+    """Trains until ``job.recipe.epochs``, or goes on from the checkpoint in ``out``; returns the run folder.
 
     Args:
         out: the run folder, see `run_folder`.
@@ -97,6 +99,7 @@ def train(
         workers: threads that make batches ahead; 0: made when needed. The result is the same.
         skip_broken: leave broken pictures out and list them; otherwise they are an error.
         synchronise: batch norm statistics over all processes; otherwise over each one's pictures.
+        cache: a folder for decoded pictures that outlives the run; default: in ``out``, and removed at the end.
 
     Raises:
         Stopped: SIGINT or SIGTERM came; the run can be resumed.
@@ -104,7 +107,7 @@ def train(
         OSError: the result can't be written; the last checkpoint is kept.
     """
     with parallel.processes(), _signals() as received:
-        folder = RunFolder(out)
+        folder = RunFolder(out, cache)
         if parallel.rank() > 0:
             parallel.shared(None)  # until the first process has the folder
             return _Trainer(job, folder, received, workers, skip_broken, synchronise, checkpoint_minutes).run(command)
@@ -142,20 +145,20 @@ class _Trainer:
         self.last_save = time.monotonic()
         self.drawn = 0  # rows of the history in curves.png
 
-    def run(self, command: str) -> Path:
+    def run(self, command: str) -> RunFolder:
         checkpoint = parallel.shared(self.folder.newest_checkpoint() if self.first else None)
         if checkpoint is not None:
             self.state.restore(checkpoint)
         if parallel.shared(self._finished()):
             self._say(f"{self.folder.path}: this run is finished")
-            return self.folder.model
+            return self.folder
         self._say(self.job.describe())
         try:
             self._run(command)
         except Stopped:
             self._say(f"stopped after step {self.state.step:,}; the same command goes on from there")
             raise
-        return self.folder.model
+        return self.folder
 
     def _run(self, command: str) -> None:
         self.data = training_data.load(self.job, self.folder, self.skip_broken, self._say, self._tell)
@@ -168,20 +171,22 @@ class _Trainer:
             self._say(f"going on after step {self.state.step:,} of {self.steps:,}")
         self.progress = Progress(self.steps, self.state.step, self.first)
         self._train()
-        model = self._result(command)
+        errors = self._last_pass()
         if self.first:
             try:
-                model_file.save(model, self.folder.model)
+                if self.job.comparison is None:
+                    model_file.save(self._model(command, errors), self.folder.model)
+                self.folder.write_result(*errors)
             except OSError as error:
                 raise TrainingError(
-                    f"{self.folder.model}: not written ({error.strerror}); make room and give the same command again"
+                    f"{error.filename}: not written ({error.strerror}); make room and give the same command again"
                 ) from None
             self.folder.tidy()
         parallel.wait()
 
     def _initial_state(self) -> State:
         torch.manual_seed(self.recipe.seed)
-        network = ShuffleNet(self.job.arch)
+        network = _network(self.job)
         if self.job.start is not None:
             _take_weights(network, self.job.start, self.job.dataset.classes)
         network = network.to(self.device)
@@ -191,7 +196,8 @@ class _Trainer:
         return State(network, average, optimizer(network, self.recipe))
 
     def _finished(self) -> bool:
-        return len(self.state.history) == self.recipe.epochs and self.folder.model.exists()
+        model = self.job.comparison is not None or self.folder.model.exists()
+        return len(self.state.history) == self.recipe.epochs and self.folder.result() is not None and model
 
     def _train(self) -> None:
         state, recipe = self.state, self.recipe
@@ -346,19 +352,23 @@ class _Trainer:
         if picture is not None:
             self._write("curves.png", lambda: self.folder.write("curves.png", picture))
 
-    def _errors(self, network: ShuffleNet) -> tuple[float, float]:
+    def _errors(self, network: nn.Module) -> tuple[float, float]:
         return validate.errors(network, self.data.val, self.data.val_targets, self.how, self._poll)
 
-    def _result(self, command: str) -> model_file.Model:
+    def _last_pass(self) -> tuple[float, float]:
+        """Makes the network the result; returns its top-1 and top-5 error in percent."""
         network = self.state.network
         if self.state.average is not None:
             network.load_state_dict(self.state.average.state_dict())
         _set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self.data, self.recipe, self.how, self._poll)
         errors = self._errors(network)
-        dataset, arch = self.job.dataset, self.job.arch
         self._say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
-        network = network.cpu().eval()
+        return errors
+
+    def _model(self, command: str, errors: tuple[float, float]) -> model_file.Model:
+        dataset, arch = self.job.dataset, self.job.arch
+        network = self.state.network.cpu().eval()
         with torch.inference_mode():
             logits = network(torch.from_numpy(model_file.test_input(self.how))[None])[0].tolist()
         return model_file.Model(
@@ -396,7 +406,14 @@ class _Trainer:
         Progress(1, 0, self.first).say(text)
 
 
-def optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:
+def _network(job: Job) -> nn.Module:
+    if job.comparison is None:
+        return ShuffleNet(job.arch)
+    # The layout in which PyTorch's convolutions are faster.
+    return GraphNetwork(job.comparison).to(memory_format=torch.channels_last)
+
+
+def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """Weight decay on weights alone, none on batch norm and biases."""
     trained = [p for p in network.parameters() if p.requires_grad]
     decayed, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
@@ -404,7 +421,7 @@ def optimizer(network: ShuffleNet, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum)
 
 
-def _take_weights(network: ShuffleNet, start: model_file.Model, classes: list[str]) -> None:
+def _take_weights(network: nn.Module, start: model_file.Model, classes: list[str]) -> None:
     """All that fits: a classifier of other classes stays new."""
     tensors = {name: torch.from_numpy(t) for name, t in start.tensors.items()}
     if start.classes != classes:
@@ -412,13 +429,13 @@ def _take_weights(network: ShuffleNet, start: model_file.Model, classes: list[st
     network.load_state_dict(tensors, strict=False)
 
 
-def _frozen(network: ShuffleNet, freeze: str) -> list[nn.Module]:
+def _frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
     last = FREEZABLE.index(freeze)
-    parts: list[nn.Module] = [network.conv1, network.bn1] if last else []
-    return parts + [network.get_submodule(name) for name in FREEZABLE[2 : last + 1]]
+    stem = ("conv1", "bn1") if last else ()
+    return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
 
 
-def _set_training(network: ShuffleNet, freeze: str) -> None:
+def _set_training(network: nn.Module, freeze: str) -> None:
     """Frozen parts keep their batch norm statistics too."""
     network.train()
     for module in _frozen(network, freeze):

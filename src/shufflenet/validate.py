@@ -11,7 +11,6 @@ from torch import nn
 
 from shufflenet import augment, parallel
 from shufflenet.images import Preprocessing
-from shufflenet.network import ShuffleNet
 from shufflenet.pixels import Pixels
 from shufflenet.recipe import Recipe
 from shufflenet.training_data import TrainingData
@@ -23,11 +22,11 @@ Poll = Callable[[], None]  # called between batches; raises to end the pass
 
 @torch.inference_mode()
 def errors(
-    network: ShuffleNet, pictures: Pixels, targets: NDArray[np.int64], how: Preprocessing, poll: Poll
+    network: nn.Module, pictures: Pixels, targets: NDArray[np.int64], how: Preprocessing, poll: Poll
 ) -> tuple[float, float]:
     """Top-1 and top-5 error in percent; each process measures its part."""
     network.eval()
-    device = network.fc.weight.device
+    device = next(network.parameters()).device
     wrong1 = wrong5 = 0
     mine = range(parallel.rank(), len(pictures), parallel.world_size())
     for start in range(0, len(mine), _BATCH):
@@ -43,9 +42,7 @@ def errors(
 
 
 @torch.no_grad()
-def estimate_batch_norm(
-    network: ShuffleNet, data: TrainingData, recipe: Recipe, how: Preprocessing, poll: Poll
-) -> None:
+def estimate_batch_norm(network: nn.Module, data: TrainingData, recipe: Recipe, how: Preprocessing, poll: Poll) -> None:
     """Replaces running averages by true means over `Recipe.batch_norm_pictures` training pictures.
 
     The pictures are whole, as in validation: training sees enlarged parts, whose statistics differ. Batch norms
@@ -57,7 +54,7 @@ def estimate_batch_norm(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's way to say: a plain mean over all batches
-    device = network.fc.weight.device
+    device = next(network.parameters()).device
     size, rows = recipe.batch_size, list(parallel.rows(recipe.batch_size))
     for place in range(max(1, min(len(data.train), recipe.batch_norm_pictures) // size)):
         poll()

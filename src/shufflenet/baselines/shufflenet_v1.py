@@ -47,7 +47,7 @@ def _graph(name: str, arch: Architecture, units: list[Unit], squeeze: bool) -> G
     graph = Graph(name, arch.in_channels)
     x = arch.add_stem(graph)
     for unit in units:
-        x = add_unit(graph, x, unit, arch.shuffle, _add_squeeze if squeeze else None)
+        x = add_unit(graph, x, unit, _add_squeeze if squeeze else None)
     graph.fully_connected("fc", graph.means("global_pool", x), arch.classes)
     return graph
 

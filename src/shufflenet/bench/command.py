@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet import model_file
+from shufflenet import baselines, model_file
 from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
-from shufflenet.bench import layers, plot, report, table8
+from shufflenet.bench import layers, plot, report
 from shufflenet.bench.run import Report, Results, bench
 from shufflenet.bench.runtime import select
 from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.graph import Graph, GraphModel
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 
 
 def run(
     *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]], batch: int,
-    threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool, table8: bool,
+    threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool,
     folder: int | None, photos: Path, training: Path | None, report: Report,
 ) -> tuple[str, bool]:  # fmt: skip
     """The text to print, and whether a runtime failed or gave wrong answers.
@@ -31,16 +32,14 @@ def run(
         ValueError: an option makes no sense, or a runtime is not installed; the message says so.
         OSError: a file can't be read or written.
     """
-    others = layers + table8 + (folder is not None) + (training is not None)
+    others = layers + (folder is not None) + (training is not None)
     if others > 1:
-        raise ValueError("--layers, --table8, --folder and --training exclude each other")
+        raise ValueError("--layers, --folder and --training exclude each other")
     if plot is not None and others:
         raise ValueError("--plot goes with the comparison of runtimes alone")
     for path in (json_path, plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: no such folder")
-    if table8:
-        return _table8(rounds, json_path, report)
     if training is not None:
         return _training(training, models.split(","), threads, rounds, json_path, report)
     networks = _models(models, model_file)
@@ -53,10 +52,17 @@ def run(
     return _comparison(bench(works, chosen, rounds, report), json_path, plot)
 
 
-def _models(names: str, path: Path | None) -> list[Model]:
+def _models(names: str, path: Path | None) -> Sequence[Model | GraphModel]:
     if path is not None:
         return [model_file.load(path)]
-    return [random_model(Architecture.from_name(name)) for name in names.split(",")]
+    return [random_model(_network(name)) for name in names.split(",")]
+
+
+def _network(name: str) -> Architecture | Graph:
+    """The baselines have variants of ShuffleNet too; an unknown name lists them all."""
+    if name in baselines.NETWORKS or not name.startswith("shufflenet_g"):
+        return baselines.graph(name)
+    return Architecture.from_name(name)
 
 
 def _comparison(results: Results, json_path: Path | None, plot_path: Path | None) -> tuple[str, bool]:
@@ -72,17 +78,15 @@ def _layers(works: Iterator[Work], rounds: int, json_path: Path | None) -> tuple
     return "\n\n".join(map(layers.table, times)), False
 
 
-def _table8(rounds: int, json_path: Path | None, tell: Report) -> tuple[str, bool]:
-    results, speedups = table8.table8(rounds, tell)
-    _write_json(results.document(), json_path)
-    return table8.table(results, speedups), False
-
-
-def _folder(model: Model, photos: Path, count: int, json_path: Path | None, tell: Report) -> tuple[str, bool]:
+def _folder(
+    model: Model | GraphModel, photos: Path, count: int, json_path: Path | None, tell: Report
+) -> tuple[str, bool]:
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
         raise ValueError("--folder compares with ONNX Runtime: pip install onnxruntime onnx")
     from shufflenet.bench import folder
 
+    if isinstance(model, GraphModel):
+        raise ValueError(f"--folder needs a ShuffleNet of the paper's Table 1, not {model.arch.name}")
     results = folder.folder_bench(replace(model, preprocessing=Preprocessing()), photos, count, tell)
     _write_json(results.document(), json_path)
     return folder.table(results), results.agreement < folder.LEAST_AGREEMENT

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from shufflenet.bench.work import Work
+from shufflenet.export.folded import folded
 from shufflenet.export.graph import Shuffle, TunedNetwork
+from shufflenet.graph import Shuffle as ShuffleNode
 
 
 def tuned_networks(work: Work, shuffles: Sequence[Shuffle]) -> list[TunedNetwork]:
     """One network for each way to write the shuffle; a single one if there is nothing to shuffle."""
-    needed = shuffles if work.model.arch.groups > 1 and work.model.arch.shuffle else shuffles[:1]
+    shuffled = any(isinstance(node, ShuffleNode) for node in folded(work.model).arch.nodes)
+    needed = shuffles if shuffled else shuffles[:1]
     return [TunedNetwork(work.model, shuffle) for shuffle in needed]
 
 

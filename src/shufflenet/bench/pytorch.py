@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.fx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -27,7 +28,9 @@ def prepare_inductor(work: Work) -> list[Run]:
     (network,) = tuned_networks(work, ["transpose"])
     torch._inductor.config.freezing = True
     torch._dynamo.reset()  # what is left of the last case would count as a recompilation
-    return [_run(cast("nn.Module", torch.compile(network)), example(work), work)]
+    # As a list of operations, since the compiler would trace each operator's description, with all that it reads.
+    traced = torch.fx.symbolic_trace(network)
+    return [_run(cast("nn.Module", torch.compile(traced)), example(work), work)]
 
 
 def _run(network: nn.Module, x: Tensor, work: Work) -> Run:

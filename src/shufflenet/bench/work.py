@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import complexity
 from shufflenet.arch import Architecture
+from shufflenet.graph import Graph, GraphModel
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 
@@ -22,7 +24,7 @@ class Work:
     """``x`` is float32 [batch, C, H, W]; ``threads`` is what every runtime may use."""
 
     name: str
-    model: Model
+    model: Model | GraphModel
     x: NDArray[np.float32]
     threads: int
 
@@ -43,11 +45,14 @@ class Work:
         """What every runtime has to answer: the network as it is trained, in PyTorch."""
         import torch
 
+        from shufflenet.graph_network import GraphNetwork
         from shufflenet.network import ShuffleNet
 
         torch.set_num_threads(self.threads)
+        model = self.model
+        network = GraphNetwork.from_model(model) if isinstance(model, GraphModel) else ShuffleNet.from_model(model)
         with torch.inference_mode():
-            return ShuffleNet.from_model(self.model)(torch.from_numpy(self.x)).numpy()  # type: ignore[no-any-return]
+            return network(torch.from_numpy(self.x)).numpy()  # type: ignore[no-any-return]
 
     @property
     def macs(self) -> int:
@@ -55,13 +60,17 @@ class Work:
         return self.batch * complexity.summary(self.model.arch, self.height, self.width).macs
 
 
-def make_work(model: Model, batch: int, height: int, width: int, threads: int) -> Work:
+def make_work(model: Model | GraphModel, batch: int, height: int, width: int, threads: int) -> Work:
     shape = (batch, model.arch.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
     return Work(model.arch.name, model, x, threads)
 
 
-def random_model(arch: Architecture) -> Model:
+@overload
+def random_model(arch: Architecture) -> Model: ...
+@overload
+def random_model(arch: Graph) -> GraphModel: ...
+def random_model(arch: Architecture | Graph) -> Model | GraphModel:
     """Weights that keep activations near one, and batch norm statistics that show a mistake in folding."""
     random = np.random.default_rng(_SEED)
     tensors = {}
@@ -73,4 +82,6 @@ def random_model(arch: Architecture) -> Model:
         else:  # batch norm's weight and running_var
             tensor = random.uniform(0.5, 1.5, shape)
         tensors[name] = tensor.astype(np.float32)
+    if isinstance(arch, Graph):
+        return GraphModel(arch, tensors)
     return Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)

@@ -18,7 +18,7 @@ _MODELS = ",".join(
 
 
 @click.command()
-@click.option("--models", default=_MODELS, show_default=True, help="Architectures, separated by commas.")
+@click.option("--models", default=_MODELS, show_default=True, help="Networks, separated by commas.")
 @click.option("--model-file", type=click.Path(path_type=Path), help="Take a model file's weights, not random ones.")
 @click.option("--runtimes", help="To compare with, separated by commas.  [default: all that are installed]")
 @click.option("--sizes", default="224", show_default=True, help="Pixels, N or HxW, separated by commas.")
@@ -28,7 +28,6 @@ _MODELS = ",".join(
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the results to this PNG file.")
 @click.option("--layers", is_flag=True, help="Only this package's engine, layer by layer.")
-@click.option("--table8", is_flag=True, help="The paper's Table 8: speed-up in theory and in fact.")
 @click.option("--folder", type=click.IntRange(1), is_flag=False, flag_value=2000, help="Classify so many JPEG files.")
 @click.option("--photos", type=click.Path(path_type=Path), default="photos", help="What --folder makes them from.")
 @click.option("--training", type=click.Path(exists=True, path_type=Path), help="Training's images/s on this folder.")
@@ -36,14 +35,15 @@ def bench(**options: Any) -> None:
     """Time this package's engine and other runtimes side by side, on the same weights and input.
 
     Each runtime is compared with PyTorch first; one that answers differently is not timed, and the exit code is 1.
+    --models takes the networks that the paper compares with, too, as `shufflenet summary` does; a wrong name lists all.
     --folder [N] compares `predict` with Pillow, numpy, ONNX Runtime and threads on N pictures, 2,000 unless told.
 
     \b
     Examples:
       shufflenet bench
       shufflenet bench --models shufflenet_g3_x1_0 --sizes 224,720x1280 --json results.json --plot results.png
+      shufflenet bench --models mobilenet_v1_x1_0,shufflenet_v2_x1_0,alexnet --runtimes openvino,litert
       shufflenet bench --layers --models shufflenet_g3_x0_5
-      shufflenet bench --table8
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
     """

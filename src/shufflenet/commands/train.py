@@ -79,11 +79,11 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
             return
         how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "synchronise")}
         try:
-            path = training.train(job, out or Path("runs") / data.resolve().stem, command=_command(ctx, data), **how)
+            folder = training.train(job, out or Path("runs") / data.resolve().stem, command=_command(ctx, data), **how)
         except training.Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints
-        click.echo(path)
+        click.echo(folder.model)
 
 
 def _command(ctx: click.Context, data: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.export.layers import Floats
+from shufflenet.export.folded import Floats
 
 
 class CoreMLFile:

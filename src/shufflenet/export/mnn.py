@@ -12,7 +12,7 @@ import numpy as np
 
 from shufflenet.export import onnx
 from shufflenet.export.converting import converting
-from shufflenet.export.layers import INPUT, Floats
+from shufflenet.export.folded import INPUT, OUTPUT, Floats
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
 
 # MNN's converter without its program mnnconvert, which installs packages with pip and reports to its makers. It runs in
@@ -67,7 +67,7 @@ def forward(module: Any, x: Any) -> Floats:
 
 def open_(order: Order, folder: Path) -> Runner:
     with converting("MNN", "open the exported file"):
-        module = load(folder / f"{order.name}.mnn", INPUT, "logits", threads=1)
+        module = load(folder / f"{order.name}.mnn", INPUT, OUTPUT, threads=1)
         source = placeholder((1, order.model.arch.in_channels, order.height, order.width))
 
     def logits(x: Floats) -> Floats:

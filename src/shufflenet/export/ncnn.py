@@ -5,15 +5,29 @@ Of ncnn's layers these are those that its own converters choose: convolutions wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shufflenet.export.converting import converting
-from shufflenet.export.layers import INPUT, Floats, Layer, layers
+from shufflenet.export.folded import INPUT, OUTPUT, Floats, folded
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
+from shufflenet.graph import (
+    Add,
+    Concat,
+    Convolution,
+    FullyConnected,
+    GraphModel,
+    Input,
+    Means,
+    Node,
+    Pool,
+    Scale,
+    Shuffle,
+    Split,
+)
 from shufflenet.model_file import Model
 
 if TYPE_CHECKING:
@@ -31,70 +45,98 @@ def write(order: Order, folder: Path) -> None:
     write_companions(order, "ncnn", folder)
 
 
-def make(model: Model) -> tuple[str, bytes]:
-    """What .param and .bin hold: ``input`` float32 [3, H, W] -> ``logits`` [classes]."""
-    network = list(layers(model))
-    lines = [_line("Input", INPUT, (), (INPUT,))]
-    weights = []
-    blobs = 1
-    # A blob has one reader: one with more is split into a copy for each, which costs ncnn nothing.
-    readers = {name: [layer for layer in network if name in layer.inputs] for name in _values(network)}
-    for layer in network:
-        sources = tuple(_copy(name, layer, readers[name]) for name in layer.inputs)
-        for kind, name, inputs, parameters in _ncnn_layers(layer, sources):
-            lines.append(_line(kind, name, inputs, (name,), parameters))
-            blobs += 1
-        if layer.weight is not None and layer.bias is not None:
-            weights += [_FLOAT32, layer.weight.astype("<f4").tobytes(), layer.bias.astype("<f4").tobytes()]
-        copies = tuple(_copy(layer.name, reader, readers[layer.name]) for reader in readers[layer.name])
-        if len(copies) > 1:
-            lines.append(_line("Split", f"{layer.name}.split", (layer.name,), copies))
-            blobs += len(copies)
-    return "\n".join([_MAGIC, f"{len(lines)} {blobs}", *lines, ""]), b"".join(weights)
+def make(model: Model | GraphModel) -> tuple[str, bytes]:
+    """What .param and .bin hold: ``input`` float32 [3, H, W] -> ``logits`` [classes].
+
+    Raises:
+        ExportError: ncnn lacks an operator.
+    """
+    writer = _Writer(folded(model))
+    return "\n".join([_MAGIC, f"{len(writer.lines)} {writer.blobs}", *writer.lines, ""]), b"".join(writer.weights)
 
 
-def _values(network: Iterable[Layer]) -> list[str]:
-    return [INPUT, *(layer.name for layer in network)]
+class _Writer:
+    """A line for each layer. A blob has one reader: one with more is split into a copy for each, at no cost."""
+
+    def __init__(self, model: GraphModel) -> None:
+        self.tensors = model.tensors
+        self.readers = model.arch.readers()
+        self.lines: list[str] = []
+        self.blobs = 0
+        self.weights: list[bytes] = []
+        for node in model.arch.nodes:
+            self._add(node)
+
+    def _add(self, node: Node) -> None:
+        inputs = tuple(self._copy(source, node) for source in node.inputs)
+        if isinstance(node, Input):
+            self._line("Input", node.name, (), (node.name,))
+        elif isinstance(node, Convolution | FullyConnected):
+            weight, bias = (self.tensors[name] for name in node.tensor_shapes())
+            kind, parameters = _of_weights(node, weight)
+            self._line(kind, node.name, inputs, (node.name,), parameters)
+            self.weights += [_FLOAT32, weight.astype("<f4").tobytes(), bias.astype("<f4").tobytes()]
+        elif isinstance(node, Add | Scale):
+            name = f"{node.name}.before_relu" if node.relu else node.name
+            self._line("BinaryOp", name, inputs, (name,), "0=0" if isinstance(node, Add) else "0=2")
+            if node.relu:
+                self._line("ReLU", node.name, (name,), (node.name,))
+        elif not isinstance(node, Split):  # which its source has written
+            kind, parameters = _plain(node)
+            self._line(kind, node.name, inputs, (node.name,), parameters)
+        self._hand_out(node)
+
+    def _hand_out(self, node: Node) -> None:
+        """A copy of the node's value, or a part of its channels, for each reader."""
+        readers = self.readers[node]
+        if parts := [reader for reader in readers if isinstance(reader, Split)]:
+            ends = [0, *accumulate(part.channels for part in parts)]
+            if parts != readers or [part.first for part in parts] != ends[:-1] or ends[-1] != node.channels:
+                raise ExportError(f"ncnn can't split {node.name} into parts that are not all of it, one by one")
+            sizes = f"-23300={len(parts)},{','.join(str(part.channels) for part in parts)}"
+            self._line("Slice", f"{node.name}.slice", (node.name,), tuple(part.name for part in parts), sizes)
+        elif len(readers) > 1:
+            copies = tuple(self._copy(node, reader) for reader in readers)
+            self._line("Split", f"{node.name}.split", (node.name,), copies)
+
+    def _copy(self, node: Node, reader: Node) -> str:
+        """What ``reader`` calls the value of ``node``."""
+        return node.name if len(self.readers[node]) == 1 else f"{node.name}.for.{reader.name}"
+
+    def _line(
+        self, kind: str, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], parameters: str = ""
+    ) -> None:
+        words = (kind, name, str(len(inputs)), str(len(outputs)), *inputs, *outputs, parameters)
+        self.lines.append(" ".join(word for word in words if word))
+        self.blobs += len(outputs)
 
 
-def _copy(name: str, reader: Layer, readers: list[Layer]) -> str:
-    """What ``reader`` calls the value ``name``."""
-    return name if len(readers) == 1 else f"{name}.for.{reader.name}"
+# Parameters have numbers; those that are missing have their defaults.
+def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str, str]:
+    if isinstance(node, FullyConnected):
+        activation = {"linear": "", "relu": " 9=1", "sigmoid": " 9=4"}[node.activation]
+        return "InnerProduct", f"0={node.channels} 1=1 2={weight.size}{activation}"
+    kind, groups = ("Convolution", "") if node.groups == 1 else ("ConvolutionDepthWise", f" 7={node.groups}")
+    window = f"1={node.kernel_size} 3={node.stride} 4={node.padding}"
+    return kind, f"0={node.channels} {window} 5=1 6={weight.size}{groups} 9={int(node.relu)}"
 
 
-def _line(kind: str, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], parameters: str = "") -> str:
-    words = (kind, name, str(len(inputs)), str(len(outputs)), *inputs, *outputs, parameters)
-    return " ".join(word for word in words if word)
-
-
-def _ncnn_layers(layer: Layer, inputs: tuple[str, ...]) -> list[tuple[str, str, tuple[str, ...], str]]:
-    """Kind, name, inputs and parameters; the parameters have numbers, those that are missing their defaults."""
-    name = layer.name
-    if layer.kind == "convolution":
-        assert layer.weight is not None
-        kind, groups = ("Convolution", "") if layer.groups == 1 else ("ConvolutionDepthWise", f" 7={layer.groups}")
-        parameters = (
-            f"0={len(layer.weight)} 1={layer.kernel} 3={layer.stride} 4={layer.kernel // 2} 5=1 6={layer.weight.size}"
-            f"{groups} 9={int(layer.relu)}"
-        )
-        return [(kind, name, inputs, parameters)]
-    if layer.kind in ("max_pool", "average_pool"):
-        average = int(layer.kind == "average_pool")
-        # Sizes are rounded down (5=1), and an average counts the padding (6=1).
-        window = f"1={layer.kernel} 2={layer.stride} 3={layer.kernel // 2} 5=1 6={average}"
-        return [("Pooling", name, inputs, f"0={average} {window}")]
-    if layer.kind == "add":
-        before = f"{name}.before_relu"
-        return [("BinaryOp", before, inputs, "0=0"), ("ReLU", name, (before,), "")]
-    if layer.kind == "linear":
-        assert layer.weight is not None
-        return [("InnerProduct", name, inputs, f"0={len(layer.weight)} 1=1 2={layer.weight.size}")]
-    kind, parameters = {
-        "shuffle": ("ShuffleChannel", f"0={layer.groups}"),
-        "concat": ("Concat", "0=0"),
-        "global_pool": ("Pooling", "0=1 4=1"),
-    }[layer.kind]
-    return [(kind, name, inputs, parameters)]
+def _plain(node: Node) -> tuple[str, str]:
+    match node:
+        case Pool():
+            average = int(node.kind == "average")  # which counts the padding (6=1)
+            window = f"1={node.kernel_size} 2={node.stride} 3={node.padding} 5={int(not node.ceil)}"
+            return "Pooling", f"0={average} {window} 6={average}"
+        case Means(size=1):
+            return "Pooling", "0=1 4=1"
+        case Means():
+            return "Pooling", f"0=1 7=1 8={node.size} 18={node.size}"
+        case Concat():
+            return "Concat", "0=0"
+        case Shuffle():
+            return "ShuffleChannel", f"0={node.groups}"
+        case _:
+            raise TypeError(f"no ncnn layer for {type(node).__name__}")
 
 
 def load(param: Path, weights: Path, threads: int) -> Net:
@@ -124,7 +166,7 @@ def forward(net: Net, x: Mat) -> Floats:
     """-> [classes]."""
     with net.create_extractor() as extractor:
         extractor.input(INPUT, x)
-        _, logits = extractor.extract("logits")
+        _, logits = extractor.extract(OUTPUT)
         return np.array(logits)
 
 

@@ -13,8 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
-from shufflenet.export.layers import INPUT, Layer, layers, shuffle_order
+from shufflenet.export.folded import INPUT, OUTPUT, Floats, Gather, folded, gathered
 from shufflenet.export.target import ExportError, Order, Runner, Target, describe
+from shufflenet.graph import (
+    Add,
+    Concat,
+    Convolution,
+    FullyConnected,
+    Graph,
+    GraphModel,
+    Means,
+    Node,
+    Pool,
+    Scale,
+    Split,
+)
 from shufflenet.model_file import Model
 
 if TYPE_CHECKING:
@@ -23,52 +36,67 @@ if TYPE_CHECKING:
 OPSET = 13  # the lowest with all that is needed, so that older runtimes read the file too
 IR_VERSION = 7  # of the same release
 
-Floats = NDArray[np.float32]
-
 
 class _Graph:
-    """Nodes and weights in the order of running."""
+    """Nodes and weights in the order of running. ``size``: the input's, if there is only one."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: GraphModel, size: tuple[int, int] | None) -> None:
+        self.model = model
+        self.sizes = None if size is None else model.arch.sizes(*size)
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
-        self.strides = {INPUT: 1}  # of each picture that is computed, in pixels of the input
+        for node in model.arch.nodes[1:]:
+            self._add(node, *(source.name for source in node.inputs))
 
-    def add(self, layer: Layer) -> None:
-        """The layer and its ReLU; its value has the layer's name."""
-        computed = f"{layer.name}.before_relu" if layer.relu else layer.name
-        if layer.kind == "linear":
-            self._node("Gemm", computed, *layer.inputs, *self._parameters(layer), transB=1)
-        elif layer.kind == "global_pool":
-            self._node("GlobalAveragePool", f"{computed}.pool", *layer.inputs)
-            self._node("Flatten", computed, f"{computed}.pool")
+    def _add(self, node: Node, *inputs: str) -> None:
+        """The operator and its activation; its value has the operator's name."""
+        activation = _activation(node)
+        name = _before(node, activation) if activation else node.name
+        match node:
+            case Convolution():
+                self._node("Conv", name, *inputs, *self._parameters(node), group=node.groups, **_window(node))
+            case Pool(kind="max"):
+                self._node("MaxPool", name, *inputs, ceil_mode=int(node.ceil), **_window(node))
+            case Pool():
+                self._node("AveragePool", name, *inputs, count_include_pad=1, **_window(node))
+            case Means():
+                self._means(node, name, *inputs)
+            case FullyConnected():
+                self._node("Gemm", name, *inputs, *self._parameters(node), transB=1)
+            case Add():
+                self._node("Add", name, *inputs)
+            case Scale():
+                planes = f"{name}.planes"  # [N, C] -> [N, C, 1, 1]
+                self._node("Unsqueeze", planes, inputs[1], self._constant(f"{planes}.axes", np.array([2, 3])))
+                self._node("Mul", name, inputs[0], planes)
+            case Concat():
+                self._node("Concat", name, *inputs, axis=1)
+            case Split():
+                limits = {"starts": node.first, "ends": node.first + node.channels, "axes": 1}
+                constants = [self._constant(f"{name}.{key}", np.array([value])) for key, value in limits.items()]
+                self._node("Slice", name, *inputs, *constants)
+            case Gather():
+                self._node("Gather", name, *inputs, self._constant(f"{name}.order", node.order), axis=1)
+            case _:
+                raise TypeError(f"no ONNX operator for {type(node).__name__}")
+        if activation:
+            self._node(activation, node.name, name)
+
+    def _means(self, node: Means, name: str, source: str) -> None:
+        pooled = f"{name}.pool"
+        if node.size == 1:
+            self._node("GlobalAveragePool", pooled, source)
+        elif self.sizes is None:
+            raise ExportError(f"{node.name} needs a network for one picture size")
         else:
-            self._add_picture(layer, computed)
-            self.strides[layer.name] = self.strides[computed] = self.strides[layer.inputs[0]] * layer.stride
-        if layer.relu:
-            self._node("Relu", layer.name, computed)
+            kernel = [pixels // node.size for pixels in self.sizes[node.inputs[0]]]
+            if any(pixels % node.size for pixels in self.sizes[node.inputs[0]]):
+                raise ExportError(f"{node.name}: its windows differ in size for these pictures, which ONNX lacks")
+            self._node("AveragePool", pooled, source, kernel_shape=kernel, strides=kernel)
+        self._node("Flatten", name, pooled)
 
-    def _add_picture(self, layer: Layer, name: str) -> None:
-        kernel, stride = [layer.kernel] * 2, [layer.stride] * 2
-        window = {"kernel_shape": kernel, "strides": stride, "pads": [layer.kernel // 2] * 4}
-        if layer.kind == "convolution":
-            self._node("Conv", name, *layer.inputs, *self._parameters(layer), group=layer.groups, **window)
-        elif layer.kind == "max_pool":
-            self._node("MaxPool", name, *layer.inputs, **window)
-        elif layer.kind == "average_pool":
-            self._node("AveragePool", name, *layer.inputs, count_include_pad=1, **window)
-        elif layer.kind == "shuffle":
-            order = self._constant(f"{name}.order", shuffle_order(layer.channels, layer.groups))
-            self._node("Gather", name, *layer.inputs, order, axis=1)
-        elif layer.kind == "concat":
-            self._node("Concat", name, *layer.inputs, axis=1)
-        else:
-            self._node("Add", name, *layer.inputs)
-
-    def _parameters(self, layer: Layer) -> tuple[str, str]:
-        assert layer.weight is not None
-        assert layer.bias is not None
-        return self._constant(f"{layer.name}.weight", layer.weight), self._constant(f"{layer.name}.bias", layer.bias)
+    def _parameters(self, node: Node) -> list[str]:
+        return [self._constant(name, self.model.tensors[name]) for name in node.tensor_shapes()]
 
     def _constant(self, name: str, values: NDArray[Any]) -> str:
         from onnx import numpy_helper
@@ -82,6 +110,21 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
 
 
+def _activation(node: Node) -> str:
+    """ONNX's operator behind ``node``; "": none."""
+    if isinstance(node, FullyConnected):
+        return {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}[node.activation]
+    return "Relu" if isinstance(node, Convolution | Add | Scale) and node.relu else ""
+
+
+def _before(node: Node, activation: str) -> str:
+    return f"{node.name}.before_{activation.lower()}"
+
+
+def _window(node: Convolution | Pool) -> dict[str, list[int]]:
+    return {"kernel_shape": [node.kernel_size] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
+
+
 def write(order: Order, file: Path) -> None:
     import onnx
 
@@ -90,25 +133,27 @@ def write(order: Order, file: Path) -> None:
     file.write_bytes(proto.SerializeToString())
 
 
-def make(model: Model, name: str, size: tuple[int, int] | None = None) -> ModelProto:
+def make(model: Model | GraphModel, name: str, size: tuple[int, int] | None = None) -> ModelProto:
     """``input`` float32 [batch, 3, height, width] -> ``logits`` float32 [batch, classes].
 
     ``size``: the only height and width that the network shall take.
+
+    Raises:
+        ExportError: the network needs ``size``, or another one.
     """
     from onnx import TensorProto, helper
 
-    graph = _Graph()
-    for layer in layers(model):
-        graph.add(layer)
+    tuned = gathered(folded(model))
+    graph = _Graph(tuned, size)
     value = helper.make_tensor_value_info
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
             name,
             [value(INPUT, TensorProto.FLOAT, ["batch", model.arch.in_channels, *(size or ("height", "width"))])],
-            [value("logits", TensorProto.FLOAT, ["batch", model.arch.classes])],
+            [value(OUTPUT, TensorProto.FLOAT, ["batch", model.arch.classes])],
             graph.weights,
-            value_info=[] if size else _open_shapes(graph),
+            value_info=[] if size else _open_shapes(tuned.arch),
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
@@ -116,24 +161,46 @@ def make(model: Model, name: str, size: tuple[int, int] | None = None) -> ModelP
         producer_version=__version__,
         doc_string=f"{model.arch.name}, {model.arch.classes} classes; labels and preprocessing are in the metadata",
     )
-    helper.set_model_props(
-        proto, {key: json.dumps(value, ensure_ascii=False) for key, value in describe(model).items()}
-    )
+    if isinstance(model, Model):
+        said = {key: json.dumps(value, ensure_ascii=False) for key, value in describe(model).items()}
+        helper.set_model_props(proto, said)
     return proto
 
 
-def _open_shapes(graph: _Graph) -> list[ValueInfoProto]:
+def _open_shapes(graph: Graph) -> list[ValueInfoProto]:
     """Sizes by name, which shape inference loses at the first stride.
 
     ONNX Runtime fuses and lays out in blocks only what it knows to be of one size: a tenth of the time.
     """
     from onnx import TensorProto, helper
 
-    return [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", None, f"height/{stride}", f"width/{stride}"])
-        for name, stride in graph.strides.items()
-        if name != INPUT
-    ]
+    sizes: dict[Node, str] = {graph.input: "{}"}  # to be filled with "height" or "width"
+    infos = []
+    for node in graph.nodes[1:]:
+        if isinstance(node, Means | FullyConnected):
+            continue
+        sizes[node] = size = _size_name(sizes[node.inputs[0]], node)
+        shape = ["batch", node.channels, size.format("height"), size.format("width")]
+        activation = _activation(node)
+        for name in (node.name, *([_before(node, activation)] if activation else [])):
+            infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    return infos
+
+
+def _size_name(size: str, node: Node) -> str:
+    """What ``size`` is called behind ``node``. Strides that round up multiply: height/2, then height/4."""
+    if not isinstance(node, Convolution | Pool):
+        return size
+    ceil = isinstance(node, Pool) and node.ceil
+    fewer = node.kernel_size - 2 * node.padding - ceil * (node.stride - 1)  # 1: (size - 1) // stride + 1
+    if fewer != 1:
+        return f"(({size}-{fewer})/{node.stride}+1)"
+    if node.stride == 1:
+        return size
+    whole, slash, divisor = size.rpartition("/")
+    if slash and divisor.isdigit():
+        return f"{whole}/{int(divisor) * node.stride}"
+    return f"{size}/{node.stride}"
 
 
 def open_(order: Order, file: Path) -> Runner:
@@ -147,7 +214,7 @@ def open_(order: Order, file: Path) -> Runner:
         raise ExportError(f"ONNX Runtime can't open the exported file: {str(error).splitlines()[0]}") from error
 
     def logits(x: Floats) -> Floats:
-        values: Floats = session.run(["logits"], {"input": x[None]})[0][0]
+        values: Floats = session.run([OUTPUT], {INPUT: x[None]})[0][0]
         return values
 
     return Runner(logits)

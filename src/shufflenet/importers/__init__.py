@@ -1,6 +1,6 @@
 """Public ShuffleNet v1 checkpoints become models of this package, computing exactly what they did.
 
-Each file named for a source says how its networks are built; `convert` rewrites them as the paper's network.
+Each file named for a source says how its networks are built; `convert` rewrites them as this package's.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
         download.DownloadError: it can't be fetched.
     """
     source, network = _named(name)
-    refusal = (source and source.refusal) or (network and network.refusal)
-    if refusal:
-        raise CheckpointError(f"{name}: can't be imported: {refusal}")
+    if source is not None and source.refusal:
+        raise CheckpointError(f"{name}: can't be imported: {source.refusal}")
     address = network.address if network is not None and file is None else ""
     checked = file is None  # after the download
     if file is None:
@@ -56,7 +55,7 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
         source = _source_of(state, source)
         if network is not None and arch.name != network.arch:
             raise ValueError(f"a {arch.name}, but {name} is a {network.arch}")
-        tensors = convert(arch, tensors, source.convention)
+        arch, tensors = convert(arch, tensors, source.convention)
     except ValueError as error:
         raise CheckpointError(f"{printable(str(file))}: {printable(str(error))}") from None
     model = Model(

@@ -22,7 +22,7 @@ def rows() -> list[dict[str, Any]]:
             "address": network.address,
             "page": source.page,
             "hash": network.hash,
-            "refused": source.refusal or network.refusal,
+            "refused": source.refusal,
         }
         for source in SOURCES.values()
         for name, network in source.networks.items()
@@ -36,15 +36,8 @@ def table() -> str:
         top5 = "" if row["top5_error"] is None else f"{row['top5_error']:.2f}"
         how = "refused" if row["refused"] else "download" if row["address"] else "--file"
         lines.append(f"{row['name']:34} {row['architecture']:20} {row['top1_error']:7.2f} {top5:>7}  {how}")
-    reasons: dict[str, list[str]] = {}
-    for source in SOURCES.values():
-        if source.refusal:
-            reasons.setdefault(source.refusal, []).append(source.name)
-        for name, network in source.networks.items():
-            if network.refusal:
-                reasons.setdefault(network.refusal, []).append(f"{source.name}:{name}")
     lines += ["", "Errors are those that the authors publish, on ImageNet's validation pictures. Refused:"]
-    lines += [f"  {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    lines += [f"  {source.name}: {source.refusal}" for source in SOURCES.values() if source.refusal]
     return "\n".join(lines)
 
 

@@ -8,18 +8,12 @@ from shufflenet.images import Preprocessing
 from shufflenet.importers.convert import Convention
 from shufflenet.importers.source import PublicNetwork, Source
 
-_REFUSED = ("shufflenet_g8_x0_5", "shufflenet_g8_x1_0", "shufflenet_g8_x1_5")  # see convert.py; 2x is the same
-_OTHER_GROUPS = (
-    "its shuffle is the inverse of the paper's, which with 8 groups joins other groups than the paper's does, "
-    "so no weights make the paper's network compute the same"
-)
-
 SOURCE = Source(
     name="megvii",
     page="https://github.com/megvii-model/ShuffleNet-Series/tree/master/ShuffleNetV1",
     key="first_conv.",
     networks={
-        arch: PublicNetwork(arch, top1, top5, refusal=_OTHER_GROUPS if arch in _REFUSED else "")
+        arch: PublicNetwork(arch, top1, top5)
         for arch, top1, top5 in (
             ("shufflenet_g3_x0_5", 42.7, 20.0),
             ("shufflenet_g8_x0_5", 41.2, 19.0),

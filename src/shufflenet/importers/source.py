@@ -17,7 +17,6 @@ class PublicNetwork:
     top5_error: float | None = None
     address: str = ""  # empty: not at an address of its own
     hash: str = ""  # "sha1:..." or "sha256:..." of the checkpoint, its first digits if no more are published
-    refusal: str = ""  # why it can't be imported though others of its source can
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""What a target's runtime computes, in a process of its own: runtimes of several projects in one disturb each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from shufflenet.engine import Engine
+from shufflenet.export import TARGETS, export
+from shufflenet.export.target import Order
+from shufflenet.model_file import load
+
+R = TypeVar("R")
+
+
+def apart(function: Callable[..., R], *args: Any) -> R:
+    """Calls ``function`` in a new process. If that crashes, the test fails and the others go on."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_quietly, function, *args).result()
+
+
+def _quietly(function: Callable[..., R], *args: Any) -> R:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other projects' are not for here
+        return function(*args)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model file exported for one size or any, then run at ``sizes``."""
+
+    model: Path
+    size: tuple[int, int] | None
+    sizes: tuple[tuple[int, int], ...]
+
+
+def largest_errors(target: str, cases: list[Case], folder: Path) -> list[float]:
+    """For each case that of a logit, relative to the largest; the exports stay in ``folder``, by the cases' numbers."""
+    errors = []
+    for number, case in enumerate(cases):
+        model, path = load(case.model), folder / str(number)
+        export(model, "net", target, path, size=case.size, checking=False)
+        engine = Engine(model)
+        errors.append(0.0)
+        for height, width in case.sizes:
+            order = Order(model, "net", height, width, fixed=case.size is not None)
+            x = np.random.default_rng(height).standard_normal((3, height, width), dtype=np.float32)
+            expected = engine.run(x[None])[0]
+            logits = TARGETS[target].open(order, path).logits(x)
+            errors[-1] = max(errors[-1], float(np.abs(logits - expected).max() / np.abs(expected).max()))
+    return errors
