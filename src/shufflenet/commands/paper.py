@@ -1,0 +1,127 @@
+"""`shufflenet paper`: the paper's tables with our figures beside the published ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shufflenet.commands.errors import needs_torch, refusing
+from shufflenet.commands.terminal import complain, tell
+
+if TYPE_CHECKING:
+    from shufflenet.paper.table import Table
+
+_TABLES = [f"table{number}" for number in range(1, 9)]
+_OWN_RESULTS = Path("runs/paper")
+
+
+@click.command()
+@click.argument("table", metavar="[TABLE]", type=click.Choice(_TABLES), required=False)
+@click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
+@click.option(
+    "--train", "data", metavar="DATA", type=click.Path(exists=True, path_type=Path),
+    help="Train the networks of table2 to table5 on this folder first.",
+)  # fmt: skip
+@click.option("--measure", is_flag=True, help="Time the networks of table8 on this machine first.")
+@click.option("--runtimes", help="To time beside, separated by commas.  [default: all that are installed but PyTorch]")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of each runtime.")
+@click.option(
+    "--results", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of trained errors and times.  [default: those of the package; runs/paper to --train and --measure]",
+)  # fmt: skip
+@click.option(
+    "--report", type=click.Path(file_okay=False, path_type=Path), help="Write all tables and plots to index.html here."
+)
+def paper(
+    table: str | None, as_json: bool, data: Path | None, measure: bool, runtimes: str | None, rounds: int,
+    results: Path | None, report: Path | None,
+) -> None:  # fmt: skip
+    """Print a TABLE of the paper (arXiv 1707.01083), table1 to table8, with the published figures and ours.
+
+    Errors of ours come from short training on small pictures, times from one machine: the package keeps both, --train
+    and --measure make them anew. Training goes on where it was stopped, and repeats no run that has ended.
+
+    \b
+    Examples:
+      shufflenet paper table1
+      shufflenet paper table3 --train tiny-imagenet-200
+      shufflenet paper table8 --measure --runtimes onnxruntime
+      shufflenet paper --report out/ --results runs/paper
+    """
+    _check(table, as_json, data, measure, report)
+    from shufflenet.paper import trained
+
+    folder = results or (_OWN_RESULTS if data or measure else trained.KEPT)
+    with refusing(ValueError, OSError, ImportError, RuntimeError):
+        if data is not None and table is not None:
+            _train(table, data, folder)
+        if measure:
+            _measure(folder, runtimes, rounds)
+        if report is not None:
+            click.echo(_write_report(folder, report))
+        elif table is not None:
+            found = _table(table, folder)
+            click.echo(json.dumps(found.document(), indent=2) if as_json else found.text())
+
+
+def _check(table: str | None, as_json: bool, data: Path | None, measure: bool, report: Path | None) -> None:
+    if (table is None) == (report is None):
+        raise click.UsageError("give a table, such as table1, or --report DIRECTORY")
+    if data is not None and table not in ("table2", "table3", "table4", "table5"):
+        raise click.UsageError("--train goes with table2, table3, table4 or table5")
+    if measure and table != "table8":
+        raise click.UsageError("--measure goes with table8")
+    if as_json and table is None:
+        raise click.UsageError("--json goes with a table")
+
+
+def _table(name: str, folder: Path) -> Table:
+    from shufflenet.paper import trained
+
+    number = int(name.removeprefix("table"))
+    if number == 8:
+        from shufflenet.paper import times
+
+        return times.table8(times.load(folder))
+    from shufflenet.paper import tables
+
+    return tables.TABLES[number](trained.load(folder))
+
+
+def _train(table: str, data: Path, folder: Path) -> None:
+    with needs_torch():
+        from shufflenet.paper import small_scale, training
+        from shufflenet.train import Stopped
+    try:
+        training.train_networks(small_scale.NETWORKS[int(table.removeprefix("table"))], data, folder, complain)
+    except Stopped as stopped:
+        sys.exit(128 + stopped.signal_number)
+
+
+def _measure(folder: Path, runtimes: str | None, rounds: int) -> None:
+    from shufflenet.bench import runtime
+    from shufflenet.paper import times
+
+    chosen = runtime.select(runtimes.split(",") if runtimes is not None else None)
+    if runtimes is None:  # never the fastest, and slow to compile
+        chosen = [one for one in chosen if "torch" not in one.imports]
+    with needs_torch():
+        times.measure(folder, chosen, rounds, tell)
+
+
+def _write_report(folder: Path, out: Path) -> Path:
+    from shufflenet import __version__
+    from shufflenet.atomic_file import atomic_file
+    from shufflenet.paper import plots, report, times, trained
+
+    out.mkdir(parents=True, exist_ok=True)
+    tables = [_table(name, folder) for name in _TABLES]
+    text = report.page(tables, plots.plots(trained.load(folder), times.load(folder)), __version__)
+    path = out / "index.html"
+    with atomic_file(path) as file:
+        file.write(text.encode())
+    return path

@@ -1,0 +1,161 @@
+"""Milliseconds of the paper's networks on this machine, and Table 8: what fewer multiply-adds are worth in time."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shufflenet import complexity
+from shufflenet.arch import Architecture
+from shufflenet.atomic_file import atomic_file
+from shufflenet.bench.run import Report, Results, Row, bench
+from shufflenet.bench.runtime import OURS, Runtime, select
+from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.graph import Graph
+from shufflenet.paper import published
+from shufflenet.paper.cost import build
+from shufflenet.paper.table import Column, Table
+from shufflenet.paper.trained import ResultsError
+
+_NAME = "times.json"
+_PASSES = 3
+# The paper compares with AlexNet; the half MobileNet costs what ShuffleNet 1x does.
+NETWORKS = (*published.TABLE8, "mobilenet_v1_x0_5")
+_AGAINST = "alexnet"
+_PAIRS = (("shufflenet_g3_x0_5", "alexnet"), ("shufflenet_g3_x1_0", "mobilenet_v1_x0_5"))
+
+
+def measure(folder: Path, runtimes: list[Runtime], rounds: int, report: Report = lambda _: None) -> Results:
+    """Times Table 8's networks at its sizes, and every other network with a published error at 224 x 224 on our engine.
+
+    One thread, one picture, float32, random weights; the results are kept in ``folder``.
+
+    Raises:
+        RuntimeError: our engine gave a wrong answer.
+        OSError: the results can't be kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [name for name in published.errors() if name not in NETWORKS and build(name) is not None]
+    cases = [(name, *size) for size in published.TABLE8_SIZES for name in NETWORKS]
+    results = _best_pass(cases, runtimes, rounds, report)
+    alone = _best_pass([(name, 224, 224) for name in others], select([OURS]), rounds, report)
+    results.rows += alone.rows
+    for row in results.rows:
+        if row.runtime == OURS and row.ms is None:
+            raise RuntimeError(f"{row.model} at {row.height}x{row.width}: {row.problem}")
+    with atomic_file(folder / _NAME) as file:
+        file.write(f"{json.dumps(results.document(), indent=1)}\n".encode())
+    return results
+
+
+def load(folder: Path) -> Results | None:
+    """What `measure` kept there; None: nothing yet.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
+    path = folder / _NAME
+    try:
+        found = Results.from_document(json.loads(path.read_text(encoding="utf-8")))
+        table8(found)  # only to see that it can be made
+        return found
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultsError(f"{path}: can't be used as results of a measurement ({error})") from None
+
+
+def table8(times: Results | None) -> Table:
+    """Each network's time, beside the best other runtime's, and its speed-up over AlexNet."""
+    cases = [(name, column) for column in range(len(published.TABLE8_SIZES)) for name in NETWORKS]
+    rows = [_row(name, column, times) for name, column in cases]
+    columns = [
+        Column("network", "network"),
+        Column("size", "input"),
+        Column("million_macs", "million MACs", "ours", ",.0f"),
+        Column("paper_ms", "ms", "paper", ",.1f"),
+        Column("ms", "ms", "ours", ",.2f"),
+        Column("other_ms", "ms", "best other", ",.2f"),
+        Column("other", "runtime", "best other"),
+        Column("theoretical", "theoretical", "speed-up", ".1f"),
+        Column("paper_speedup", "paper", "speed-up", ".1f"),
+        Column("speedup", "ours", "speed-up", ".1f"),
+    ]
+    notes = ["Speed-up over AlexNet at the same size; theoretical: the ratio of multiply-adds."]
+    return Table(8, "time of one picture, one thread", columns, rows, [*notes, *_notes(times)])
+
+
+def _best_pass(cases: list[tuple[str, int, int]], runtimes: list[Runtime], rounds: int, report: Report) -> Results:
+    """All cases several times over, each row from its fastest pass.
+
+    `bench` times one network after the other, so that a slow minute of the machine would count against some alone.
+    """
+    turns = -(-rounds // _PASSES)
+    passes = [bench((_work(*case) for case in cases), runtimes, turns, report) for _ in range(min(_PASSES, rounds))]
+    rows = zip(*(results.rows for results in passes), strict=True)
+    return replace(passes[0], rows=[min(row, key=lambda r: math.inf if r.ms is None else r.ms) for row in rows])
+
+
+def _work(name: str, height: int, width: int) -> Work:
+    return make_work(random_model(_build(name)), 1, height, width, threads=1)
+
+
+def _build(name: str) -> Architecture | Graph:
+    built = build(name)
+    assert built is not None
+    return built
+
+
+def _macs(name: str, column: int) -> int:
+    return complexity.summary(_build(name), *published.TABLE8_SIZES[column]).macs
+
+
+def _row(name: str, column: int, times: Results | None) -> dict[str, Any]:
+    height, width = published.TABLE8_SIZES[column]
+    macs, against_macs = _macs(name, column), _macs(_AGAINST, column)
+    row: dict[str, Any] = {"network": name, "size": f"{height} x {width}"}
+    row |= {"million_macs": macs / 1e6, "theoretical": against_macs / macs}
+    if name in published.TABLE8:
+        paper_ms, against = published.TABLE8[name][column], published.TABLE8[_AGAINST][column]
+        row |= {"paper_ms": paper_ms, "paper_speedup": against / paper_ms}
+    ours, against_ours = _ours(times, name, column), _ours(times, _AGAINST, column)
+    if ours is not None and against_ours is not None:
+        row |= {"ms": ours.ms, "speedup": _ms(against_ours) / _ms(ours)}
+    others = [r for r in _rows(times, name, column) if r.runtime != OURS and r.ms is not None]
+    if others:
+        best = min(others, key=_ms)
+        row |= {"other": best.runtime, "other_ms": best.ms}
+    return row
+
+
+def _notes(times: Results | None) -> list[str]:
+    if times is None:
+        return ["Not measured yet: --measure does."]
+    notes = ["The paper's: Snapdragon 820. Ours: {processor}, shufflenet {shufflenet}.".format(**times.machine)]
+    for name, against in _PAIRS:
+        for column, (height, width) in enumerate(published.TABLE8_SIZES):
+            ours, other = _ours(times, name, column), _ours(times, against, column)
+            if ours is not None and other is not None:
+                theoretical, actual = other.macs / ours.macs, _ms(other) / _ms(ours)
+                notes.append(
+                    f"{name} against {against} at {height} x {width}: {actual:.2f} of {theoretical:.2f} times faster, "
+                    f"{actual / theoretical:.2f} of what theory allows."
+                )
+    return notes
+
+
+def _rows(times: Results | None, name: str, column: int) -> list[Row]:
+    size = published.TABLE8_SIZES[column]
+    return [row for row in times.rows if row.model == name and (row.height, row.width) == size] if times else []
+
+
+def _ours(times: Results | None, name: str, column: int) -> Row | None:
+    return next((row for row in _rows(times, name, column) if row.runtime == OURS and row.ms is not None), None)
+
+
+def _ms(row: Row) -> float:
+    assert row.ms is not None
+    return row.ms

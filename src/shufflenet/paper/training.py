@@ -1,0 +1,89 @@
+"""`shufflenet paper tableN --train`: trains a table's networks and keeps their errors."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shufflenet import __version__
+from shufflenet.arch import Architecture
+from shufflenet.bench.run import machine
+from shufflenet.job import Job, prepare
+from shufflenet.paper import small_scale, trained
+from shufflenet.paper.trained import ResultsError, Run, Trained
+from shufflenet.recipe import Recipe
+from shufflenet.train import train
+
+
+def train_networks(
+    names: Sequence[str],
+    data: Path,
+    folder: Path,
+    tell: Callable[[str], None],
+    recipe: Recipe = small_scale.RECIPE,
+    seeds: Iterable[int] = small_scale.SEEDS,
+) -> Trained:
+    """Trains each network with each seed, seed by seed; what ``folder`` has a result of already is not repeated.
+
+    An interrupted run goes on from its checkpoint. Each is in a run folder of its own below ``folder``.
+
+    Raises:
+        ResultsError: ``folder`` has results of other data or another recipe.
+        train.Stopped, and all errors of `job.prepare` and `train.train`: see there.
+    """
+    plain = prepare(data, recipe, size=small_scale.SIZE)
+    wanted = [(name, seed) for seed in seeds for name in names]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, seed in wanted:
+        if _kept(folder, plain).find(name, seed) is not None:
+            continue
+        job = _job(plain, name, seed)
+        result = train(job, folder / f"{name}-seed{seed}", cache=folder / "cache").result()
+        assert result is not None
+        run = Run(name, seed, round(result[0], 3), round(result[1], 3), machine()["processor"], _versions())
+        kept = _kept(folder, plain)  # read again: another process may train another table
+        kept.runs.append(run)
+        kept.save(folder)
+        tell(f"{name}, seed {seed}: top-1 error {run.top1_error:.2f} %, top-5 {run.top5_error:.2f} %")
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    return _kept(folder, plain)
+
+
+def _kept(folder: Path, job: Job) -> Trained:
+    settings = _settings(job)
+    kept = trained.load(folder)
+    if not kept.settings:
+        return Trained(settings, [])
+    if kept.settings != settings:
+        raise ResultsError(f"{folder}: holds results of other data or another recipe; choose another --results")
+    return kept
+
+
+def _job(plain: Job, name: str, seed: int) -> Job:
+    network = small_scale.network(name, plain.arch.classes)
+    job = replace(plain, recipe=replace(plain.recipe, seed=seed))
+    return replace(job, arch=network) if isinstance(network, Architecture) else replace(job, comparison=network)
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """All that the runs share."""
+    dataset = job.dataset
+    recipe = asdict(job.recipe)
+    del recipe["seed"]
+    return {
+        "data": dataset.root.resolve().name,
+        "classes": len(dataset.classes),
+        "train": {"pictures": len(dataset.train), "fingerprint": dataset.train.fingerprint()},
+        "val": {"pictures": len(dataset.val), "fingerprint": dataset.val.fingerprint()},
+        "preprocessing": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(job.preprocessing).items()},
+        "recipe": {key: list(value) if isinstance(value, tuple) else value for key, value in recipe.items()},
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"shufflenet": __version__, "torch": torch.__version__}
