@@ -84,6 +84,35 @@ def test_other_networks(name: str, sizes: list[tuple[int, int]]) -> None:
         assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize(
+    ("arch", "unaligned"),
+    [
+        (Architecture(3, 0.5, classes=7), 0),  # 30 channels behind a dense and behind group convolutions
+        (Architecture(3, 0.25, classes=7, inverse_shuffle=True), 0),  # 15 and 30
+        (Architecture(3, 0.5, classes=7, shuffle=False), 4),  # without a gather to leave the new channels out
+    ],
+    ids=["x0_5", "x0_25", "no shuffle"],
+)
+def test_depthwise_convolutions_are_in_fours(arch: Architecture, unaligned: int) -> None:
+    """ONNX Runtime runs others channel by channel."""
+    _, model = random_network(arch)
+    proto = make(model, "net", aligning=True)
+    onnx.checker.check_model(proto, full_check=True)
+    attributes = [
+        {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        for node in proto.graph.node
+        if node.op_type == "Conv"
+    ]
+    depthwise = [entry["group"] for entry in attributes if entry["kernel_shape"] == [3, 3] and entry["group"] > 1]
+    assert len(depthwise) == 16
+    assert sum(channels % 4 != 0 for channels in depthwise) == unaligned
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = random_input(2, 64, 45)
+    (logits,) = session.run(["logits"], {"input": x})
+    expected = Engine(model).run(x)
+    assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_windows_of_unequal_size_are_refused() -> None:
     model = random_model(every_operator())
     with pytest.raises(ExportError, match="means needs a network for one picture size"):
@@ -105,7 +134,7 @@ def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:
     assert metadata["architecture"]["name"] == model.arch.name
     assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 13)]
     # Of each unit: three convolutions, and one Gather behind the depthwise one. Nothing is left of batch norm.
-    kinds = [node.op_type for node in proto.graph.node]
+    kinds = [node.op_type for node in proto.graph.node if not node.name.endswith(".aligned")]
     assert (kinds.count("Conv"), kinds.count("Gather"), kinds.count("BatchNormalization")) == (1 + 3 * 16, 16, 0)
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     ranks = {len(value.type.tensor_type.shape.dim) for value in inferred.graph.value_info}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,11 +14,24 @@ from shufflenet.bench import onnx_file
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
 from shufflenet.bench.work import Work
-from shufflenet.export.graph import TunedNetwork
+from shufflenet.export import onnx
+from shufflenet.export.folded import INPUT, OUTPUT
+from shufflenet.export.target import ExportError
 
 
 def prepare(work: Work) -> list[Run]:
-    return [_prepare(network, work) for network in tuned_networks(work, ["gather", "transpose"])]
+    """As PyTorch's exporter writes the network with either shuffle, and as our own export does."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        runs = [
+            _prepare(onnx_file.write(network, work, path), onnx_file.INPUT, work)
+            for network in tuned_networks(work, ["gather", "transpose"])
+        ]
+        with suppress(ExportError):  # ONNX lacks windows of unequal size, for which PyTorch's exporter writes slices
+            exported = onnx.make(work.model, work.name, (work.height, work.width), aligning=True)
+            path.write_bytes(exported.SerializeToString())
+            runs.append(_prepare(path, INPUT, work))
+        return runs
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -30,12 +44,11 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _prepare(network: TunedNetwork, work: Work) -> Run:
-    with TemporaryDirectory() as folder:
-        loaded = session(onnx_file.write(network, work, Path(folder) / "network.onnx"), work.threads)
+def _prepare(path: Path, source: str, work: Work) -> Run:
+    loaded = session(path, work.threads)
     binding = loaded.io_binding()
-    binding.bind_ortvalue_input(onnx_file.INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(work.x))
-    binding.bind_output(onnx_file.OUTPUT)
+    binding.bind_ortvalue_input(source, onnxruntime.OrtValue.ortvalue_from_numpy(work.x))
+    binding.bind_output(OUTPUT)
 
     def run() -> NDArray[np.float32]:
         loaded.run_with_iobinding(binding)

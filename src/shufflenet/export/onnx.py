@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
+from shufflenet.export.aligned import aligned
 from shufflenet.export.folded import INPUT, OUTPUT, Floats, Gather, folded, gathered
 from shufflenet.export.target import ExportError, Order, Runner, Target, describe
 from shufflenet.graph import (
@@ -128,15 +129,19 @@ def _window(node: Convolution | Pool) -> dict[str, list[int]]:
 def write(order: Order, file: Path) -> None:
     import onnx
 
-    proto = make(order.model, order.name, (order.height, order.width) if order.fixed else None)
+    proto = make(order.model, order.name, (order.height, order.width) if order.fixed else None, aligning=True)
     onnx.checker.check_model(proto, full_check=True)
     file.write_bytes(proto.SerializeToString())
 
 
-def make(model: Model | GraphModel, name: str, size: tuple[int, int] | None = None) -> ModelProto:
+def make(
+    model: Model | GraphModel, name: str, size: tuple[int, int] | None = None, aligning: bool = False
+) -> ModelProto:
     """``input`` float32 [batch, 3, height, width] -> ``logits`` float32 [batch, classes].
 
-    ``size``: the only height and width that the network shall take.
+    Args:
+        size: the only height and width that the network shall take.
+        aligning: for ONNX Runtime; others convert the network from what has no more channels than needed.
 
     Raises:
         ExportError: the network needs ``size``, or another one.
@@ -144,6 +149,8 @@ def make(model: Model | GraphModel, name: str, size: tuple[int, int] | None = No
     from onnx import TensorProto, helper
 
     tuned = gathered(folded(model))
+    if aligning:
+        tuned = aligned(tuned)
     graph = _Graph(tuned, size)
     value = helper.make_tensor_value_info
     proto = helper.make_model(
