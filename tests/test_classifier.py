@@ -169,6 +169,12 @@ def test_embedded_names(model_path: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert Classifier("shufflenet_g2_x0_25").arch.groups == 2
     with pytest.raises(model_file.ModelFileError, match=r"resnet50: neither a file nor .*shufflenet_g2_x0_25"):
         Classifier("resnet50")
+    (tmp_path / "here" / "shufflenet_g2_x0_25").mkdir(parents=True)  # as `export` names a folder
+    (tmp_path / "here" / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert Classifier("shufflenet_g2_x0_25").arch.groups == 2
+    with pytest.raises(model_file.ModelFileError, match="other: a folder"):
+        Classifier("other")
 
 
 @pytest.mark.parametrize("name", ["missing.safetensors", "folder/missing", "."])

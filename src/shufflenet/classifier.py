@@ -182,10 +182,12 @@ def load_model(model: str | os.PathLike[str]) -> model_file.Model:
 
         if source in importers.SOURCES:
             return importers.import_model(str(model))
-    # A name has no folder and no suffix; whatever has one, or is there, is a file.
-    if path.suffix or path.name != str(model) or path.exists():
-        return model_file.load(path)
     names = embedded_models()
+    # A name has no folder and no suffix; whatever has one, or is there, is a file. Unless it is what `export` makes of
+    # a model that comes with the package: a folder of the model's name.
+    exported = path.is_dir() and str(model) in names
+    if path.suffix or path.name != str(model) or (path.exists() and not exported):
+        return model_file.load(path)
     if str(model) not in names:
         raise model_file.ModelFileError(
             f"{model}: neither a file nor a model that comes with the package ({', '.join(names) or 'which has none'})"
