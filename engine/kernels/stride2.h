@@ -39,12 +39,14 @@ ALWAYS_INLINE vector_mask has_right(size_t column, size_t width)
 // At y, of which the last of the given lines ends at end.
 ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
 {
-    if (y + VECTOR_FLOATS <= end) {
+    if (__builtin_expect(y + VECTOR_FLOATS <= end, 1)) {
         store(y, v);
         return;
     }
+    float values[VECTOR_FLOATS]; // here alone: v[j] would send every vector through memory
+    store(values, v);
     for (size_t j = 0; y + j < end; j++)
-        y[j] = v[j];
+        y[j] = values[j];
 }
 
 // Behind a line of width floats, whose last vector ends with zeros: zeros up to the next line at least.

@@ -12,6 +12,9 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
     __builtin_prefetch(pixels + 2 * nv * VECTOR_FLOATS - 1);
 }
 
+// So far ahead weights are fetched: with few pixels each is used a few times only, and comes from the third-level cache.
+enum { WEIGHTS_AHEAD = 256 }; // floats
+
 // tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
 // zeros.
 ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convolution *s, size_t tiles,
@@ -55,6 +58,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
                 for (size_t v = 0; v < nv; v++)
                     sum[m][v] += weight * pixel[v];
             }
+            __builtin_prefetch(packed + WEIGHTS_AHEAD);
             packed += mr;
         }
 

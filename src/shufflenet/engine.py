@@ -19,6 +19,8 @@ from shufflenet.model_file import Model
 from shufflenet.plan import make_plan, step_names
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
+_HUGE_PAGE = 2 << 20  # bytes
+_HUGE_FROM = 4 << 20  # numpy asks for huge pages from here on
 _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
 
 
@@ -184,8 +186,9 @@ class _Network:
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
-    memory = np.empty(size + ALIGNMENT, dtype=np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+    """Memory in huge pages where there are some: planes lie in more small ones than a processor keeps track of."""
+    memory = np.empty(max(size, _HUGE_FROM) + _HUGE_PAGE, dtype=np.uint8)  # what is not used stays virtual
+    start = -memory.ctypes.data % _HUGE_PAGE
     return memory[start : start + size]
 
 
