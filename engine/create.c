@@ -206,18 +206,21 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .pixels = field[3]};
     s->width = field[4];
     s->pitch = field[5];
-    s->least = least(field[6]);
+    s->in_pitch = field[6];
+    s->least = least(field[7]);
     const uint64_t outputs = (uint64_t)s->groups * s->m;
     require(b, is_size(s->groups) && is_size(s->k) && is_size(s->m) && is_size(s->pixels));
-    require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch);
+    require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch && is_size(s->in_pitch));
+    require(b, s->in_pitch == s->pitch || (s->in_pitch > s->pitch && s->pitch % ROW_ALIGNMENT == 0));
     require(b, outputs < LIMIT && outputs * s->k < LIMIT);
     if (b->failed)
         return;
-    s->in = table(b, field[7], (uint64_t)s->groups * s->k, 0, read_floats(b, s->pixels, s->pitch));
-    s->out = table(b, field[8], outputs, 0, written_floats(b, s->pixels, s->pitch) + ROW_TAIL);
-    s->residual = optional_table(b, field[9], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
-    const float *w = weights(b, field[10], outputs * s->k);
-    const float *bias = weights(b, field[11], outputs);
+    const uint64_t in_floats = s->pixels + (uint64_t)((s->pixels - 1) / s->pitch) * (s->in_pitch - s->pitch);
+    s->in = table(b, field[8], (uint64_t)s->groups * s->k, 0, read_floats(b, in_floats, s->in_pitch));
+    s->out = table(b, field[9], outputs, 0, written_floats(b, s->pixels, s->pitch) + ROW_TAIL);
+    s->residual = optional_table(b, field[10], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
+    const float *w = weights(b, field[11], outputs * s->k);
+    const float *bias = weights(b, field[12], outputs);
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
@@ -262,7 +265,9 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
     if (b->failed)
         return;
-    const uint64_t around = s->stride == 1 ? s->in_pitch + 1 : 1;
+    s->in_strips = b->group != NULL;
+    require(b, !s->in_strips || s->stride == 2 || s->in_pitch == round_up(s->width, ROW_ALIGNMENT));
+    const uint64_t around = s->stride == 1 && !s->in_strips ? s->in_pitch + 1 : 1;
     const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
     const uint64_t in_floats = plane(s->height, s->width, s->in_pitch) + around;
     s->in = table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));

@@ -36,10 +36,12 @@ struct tile_run {
 
 // For each group g, output m and pixel p:
 //   y[g, m][p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][p] + r[g, m][p])
-// but 0 where p % pitch >= width: between lines, if zeros must be there. A k x k convolution finds its taps as shifted rows in the table.
+// but 0 where p % pitch >= width: between lines, if zeros must be there. A k x k convolution finds its taps as shifted rows
+// in the table. If in_pitch is another, each line by itself: x at p / pitch * in_pitch + p % pitch, and pitch is a multiple
+// of ROW_ALIGNMENT.
 // Packed weights: for each group, for each of its tiles of mr outputs, b [mr] then w [k][mr].
 struct convolution {
-    uint32_t groups, k, m, pixels, width, pitch;
+    uint32_t groups, k, m, pixels, width, pitch, in_pitch;
     float least;              // 0 for a ReLU, else minus infinity
     const uint32_t *in;       // [groups][k]
     const uint32_t *out;      // [groups][m]
@@ -51,10 +53,12 @@ struct convolution {
 };
 
 // 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
-// same, the floats between the lines of x are zero, and so are the in_pitch + 1 floats before and after each row. What
-// lies between the lines of y becomes zero.
+// same, the floats between the lines of x are zero, and so are the in_pitch + 1 floats before and after each row; in strips,
+// where a window has none, lines are a multiple of ROW_ALIGNMENT floats instead. What lies between the lines of y becomes
+// zero.
 struct depthwise {
     uint32_t channels, height, width, stride, in_pitch, out_pitch;
+    int in_strips;
     float least;
     const uint32_t *in, *out; // [channels]
     const float *weights;     // [channels][9]
@@ -63,7 +67,7 @@ struct depthwise {
     // one, and does not lie between the lines.
     const int32_t *masks;
     uint32_t period;       // in vectors
-    const float *zero_row; // stride 2: what stands above the first and below the last image row
+    const float *zero_row; // what stands above the first and below the last image row
 };
 
 // 3x3, stride 2. Padding 1, or 0; windows may reach over the lower and right edge by one. Average: the nine taps' sum / 9,

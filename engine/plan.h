@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 3, PLAN_STEP_FIELDS = 15 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 4, PLAN_STEP_FIELDS = 16 };
 
 // Rows start on a multiple of ROW_ALIGNMENT floats. A step may overwrite the ROW_TAIL floats behind a row that it writes
 // with zeros: the rest of a vector of ROW_ALIGNMENT floats.
@@ -47,7 +47,7 @@ enum plan_kind {
 };
 
 // The meaning of the first fields is that of the structs of the same name in kernels.h, in the same order; the last three
-// are those of struct window in network.h, where a step is run in strips.
+// are those of struct window in kernels.h, where a step is run in strips.
 enum { PLAN_WINDOW_FIELD = PLAN_STEP_FIELDS - 3 };
 
 struct plan_step {

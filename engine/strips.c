@@ -26,8 +26,8 @@ static struct plane expected_by(const struct step *step)
 {
     struct plane plane = {0};
     if (step->kind == PLAN_CONVOLUTION) {
-        plane = written_by(step);
-        plane.height += step->window.reach;
+        plane.height = written_by(step).height + step->window.reach;
+        plane.pitch = step->as.convolution.in_pitch;
     } else if (step->kind == PLAN_DEPTHWISE) {
         plane = (struct plane){.height = step->as.depthwise.height, .pitch = step->as.depthwise.in_pitch};
     } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
@@ -41,9 +41,10 @@ static struct lines read_for(const struct step *step, struct lines lines)
 {
     if (step->kind == PLAN_CONVOLUTION)
         return (struct lines){lines.begin, lines.end + step->window.reach};
-    const uint32_t height = expected_by(step).height; // a window of three lines, every second line
+    const uint32_t height = expected_by(step).height; // windows of three lines
     const uint32_t padding = step->kind == PLAN_DEPTHWISE ? 1 : step->as.pool.padding;
-    const uint32_t begin = 2 * lines.begin, end = 2 * lines.end + 1 - padding;
+    const uint32_t stride = step->kind == PLAN_DEPTHWISE ? step->as.depthwise.stride : 2;
+    const uint32_t begin = stride * lines.begin, end = stride * (lines.end - 1) + 3 - padding;
     return (struct lines){begin < padding ? 0 : begin - padding, end < height ? end : height};
 }
 
@@ -97,8 +98,6 @@ static int reads_what_is_there(const struct step *steps, uint32_t i)
     const uint32_t source = steps[i].window.source;
     if (steps[i].kind == PLAN_INPUT)
         return source == WHOLE && !steps[i].as.input.in;
-    if (steps[i].kind == PLAN_DEPTHWISE && steps[i].as.depthwise.stride != 2)
-        return 0;
     if (steps[i].kind == PLAN_CONVOLUTION && (!steps[i].window.lines || steps[i].as.convolution.residual))
         return 0;
     if (source >= i) // WHOLE too

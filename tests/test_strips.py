@@ -37,7 +37,7 @@ def logits(model: GraphModel, x: NDArray[np.float32], isa: str, threads: int = 1
             "input + conv1 + maxpool + stage2.0.pointwise1 + stage2.0.depthwise + stage2.0.shortcut",
         ),
         ("squeezenet1_0", "input + features.0 + features.2"),
-        ("mobilenet_v1_x0_25", "input"),  # a depthwise convolution of stride 1 comes first
+        ("mobilenet_v1_x0_25", "input + conv1 + units.0.depthwise + units.0.pointwise + units.1.depthwise"),
     ],
 )
 def test_what_runs_in_strips(name: str, first: str) -> None:
@@ -48,8 +48,15 @@ def test_small_pictures_need_none() -> None:
     assert step_names(random_model("shufflenet_g3_x0_25"), 64, 64)[0] == "input"
 
 
-@pytest.mark.parametrize("size", [(224, 224), (75, 333), (481, 70), (97, 1000)])
-@pytest.mark.parametrize("name", ["shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "squeezenet1_0"])
+def test_a_depthwise_convolution_of_stride_1_needs_lines_of_whole_vectors() -> None:
+    assert step_names(random_model("mobilenet_v1_x0_25"), 224, 230)[0] == "input"  # 115 pixels
+
+
+# Planes of 16, 160, 496 and, with gaps, 110 pixels a line; 1 line of 16; and lines that are no whole vectors.
+@pytest.mark.parametrize("size", [(224, 224), (640, 32), (33, 320), (128, 992), (75, 333), (481, 70), (97, 1000)])
+@pytest.mark.parametrize(
+    "name", ["shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "squeezenet1_0", "mobilenet_v1_x0_25"]
+)
 def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = random_model(name), random_input(1, *size)
     with monkeypatch.context() as patch:

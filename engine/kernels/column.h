@@ -1,5 +1,5 @@
-// A pixel that would have a vector of its own: 7x7 planes have 49. Here the lanes are a tile's outputs, whose weights lie side
-// by side, so one multiply-add serves mr of them.
+// A pixel that would have a vector of its own, 7x7 planes have 49, where no tile takes it with it. Here the lanes are a tile's
+// outputs, whose weights lie side by side, so one multiply-add serves mr of them.
 
 enum { COLUMN_TILES = 4 }; // at once: they share each pixel
 
@@ -20,14 +20,9 @@ ALWAYS_INLINE void column(const size_t tiles, const struct convolution *s, size_
             sum[t] += load(packed + t * tile_floats) * pixel; // the lanes from mr on are of no use
     }
 #pragma GCC unroll 4
-    for (size_t t = 0; t < tiles; t++) {
-        float value[VECTOR_FLOATS];
-        store(value, sum[t]);
-        for (size_t m = 0; m < mr; m++, out++) {
-            if (residual)
-                value[m] += y[*residual++];
-            y[*out] = s->least > value[m] ? s->least : value[m];
-        }
+    for (size_t t = 0; t < tiles; t++, out += mr) {
+        store_column(mr, s->least, sum[t], out, residual, y);
+        residual = residual ? residual + mr : NULL;
     }
 }
 

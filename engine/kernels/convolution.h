@@ -4,6 +4,9 @@
 // Planes of fewer vectors a thread are shared by channels or tiles.
 enum { SHARED_VECTORS = 9 };
 
+// Of weights that pass by again and again: 64 KB.
+enum { BLOCK_FLOATS = 16 << 10 };
+
 // What the tiles have just written between the lines, of pixels begin to end.
 static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end, float *y)
 {
@@ -22,19 +25,33 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
     const size_t whole = (pixels.end - pixels.begin) / VECTOR_FLOATS, rest = (pixels.end - pixels.begin) % VECTOR_FLOATS;
-    const int one_more = rest == 1 && run->mr > 1 && run->mr <= VECTOR_FLOATS;
+    int one_more = rest == 1 && run->mr > 1 && run->mr <= VECTOR_FLOATS;
     const struct parts parts = split(whole + (rest && !one_more), widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = pixels.end - p;
-        tile_functions[run->mr][nv](s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p,
-                                    left < all ? left : all);
+        tile_function *function = tile_functions[run->mr][nv];
+        if (one_more && left == all + 1 && column_tile_functions[run->mr][nv]) {
+            function = column_tile_functions[run->mr][nv];
+            one_more = 0;
+        }
+        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p, left < all ? left : all);
         p += all;
     }
     if (one_more)
         columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
     if (s->width < s->pitch)
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
+}
+
+// Likewise, tiles that have more weights than pixels a few at a time: each pass over the pixels finds them in a cache.
+static void convolve_in_blocks(const struct convolution *s, size_t group, const struct tile_run *run, size_t first,
+                               size_t count, struct range pixels, const float *x, float *y)
+{
+    const size_t floats = (size_t)run->mr * (1 + s->k), most = (BLOCK_FLOATS + floats - 1) / floats;
+    const size_t block = s->k * (pixels.end - pixels.begin) < count * floats ? most : count;
+    for (const size_t end = first + count; first < end; first += block)
+        convolve(s, group, run, first, end - first < block ? end - first : block, pixels, x, y);
 }
 
 // Whole vectors of them, so that no thread writes zeros behind its last pixel where another writes.
@@ -46,24 +63,39 @@ static struct range shared_pixels(struct share share, struct range all)
     return pixels;
 }
 
-// Shared by pixels where there are many, on small planes by tiles.
-static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
+// Of all groups, those of all their tiles that are in the range.
+static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x, float *y)
 {
-    struct range pixels = {(size_t)lines.begin * s->pitch, s->pixels};
-    if (lines.end <= s->pixels / s->pitch)
-        pixels.end = (size_t)lines.end * s->pitch;
-    struct range tiles = {0, s->groups * s->tile_count};
-    const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    if (vectors >= (size_t)SHARED_VECTORS * share.parts)
-        pixels = shared_pixels(share, pixels);
-    else
-        tiles = range_of(share, tiles.end);
     size_t tile = 0; // the first of the run, counted over all groups
     for (size_t group = 0; group < s->groups; group++)
         for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
             const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
             const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
             if (begin < end)
-                convolve(s, group, run, begin, end - begin, pixels, x, y);
+                convolve_in_blocks(s, group, run, begin, end - begin, pixels, x, y);
         }
+}
+
+// Shared by pixels where there are many, on small planes by tiles.
+static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
+{
+    struct range tiles = {0, s->groups * s->tile_count};
+    if (s->in_pitch != s->pitch) {
+        const struct range mine = shared_lines(share, lines, (s->pixels - 1) / s->pitch + 1);
+        for (size_t i = mine.begin; i < mine.end; i++) {
+            const size_t left = s->pixels - i * s->pitch;
+            const struct range pixels = {0, left < s->pitch ? left : s->pitch};
+            convolve_groups(s, tiles, pixels, x + i * s->in_pitch, y + i * s->pitch);
+        }
+        return;
+    }
+    struct range pixels = {(size_t)lines.begin * s->pitch, s->pixels};
+    if (lines.end <= s->pixels / s->pitch)
+        pixels.end = (size_t)lines.end * s->pitch;
+    const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
+    if (vectors >= (size_t)SHARED_VECTORS * share.parts)
+        pixels = shared_pixels(share, pixels);
+    else
+        tiles = range_of(share, tiles.end);
+    convolve_groups(s, tiles, pixels, x, y);
 }

@@ -1,8 +1,24 @@
 // Depthwise 3x3, each channel by itself.
 
-// Stride 1, over the plane as one long row of pixels: the left, middle and right taps of three image rows are six
-// unaligned neighbours of each vector. What wraps around at the left and right edge is masked, and zeros stand
-// before and behind the plane, and between its lines if there is room.
+// Around the pixels from middle on: the left, middle and right taps of three image rows are six unaligned neighbours of
+// each vector. What wraps around at the left and right edge is masked.
+ALWAYS_INLINE vector stride1_windows(const vector *w, vector bias, const float *above, const float *middle,
+                                     const float *below, const int32_t *left_masks, const int32_t *right_masks)
+{
+    vector left = w[0] * load(above - 1);
+    vector centre = bias + w[1] * load(above);
+    vector right = w[2] * load(above + 1);
+    left += w[3] * load(middle - 1);
+    centre += w[4] * load(middle);
+    right += w[5] * load(middle + 1);
+    left += w[6] * load(below - 1);
+    centre += w[7] * load(below);
+    right += w[8] * load(below + 1);
+    return centre + keep(left, load_mask(left_masks)) + keep(right, load_mask(right_masks));
+}
+
+// Stride 1, over the plane as one long row of pixels: zeros stand before and behind the plane, and between its lines if
+// there is room.
 ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, float *y, struct share share, const int relu,
                                      const int gaps)
 {
@@ -25,18 +41,9 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         const vector bias = broadcast(s->bias[c]);
         size_t phase = part.begin % s->period * VECTOR_FLOATS;
         for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
-            const float *above = plane + p - pitch, *middle = plane + p, *below = plane + p + pitch;
-            vector left = w[0] * load(above - 1);
-            vector centre = bias + w[1] * load(above);
-            vector right = w[2] * load(above + 1);
-            left += w[3] * load(middle - 1);
-            centre += w[4] * load(middle);
-            right += w[5] * load(middle + 1);
-            left += w[6] * load(below - 1);
-            centre += w[7] * load(below);
-            right += w[8] * load(below + 1);
-            const vector_mask has_left = load_mask(left_masks + phase), has_right = load_mask(right_masks + phase);
-            vector sum = centre + keep(left, has_left) + keep(right, has_right);
+            const float *middle = plane + p;
+            vector sum = stride1_windows(w, bias, middle - pitch, middle, middle + pitch, left_masks + phase,
+                                         right_masks + phase);
             if (relu)
                 sum = vector_max(least, sum);
             if (gaps)
@@ -47,6 +54,28 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
             phase += VECTOR_FLOATS;
             if (phase == s->period * VECTOR_FLOATS)
                 phase = 0;
+        }
+    }
+}
+
+// Stride 1, line by line: a window of a plane has no zeros above and below. Lines are whole vectors.
+static void depthwise_stride1_lines(const struct depthwise *s, const float *x, float *y, struct lines lines)
+{
+    const int32_t *left_masks = s->masks, *right_masks = left_masks + s->in_pitch, *inside_masks = right_masks + s->in_pitch;
+    const vector least = broadcast(s->least);
+    for (size_t c = 0; c < s->channels; c++) {
+        vector w[9];
+        for (size_t tap = 0; tap < 9; tap++)
+            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        const vector bias = broadcast(s->bias[c]);
+        for (size_t i = lines.begin; i < lines.end && i < s->height; i++) {
+            float *line = y + s->out[c] + i * s->out_pitch;
+            const struct three_rows rows = rows_around(x + s->in[c], i, s->height, s->in_pitch, s->zero_row);
+            for (size_t j = 0; j < s->in_pitch; j += VECTOR_FLOATS) {
+                const vector sum = stride1_windows(w, bias, rows.of[0] + j, rows.of[1] + j, rows.of[2] + j, left_masks + j,
+                                                   right_masks + j);
+                store(line + j, keep(vector_max(least, sum), load_mask(inside_masks + j)));
+            }
         }
     }
 }
@@ -93,6 +122,8 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
     const int relu = s->least == 0, gaps = s->in_pitch > s->width;
     if (s->stride == 2)
         depthwise_stride2(s, x, y, lines, share);
+    else if (s->in_strips)
+        depthwise_stride1_lines(s, x, y, lines);
     else if (gaps)
         depthwise_stride1(s, x, y, share, relu, 1);
     else if (relu)

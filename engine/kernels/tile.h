@@ -5,6 +5,20 @@
 typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
                            const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
 
+// A pixel by itself, of mr outputs, at most VECTOR_FLOATS, one in each lane: writes what is at y + out[m].
+ALWAYS_INLINE void store_column(const size_t mr, float least, vector sum, const uint32_t *out, const uint32_t *residual,
+                                float *y)
+{
+    float value[VECTOR_FLOATS];
+    store(value, sum);
+#pragma GCC unroll 8
+    for (size_t m = 0; m < mr; m++) {
+        if (residual)
+            value[m] += y[residual[m]];
+        y[out[m]] = least > value[m] ? least : value[m];
+    }
+}
+
 // Fetches ahead what the next tile on the same row reads.
 ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 {
@@ -13,11 +27,11 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 }
 
 // So far ahead weights are fetched: with few pixels each is used a few times only, and comes from the third-level cache.
-enum { WEIGHTS_AHEAD = 256 }; // floats
+enum { WEIGHTS_AHEAD = 1024 }; // floats
 
 // tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
-// zeros.
-ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convolution *s, size_t tiles,
+// zeros. With a column, there is one pixel more behind them, for which the weights need not be read again.
+ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const int column, const struct convolution *s, size_t tiles,
                         const float *packed, const uint32_t *in, const uint32_t *out, const uint32_t *residual,
                         const float *x, float *y, size_t pixels)
 {
@@ -32,6 +46,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
 #pragma GCC unroll 8
             for (size_t v = 0; v < nv; v++)
                 sum[m][v] = broadcast(packed[m]);
+        vector sum_of_column = column ? load(packed) : (vector){0}; // the lanes from mr on are of no use
         packed += mr;
         // Rows lie so far apart that no processor foresees what is read next of all of them.
         if (prefetched_by_each) {
@@ -58,10 +73,14 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
                 for (size_t v = 0; v < nv; v++)
                     sum[m][v] += weight * pixel[v];
             }
+            if (column)
+                sum_of_column += load(packed) * broadcast(row[nv * VECTOR_FLOATS]);
             __builtin_prefetch(packed + WEIGHTS_AHEAD);
             packed += mr;
         }
 
+        if (column)
+            store_column(mr, s->least, sum_of_column, out, residual, y + nv * VECTOR_FLOATS);
         if (residual) {
 #pragma GCC unroll 8
             for (size_t m = 0; m < mr; m++)
@@ -82,19 +101,33 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const struct convoluti
     } while (--tiles);
 }
 
-#define DEFINE_TILE(mr, nv)                                                                                            \
-    static void tile_##mr##x##nv(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,   \
-                                 const uint32_t *out, const uint32_t *residual, const float *x, float *y,              \
-                                 size_t pixels)                                                                        \
+#define DEFINE_TILE_(name, mr, nv, column)                                                                             \
+    static void name##_##mr##x##nv(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in, \
+                                   const uint32_t *out, const uint32_t *residual, const float *x, float *y,            \
+                                   size_t pixels)                                                                      \
     {                                                                                                                  \
-        tile(mr, nv, s, tiles, packed, in, out, residual, x, y, pixels);                                               \
+        tile(mr, nv, column, s, tiles, packed, in, out, residual, x, y, pixels);                                       \
     }
+#define DEFINE_TILE(mr, nv) DEFINE_TILE_(tile, mr, nv, 0)
 #define DEFINE_TILES(mr, nv) UP_TO_##nv(DEFINE_TILE, mr)
 TILE_TABLE(DEFINE_TILES)
 
 #define TILE_ENTRY(mr, nv) [mr][nv] = tile_##mr##x##nv,
 #define TILE_ENTRIES(mr, nv) UP_TO_##nv(TILE_ENTRY, mr)
 static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
+
+#ifdef COLUMN_TILE_TABLE
+#define DEFINE_COLUMN_TILE(mr, nv) DEFINE_TILE_(column_tile, mr, nv, 1)
+#define DEFINE_COLUMN_TILES(mr, nv) UP_TO_##nv(DEFINE_COLUMN_TILE, mr)
+COLUMN_TILE_TABLE(DEFINE_COLUMN_TILES)
+
+#define COLUMN_TILE_ENTRY(mr, nv) [mr][nv] = column_tile_##mr##x##nv,
+#define COLUMN_TILE_ENTRIES(mr, nv) UP_TO_##nv(COLUMN_TILE_ENTRY, mr)
+static tile_function *const column_tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {
+    COLUMN_TILE_TABLE(COLUMN_TILE_ENTRIES)};
+#else
+static tile_function *const column_tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {{0}};
+#endif
 
 // vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
 // waiting.

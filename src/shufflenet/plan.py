@@ -36,6 +36,7 @@ from shufflenet.steps import (
     MAX_POOL,
     MEANS,
     NO_TABLE,
+    ROW_ALIGNMENT,
     SCALE,
     Floats,
     Indices,
@@ -43,8 +44,9 @@ from shufflenet.steps import (
     Rows,
     Steps,
     Window,
+    round_up,
 )
-from shufflenet.strips import LANES, Strips, choose_strips, origin, planes_of, reach, runs_depthwise
+from shufflenet.strips import LANES, Strips, choose_strips, origin, planes_of, planes_pitch, reach, runs_depthwise
 
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
@@ -133,16 +135,18 @@ class _Planner:
     def _place_windows(self, strips: Strips) -> None:
         """Begins the strips, and finds room for what their steps write."""
         numbers: dict[Node, int] = {}  # of the steps that write
-        steps: list[tuple[dict[Node, tuple[Rows, Window]], Node, int, Window]] = []
+        steps: list[tuple[dict[Node, tuple[Rows, Window]], Node, int, int, Window]] = []
         for node, lines in strips.windows.items():
             source = numbers.get(origin(node.inputs[0]), len(steps))
             if node in strips.planes:
-                steps.append((self.planes, node, planes_of(node), Window(lines=strips.planes[node])))
+                pitch = planes_pitch(node, self.layouts[node])
+                steps.append((self.planes, node, planes_of(node), pitch, Window(lines=strips.planes[node])))
             numbers[node] = len(steps)
-            steps.append((self.targets, node, node.channels, Window(reach(node), source, lines)))
-        sizes = [(count, w.lines * self.layouts[node].pitch) for _, node, count, w in steps if w.lines]
+            window = Window(reach(node), source, lines)
+            steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
+        sizes = [(count, window.lines * pitch) for _, _, count, pitch, window in steps if window.lines]
         windows, lane_floats = self.steps.new_windows(LANES, sizes)
-        for rows, node, count, window in steps:
+        for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
             rows[node] = whole or windows.pop(0), window
         self.steps.begin_strips(len(steps), strips.height, strips.lines, LANES, lane_floats)
@@ -191,7 +195,7 @@ class _Planner:
             elif isinstance(node, Convolution) and self._keeps_size(node):
                 gap = padding = node.padding
             elif isinstance(node, Convolution):
-                gap = reach(node)  # of the planes that it reads, which have the same pitch
+                gap = self._gap_behind_planes(node)
             elif isinstance(node, Concat | Split | Shuffle | Add):
                 padding = paddings[node]  # its rows are its inputs'
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
@@ -201,6 +205,12 @@ class _Planner:
             node: Layout(height, width, width + gaps[height, width], paddings[node])
             for node, (height, width) in self.sizes.items()
         }
+
+    def _gap_behind_planes(self, node: Convolution) -> int:
+        """Lines of whole vectors, or if that were more than a few floats, the pitch of the planes that it reads."""
+        width = self.sizes[node][1]
+        whole = round_up(width, ROW_ALIGNMENT) - width
+        return whole if 16 * whole <= width else reach(node)
 
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""
@@ -230,13 +240,17 @@ class _Planner:
         return self.model.tensors[f"{node.name}.weight"], self.model.tensors[f"{node.name}.bias"]
 
     def _convolution(self, node: Convolution) -> Rows:
-        taps = self._shifted_rows(node) if self._keeps_size(node) else self._input_planes(node)
-        target, residual, relu = self._target(node)
         layout = self.layouts[node]
+        taps, in_pitch = (
+            (self._shifted_rows(node), layout.pitch)
+            if self._keeps_size(node)
+            else (self._input_planes(node), planes_pitch(node, layout))
+        )
+        target, residual, relu = self._target(node)
         k = node.in_channels // node.groups * node.kernel_size**2
         self.steps.add(
             node.name, CONVOLUTION, node.groups, k, node.channels // node.groups, layout.floats,
-            layout.width if layout.padding else layout.pitch, layout.pitch, int(relu),
+            layout.width if layout.padding else layout.pitch, layout.pitch, in_pitch, int(relu),
             taps, target, residual, *self._weights(node), window=self._window(node),
         )  # fmt: skip
         return target
@@ -252,19 +266,18 @@ class _Planner:
         """Splits the input by rows and columns modulo stride, so that each tap reads neighbouring pixels."""
         source, layout, k, stride = node.inputs[0], self.layouts[node], node.kernel_size, node.stride
         phases, height, window = min(k, stride), layout.height + reach(node), Window()
+        pitch = planes_pitch(node, layout)
         if node in self.planes:
             planes, window = self.planes[node]
         else:
-            planes = self.steps.new_rows(planes_of(node), height * layout.pitch)
+            planes = self.steps.new_rows(planes_of(node), height * pitch)
         shape = [source.channels, *self.sizes[source], self.layouts[source].pitch]
         rows: Rows | int = NO_TABLE if isinstance(source, Input) else self.rows[source]
         name = "input" if isinstance(source, Input) else f"{node.name}.input"
-        self.steps.add(
-            name, INPUT, stride, phases, node.padding, height, layout.pitch, *shape, rows, planes, window=window
-        )
+        self.steps.add(name, INPUT, stride, phases, node.padding, height, pitch, *shape, rows, planes, window=window)
         y, x = np.divmod(np.arange(k**2), k)
         plane = y % stride * phases + x % stride
-        shifts = y // stride * layout.pitch + x // stride
+        shifts = y // stride * pitch + x // stride
         which: Indices = np.arange(source.channels)[:, None] * phases**2 + plane
         return planes[which.ravel()].shifted(np.tile(shifts, source.channels))
 

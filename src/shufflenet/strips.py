@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shufflenet.graph import Convolution, Graph, Input, Node, Pool, Shuffle
-from shufflenet.steps import Layout
+from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
 
 LANES = 4  # threads that can take part
 _LANE_FLOATS = 96 << 10  # what the windows of one may hold: 384 KB of a second-level cache of 512
+_MOST_LANE_FLOATS = 256 << 10  # and if no strip can be so short
 _MOST_STEPS = 16  # MAX_STRIP_STEPS
 _MOST_STRIPS = 1 << 12
 
@@ -48,8 +49,20 @@ def runs_depthwise(node: Node) -> bool:
 def choose_strips(
     graph: Graph, readers: Mapping[Node, Sequence[Node]], added_to: Iterable[Node], layouts: Mapping[Node, Layout]
 ) -> Strips | None:
-    """``added_to``: convolutions that add another value. None if strips would not help."""
-    nodes = _members(graph, readers, set(added_to))
+    """As many operators as have room for their windows.
+
+    ``added_to``: convolutions that add another value. None if strips would not help.
+    """
+    added_to = set(added_to)
+    ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
+    for end in reversed(ends):
+        strips = _strips(_members(graph.nodes[1 : end + 1], readers, added_to, layouts), readers, layouts)
+        if strips:
+            return strips
+    return None
+
+
+def _strips(nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout]) -> Strips | None:
     last = [node for node in nodes if any(reader not in nodes for reader in readers[node])]
     heights = {layouts[node].height for node in last}
     steps = sum(1 + isinstance(node.inputs[0], Input) for node in nodes if not isinstance(node, Shuffle))
@@ -60,40 +73,49 @@ def choose_strips(
     for lines in range(1 + height // _MOST_STRIPS, height):
         strips = _with_lines(nodes, set(last), readers, height, lines)
         floats = sum(n.channels * n_lines * layouts[n].pitch for n, n_lines in strips.windows.items())
-        floats += sum(planes_of(n) * n_lines * layouts[n].pitch for n, n_lines in strips.planes.items())
-        if best and floats > _LANE_FLOATS:
+        floats += sum(planes_of(n) * n_lines * planes_pitch(n, layouts[n]) for n, n_lines in strips.planes.items())
+        if floats > (_LANE_FLOATS if best else _MOST_LANE_FLOATS):
             return best
         best = strips
     return None  # a window would hold whole planes
 
 
-def _members(graph: Graph, readers: Mapping[Node, Sequence[Node]], added_to: set[Node]) -> list[Node]:
+def _members(
+    candidates: Sequence[Node],
+    readers: Mapping[Node, Sequence[Node]],
+    added_to: set[Node],
+    layouts: Mapping[Node, Layout],
+) -> list[Node]:
     nodes: list[Node] = []
-    for node in graph.nodes[1:]:
-        if node not in added_to and _can_join(node) and all(isinstance(x, Input) or x in nodes for x in node.inputs):
+    for node in candidates:
+        joins = node not in added_to and _can_join(node, layouts[node])
+        if joins and all(isinstance(x, Input) or x in nodes for x in node.inputs):
             nodes.append(node)
     while True:
         outside = {node for node in nodes if any(reader not in nodes for reader in readers[node])}
         # What is read later must be written whole, by an operator that can leave off between two vectors; and what is
         # written whole is not read in strips.
-        gone = {node for node in outside if not _reads_windows(node)}
+        gone = {node for node in outside if not _skips_lines(node)}
         gone |= {node for node in nodes if any(origin(x) in outside for x in node.inputs)}
         if not gone:
             return nodes
         nodes = [node for node in nodes if node not in gone]
 
 
-def _can_join(node: Node) -> bool:
-    if isinstance(node, Shuffle) or _reads_windows(node):
+def _can_join(node: Node, layout: Layout) -> bool:
+    if isinstance(node, Shuffle) or _skips_lines(node):
         return not isinstance(node.inputs[0], Input)
-    if not isinstance(node, Convolution) or runs_depthwise(node):
+    if not isinstance(node, Convolution):
         return False
+    if runs_depthwise(node):
+        whole_vectors = layout.pitch == round_up(layout.width, ROW_ALIGNMENT)
+        return whole_vectors and not isinstance(node.inputs[0], Input)
     pointwise = node.kernel_size == node.stride == 1 and node.padding == 0
     return pointwise or isinstance(node.inputs[0], Input)
 
 
-def _reads_windows(node: Node) -> bool:
-    """Of 3 lines, every second line."""
+def _skips_lines(node: Node) -> bool:
+    """Reads windows of 3 lines, one for every second line."""
     return isinstance(node, Pool) or (isinstance(node, Convolution) and runs_depthwise(node) and node.stride == 2)
 
 
@@ -113,8 +135,10 @@ def _with_lines(
         written = lines if node in last else max(needed[reader] for reader in readers[node])
         if isinstance(node, Shuffle):
             needed[node] = written
-        elif _reads_windows(node):
+        elif _skips_lines(node):
             needed[node] = 2 * written + 1
+        elif runs_depthwise(node):
+            needed[node] = written + 2
         else:
             needed[node] = written + reach(node)
         if isinstance(node.inputs[0], Input):
@@ -131,3 +155,8 @@ def planes_of(node: Node) -> int:
     """Into which a convolution's input is split, by rows and columns modulo its stride."""
     assert isinstance(node, Convolution)
     return node.in_channels * min(node.kernel_size, node.stride) ** 2
+
+
+def planes_pitch(node: Node, layout: Layout) -> int:
+    """Of those planes; ``layout`` is that of the convolution's output."""
+    return max(layout.pitch, layout.width + reach(node))

@@ -265,7 +265,7 @@ static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixe
              relu ? " relu" : "", residual ? " residual" : "");
     const uint32_t in = add_rows(t, groups * k, pixels, 1), out = add_rows(t, groups * m, pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
-                                 .field = {groups, k, m, pixels, pixels, pixels, (uint32_t)relu, in, out,
+                                 .field = {groups, k, m, pixels, pixels, pixels, pixels, (uint32_t)relu, in, out,
                                            residual ? out : PLAN_NO_TABLE, add_weights(t, groups * m * k),
                                            add_weights(t, groups * m)}};
     t->terms = k;
@@ -273,21 +273,23 @@ static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixe
     return run_case(t, only);
 }
 
-// A kernel x kernel convolution as shifted rows, of planes with zeros or without between their lines.
+// A kernel x kernel convolution as shifted rows, of planes with zeros or without between their lines; or, where out_pitch is
+// not 0, of planes with another pitch.
 static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t height, uint32_t width, uint32_t kernel,
-                      int zeros, const char *only)
+                      int zeros, uint32_t out_pitch, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u%s", groups, channels,
-             m, height, width, kernel, zeros ? " zeros" : "");
-    const uint32_t taps = kernel * kernel, k = taps * channels, pitch = width + kernel - 1;
-    const uint32_t planes = add_rows(t, groups * channels, (height + kernel) * pitch, 1), in = t->table_count;
+    const uint32_t taps = kernel * kernel, k = taps * channels, in_pitch = (out_pitch ? out_pitch : width) + kernel - 1;
+    const uint32_t pitch = out_pitch ? out_pitch : in_pitch;
+    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u pitch %u%s", groups,
+             channels, m, height, width, kernel, pitch, zeros ? " zeros" : "");
+    const uint32_t planes = add_rows(t, groups * channels, (height + kernel) * in_pitch, 1), in = t->table_count;
     for (uint32_t i = 0; i < groups * k; i++)
-        t->tables[t->table_count++] = t->tables[planes + i / taps] + i % taps / kernel * pitch + i % kernel;
+        t->tables[t->table_count++] = t->tables[planes + i / taps] + i % taps / kernel * in_pitch + i % kernel;
     const uint32_t pixels = (height - 1) * pitch + width, out = add_rows(t, groups * m, pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
-                                 .field = {groups, k, m, pixels, zeros ? width : pitch, pitch, 1, in, out, PLAN_NO_TABLE,
-                                           add_weights(t, groups * m * k), add_weights(t, groups * m)}};
+                                 .field = {groups, k, m, pixels, zeros ? width : pitch, pitch, in_pitch, 1, in, out,
+                                           PLAN_NO_TABLE, add_weights(t, groups * m * k), add_weights(t, groups * m)}};
     t->terms = k;
     writes(t, out, groups * m, pixels);
     return run_case(t, only);
@@ -420,10 +422,13 @@ int main(int count, char **arguments)
         CASE(test_pointwise(2, group_channels[i], 20, 49, 1, 1, only));
     CASE(test_pointwise(1, 3, 70, 100, 1, 0, only));
     CASE(test_pointwise(1, 150, 9, 900, 0, 1, only));
+    // Tiles with more weights than pixels.
+    CASE(test_pointwise(1, 500, 67, 49, 1, 1, only));
+    CASE(test_pointwise(2, 300, 70, 33, 0, 0, only));
     for (uint32_t size = 1; size <= 35; size += 1 + size / 8) {
-        CASE(test_dense(1, 3, 12, size, 36 - size, 3, 1, only));
-        CASE(test_dense(2, 2, 5, 36 - size, size, 3, 1, only));
-        CASE(test_dense(1, 1, 3, size, 36 - size, 5, 0, only));
+        CASE(test_dense(1, 3, 12, size, 36 - size, 3, 1, 0, only));
+        CASE(test_dense(2, 2, 5, 36 - size, size, 3, 1, 0, only));
+        CASE(test_dense(1, 1, 3, size, 36 - size, 5, 0, 0, only));
         for (uint32_t stride = 1; stride <= 2; stride++) {
             CASE(test_depthwise(3, size, 36 - size, stride, 0, 0, only));
             CASE(test_depthwise(2, size, size, stride, 0, 1, only));
@@ -442,9 +447,13 @@ int main(int count, char **arguments)
         CASE(test_means(2, size, 36 - size, size % 2, 1 + size % 7, size % 3 == 0, only));
         CASE(test_scale(3, size * size, size % 2, size % 3 == 0, only));
     }
-    CASE(test_dense(1, 2, 9, 14, 14, 3, 1, only));
-    CASE(test_dense(4, 3, 2, 7, 7, 3, 1, only));
-    CASE(test_dense(1, 1, 6, 13, 55, 11, 0, only));
+    CASE(test_dense(1, 2, 9, 14, 14, 3, 1, 0, only));
+    CASE(test_dense(4, 3, 2, 7, 7, 3, 1, 0, only));
+    CASE(test_dense(1, 1, 6, 13, 55, 11, 0, 0, only));
+    CASE(test_dense(1, 3, 12, 9, 112, 3, 1, 112, only));
+    CASE(test_dense(2, 2, 5, 7, 16, 3, 0, 16, only));
+    CASE(test_dense(1, 2, 9, 5, 59, 5, 1, 64, only));
+    CASE(test_dense(1, 2, 9, 1, 16, 2, 0, 16, only));
     for (uint32_t stride = 1; stride <= 2; stride++) {
         CASE(test_depthwise(5, 7, 7, stride, 0, 0, only));
         CASE(test_depthwise(5, 14, 14, stride, 0, 0, only));
