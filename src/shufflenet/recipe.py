@@ -93,7 +93,7 @@ RECIPES = {
             warmup_epochs=1,
             min_crop_area=0.35,
             # The last ones below the final size: crops show things larger than whole pictures do (1906.06423).
-            progressive=(0.5, 0.5, 0.625, 0.75, 0.75, 0.875),
+            progressive=(0.625, 0.75, 0.75, 0.875),
             ema_epochs=0.5,
         ),
         Recipe("finetune", epochs=40, learning_rate=1.0, warmup_epochs=2, min_crop_area=0.25, ema_epochs=2),
