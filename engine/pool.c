@@ -4,8 +4,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { SPINS_BEFORE_SLEEP = 100000 }; // some tenths of a millisecond
+enum { AWAKE_NANOSECONDS = 500000, SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024, SPINS_BEFORE_YIELD = 100000 };
 
 struct shufflenet_pool {
     pthread_mutex_t one_run;   // held by the caller whose run it is
@@ -25,13 +26,23 @@ struct shufflenet_pool {
     } workers[];
 };
 
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 static unsigned next_run(shufflenet_pool *pool, unsigned last)
 {
-    for (uint32_t spins = 0; spins < SPINS_BEFORE_SLEEP; spins++) {
-        const unsigned run = atomic_load_explicit(&pool->run, memory_order_acquire);
-        if (run != last)
-            return run;
-    }
+    const int64_t asleep_from = nanoseconds() + AWAKE_NANOSECONDS;
+    do {
+        for (uint32_t spins = 0; spins < SPINS_BETWEEN_LOOKS_AT_THE_CLOCK; spins++) {
+            const unsigned run = atomic_load_explicit(&pool->run, memory_order_acquire);
+            if (run != last)
+                return run;
+        }
+    } while (nanoseconds() < asleep_from);
     pthread_mutex_lock(&pool->new_run);
     while (atomic_load(&pool->run) == last)
         pthread_cond_wait(&pool->run_changed, &pool->new_run);
@@ -96,7 +107,7 @@ void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, voi
     begin_run(pool);
     work(argument, 0, pool->threads);
     for (uint32_t spins = 0; atomic_load_explicit(&pool->working, memory_order_acquire); spins++)
-        if (spins > SPINS_BEFORE_SLEEP)
+        if (spins > SPINS_BEFORE_YIELD)
             sched_yield();
     pthread_mutex_unlock(&pool->one_run);
 }

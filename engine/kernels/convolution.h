@@ -1,8 +1,9 @@
 // Pointwise group convolutions, and dense ones through shifted rows: nearly all of a network's multiply-adds.
 // The microkernel is in tile.h.
 
-// Planes of fewer vectors a thread are shared by channels or tiles.
-enum { SHARED_VECTORS = 9 };
+// Planes of fewer vectors a thread are shared by channels or tiles. Where two threads' pixels meet in a row, each core
+// fetches ahead what the other is about to write, so the wider the vectors, the more of them it takes.
+enum { SHARED_VECTORS = VECTOR_FLOATS == 16 ? 30 : 9 };
 
 // Of weights that pass by again and again: 64 KB.
 enum { BLOCK_FLOATS = 16 << 10 };

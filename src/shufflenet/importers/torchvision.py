@@ -1,4 +1,4 @@
-"""torchvision's networks are ShuffleNet v2, another architecture."""
+"""torchvision's networks are ShuffleNet v2, another architecture, which model files do not hold."""
 
 from shufflenet.importers.source import Source
 
@@ -8,5 +8,5 @@ SOURCE = Source(
     key="",
     networks={},
     refusal="its networks are ShuffleNet v2 (arXiv 1807.11164), which splits channels and has no group convolutions; "
-    "this package runs ShuffleNet v1",
+    "model files hold ShuffleNet v1 (in Python the engine runs v2 too: README, Other networks)",
 )
