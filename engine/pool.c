@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { AWAKE_NANOSECONDS = 500000, SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024, SPINS_BEFORE_YIELD = 100000 };
+enum { AWAKE_NANOSECONDS = 200000, SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024, SPINS_BEFORE_YIELD = 100000 };
 
 struct shufflenet_pool {
     pthread_mutex_t one_run;   // held by the caller whose run it is
