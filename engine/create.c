@@ -262,12 +262,11 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width));
     require(b, s->width <= b->plan.width); // as long as zero_row
     require(b, s->in_pitch >= s->width && is_size(s->in_pitch) && is_size(s->out_pitch));
-    require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
     if (b->failed)
         return;
-    s->in_strips = b->group != NULL;
-    require(b, !s->in_strips || s->stride == 2 || s->in_pitch == round_up(s->width, ROW_ALIGNMENT));
-    const uint64_t around = s->stride == 1 && !s->in_strips ? s->in_pitch + 1 : 1;
+    require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
+    require(b, !b->group || s->stride == 2 || s->in_pitch == round_up(s->width, ROW_ALIGNMENT));
+    const uint64_t around = s->stride == 1 && !b->group ? s->in_pitch + 1 : 1;
     const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
     const uint64_t in_floats = plane(s->height, s->width, s->in_pitch) + around;
     s->in = table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));
@@ -282,6 +281,7 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     s->bias = bias_copy;
     s->masks = masks;
     s->zero_row = b->zero_row;
+    s->in_strips = b->group != NULL;
     if (b->memory && !b->failed) {
         memcpy(w_copy, w, sizeof(float) * 9 * s->channels);
         memcpy(bias_copy, bias, sizeof(float) * s->channels);
@@ -423,6 +423,7 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
         b->group = group;
         b->window = (struct window){.reach = window[0], .source = window[1], .lines = window[2]};
         require(b, b->window.reach < LIMIT && b->window.lines < LIMIT);
+        require(b, b->window.reach == 0 || plan[1 + i].kind == PLAN_CONVOLUTION);
         require(b, b->window.source == WHOLE || b->window.source < i);
         if (!b->failed)
             build_step(b, &plan[1 + i], &group[1 + i]);

@@ -54,11 +54,10 @@ struct convolution {
 
 // 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
 // same, the floats between the lines of x are zero, and so are the in_pitch + 1 floats before and after each row; in strips,
-// where a window has none, lines are a multiple of ROW_ALIGNMENT floats instead. What lies between the lines of y becomes
-// zero.
+// where a window has none, lines are the fewest whole ROW_ALIGNMENT floats instead. What lies between the lines of y
+// becomes zero.
 struct depthwise {
     uint32_t channels, height, width, stride, in_pitch, out_pitch;
-    int in_strips;
     float least;
     const uint32_t *in, *out; // [channels]
     const float *weights;     // [channels][9]
@@ -68,6 +67,7 @@ struct depthwise {
     const int32_t *masks;
     uint32_t period;       // in vectors
     const float *zero_row; // what stands above the first and below the last image row
+    int in_strips;
 };
 
 // 3x3, stride 2. Padding 1, or 0; windows may reach over the lower and right edge by one. Average: the nine taps' sum / 9,

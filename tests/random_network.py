@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shufflenet.arch import Architecture
-from shufflenet.graph import Graph, Node
+from shufflenet.graph import Graph, GraphModel, Node
+from shufflenet.graph_network import GraphNetwork
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
@@ -20,6 +21,14 @@ def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
     network = ShuffleNet(arch).eval()
     randomise(network)
     return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors_of(network))
+
+
+def random_graph_network(graph: Graph) -> tuple[GraphNetwork, GraphModel]:
+    """Likewise."""
+    torch.manual_seed(0)
+    network = GraphNetwork(graph).eval()
+    randomise(network)
+    return network, GraphModel(graph, tensors_of(network))
 
 
 def randomise(network: nn.Module) -> None:

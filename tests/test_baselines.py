@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 import damaged_plans
-from random_network import random_input, randomise, tensors_of
+from random_network import every_operator, random_graph_network, random_input, randomise, tensors_of
 from shufflenet import baselines, complexity
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.baselines.equal_complexity import BUDGETS
 from shufflenet.engine import Engine, isas
-from shufflenet.graph import Graph, GraphModel, Node
+from shufflenet.graph import Graph, GraphModel
 from shufflenet.graph_network import GraphNetwork
 from shufflenet.network import ShuffleNet
 from shufflenet.plan import make_plan
@@ -102,13 +102,6 @@ def test_shufflenets_graph_is_the_network(groups: int, inverse_shuffle: bool) ->
         torch.testing.assert_close(other.eval()(x), network.eval()(x))
 
 
-def random_graph_network(graph: Graph) -> tuple[GraphNetwork, GraphModel]:
-    torch.manual_seed(0)
-    network = GraphNetwork(graph).eval()
-    randomise(network)
-    return network, GraphModel(graph, tensors_of(network))
-
-
 def assert_engine_equals(want: NDArray[np.float32], model: GraphModel, x: NDArray[np.float32], isa: str) -> None:
     got = Engine(model, isa).run(x)
     error = float(np.abs(got - want).max() / np.abs(want).max())
@@ -171,16 +164,7 @@ def test_too_small_pictures() -> None:
 
 def test_damaged_plans_are_refused() -> None:
     """As in test_engine.py, with the steps that ShuffleNet v1 lacks."""
-    graph = Graph("all_steps")
-    x: Node = graph.convolution("a", graph.input, 6, 5, stride=2, relu=True)
-    x = graph.max_pool("pool", x, padding=0, ceil=True)
-    y: Node = graph.convolution("b", x, 6, 3, groups=2, relu=True)
-    factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
-    y = graph.add("add", graph.scale("excite", y, factors, relu=False), x, relu=True)
-    y = graph.shuffle("shuffle", graph.concat("concat", [graph.split("split", y, 3, 3), x]), 3)
-    y = graph.depthwise("c", graph.convolution("d", y, 8, 3, stride=2, relu=True), stride=1, batch_norm="bn", relu=True)
-    graph.fully_connected("fc", graph.fully_connected("hidden", graph.means("means", y, 2), 20, "relu"), 5)
-    network, model = random_graph_network(graph)
+    network, model = random_graph_network(every_operator())
     x_in = random_input(1, 37, 41)
     with torch.inference_mode():
         want = network(torch.from_numpy(x_in)).numpy()

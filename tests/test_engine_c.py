@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from random_network import random_input, random_network
+from random_network import random_graph_network, random_input, random_network
+from shufflenet import baselines
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.engine import isas
+from shufflenet.graph import GraphModel
+from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -121,16 +125,21 @@ def test_training(run: Run) -> None:
 def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Names of plans, inputs and PyTorch's logits in files."""
     folder, names = tmp_path_factory.mktemp("networks"), []
+
+    def write(network: nn.Module, model: Model | GraphModel, height: int, width: int) -> None:
+        x = random_input(3, height, width, model.arch.in_channels)
+        name = str(folder / f"{len(names)}_{model.arch.name}_{height}x{width}")
+        Path(name + ".plan").write_bytes(make_plan(model, height, width))
+        Path(name + ".input").write_bytes(x.tobytes())
+        with torch.inference_mode():
+            Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
+        names.append(name)
+
     for arch in ARCHITECTURES:
-        network, model = random_network(arch)
-        for height, width in SIZES:
-            x = random_input(3, height, width, arch.in_channels)
-            name = str(folder / f"{arch.name}_{arch.classes}_{height}x{width}")
-            Path(name + ".plan").write_bytes(make_plan(model, height, width))
-            Path(name + ".input").write_bytes(x.tobytes())
-            with torch.inference_mode():
-                Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
-            names.append(name)
+        for size in SIZES:
+            write(*random_network(arch), *size)
+    # In strips, with a depthwise convolution of stride 1 among them.
+    write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
     return names
 
 

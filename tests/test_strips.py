@@ -8,21 +8,17 @@ import torch
 from numpy.typing import NDArray
 
 import damaged_plans
-from random_network import random_input, randomise, tensors_of
+from random_network import random_graph_network, random_input
 from shufflenet import baselines, plan
 from shufflenet.arch import Architecture
 from shufflenet.engine import Engine, isas
-from shufflenet.graph import GraphModel
-from shufflenet.graph_network import GraphNetwork
+from shufflenet.graph import Graph, GraphModel
 from shufflenet.plan import make_plan, step_names
 
 
 def random_model(name: str) -> GraphModel:
     graph = Architecture.from_name(name).graph() if name.startswith("shufflenet_g") else baselines.graph(name)
-    torch.manual_seed(0)
-    network = GraphNetwork(graph).eval()
-    randomise(network)
-    return GraphModel(graph, tensors_of(network))
+    return random_graph_network(graph)[1]
 
 
 def logits(model: GraphModel, x: NDArray[np.float32], isa: str, threads: int = 1) -> NDArray[np.float32]:
@@ -52,7 +48,7 @@ def test_a_depthwise_convolution_of_stride_1_needs_lines_of_whole_vectors() -> N
     assert step_names(random_model("mobilenet_v1_x0_25"), 224, 230)[0] == "input"  # 115 pixels
 
 
-# Planes of 16, 160, 496 and, with gaps, 110 pixels a line; 1 line of 16; and lines that are no whole vectors.
+# First planes of 112, 16, 160 and 496 pixels a line; of 167 and 500 with gaps; and of 35, too few for whole vectors.
 @pytest.mark.parametrize("size", [(224, 224), (640, 32), (33, 320), (128, 992), (75, 333), (481, 70), (97, 1000)])
 @pytest.mark.parametrize(
     "name", ["shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "squeezenet1_0", "mobilenet_v1_x0_25"]
@@ -67,15 +63,36 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
-def test_reference() -> None:
+def test_windows_of_one_line_that_are_too_large_leave_operators_out() -> None:
+    names = step_names(random_model("mobilenet_v1_x1_0"), 64, 2048)
+    assert names[0] == "input"
+    assert "units.0.depthwise" in names
+
+
+def test_a_gap_that_another_convolution_asks_for() -> None:
+    """32 pixels a line are whole vectors; the second convolution needs a zero behind them."""
+    graph = Graph("two", 3)
+    first = graph.convolution("a", graph.input, 8, 3, relu=True)
+    second = graph.convolution("b", first, 8, 3, relu=True)
+    graph.fully_connected("fc", graph.means("pool", second), 5)
+    network, model = random_graph_network(graph)
+    x = random_input(1, 32, 32)
+    expected = network(torch.from_numpy(x)).detach().numpy()
+    for isa in isas():
+        np.testing.assert_allclose(logits(model, x, isa), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["shufflenet_g3_x0_25", "mobilenet_v1_x0_25"])
+def test_reference(name: str) -> None:
     """The plain kernels in strips against the fast ones without."""
-    model, x = random_model("shufflenet_g3_x0_25"), random_input(1, 150, 330)
+    model, x = random_model(name), random_input(1, 150, 320)
     expected = logits(model, x, isas()[0])
     for threads in (1, 3):
         np.testing.assert_allclose(logits(model, x, "reference", threads), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_damaged_plans_are_refused() -> None:
-    model = random_model("shufflenet_g3_x0_25")
-    assert " + " in step_names(model, 100, 300)[0]
-    damaged_plans.run_or_refuse(make_plan(model, 100, 300), random_input(1, 100, 300))
+@pytest.mark.parametrize(("name", "width"), [("shufflenet_g3_x0_25", 300), ("mobilenet_v1_x0_25", 320)])
+def test_damaged_plans_are_refused(name: str, width: int) -> None:
+    model = random_model(name)
+    assert "depthwise" in step_names(model, 100, width)[0]
+    damaged_plans.run_or_refuse(make_plan(model, 100, width), random_input(1, 100, width))

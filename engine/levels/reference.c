@@ -40,7 +40,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
         for (uint32_t p = lines.begin * s->pitch; p < s->pixels && p / s->pitch < lines.end; p++) {
             float sum = packed[0];
             for (uint32_t k = 0; k < s->k; k++)
-                sum += packed[1 + k] * x[in[k] + p / s->pitch * s->in_pitch + p % s->pitch];
+                sum += packed[1 + k] * x[in[k] + (size_t)(p / s->pitch) * s->in_pitch + p % s->pitch];
             if (s->residual)
                 sum += x[s->residual[row] + p];
             y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;

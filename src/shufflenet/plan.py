@@ -201,16 +201,26 @@ class _Planner:
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
             for source in node.inputs:
                 paddings[source] = max(paddings[source], padding)
+        for node, size in self.sizes.items():
+            # Another's gap that makes lines neither whole vectors nor as long as those of the planes.
+            whole_vectors = (size[1] + gaps[size]) % ROW_ALIGNMENT == 0
+            if isinstance(node, Convolution) and self._reads_planes(node) and not whole_vectors:
+                gaps[size] = max(gaps[size], reach(node))
         return {
             node: Layout(height, width, width + gaps[height, width], paddings[node])
             for node, (height, width) in self.sizes.items()
         }
 
     def _gap_behind_planes(self, node: Convolution) -> int:
-        """Lines of whole vectors, or if that were more than a few floats, the pitch of the planes that it reads."""
+        """Lines of whole vectors can be written one by one, with a pitch of their own. Where those took more than a few
+        floats, the pitch of the planes that ``node`` reads, so that all lines are one long row of pixels."""
         width = self.sizes[node][1]
         whole = round_up(width, ROW_ALIGNMENT) - width
         return whole if 16 * whole <= width else reach(node)
+
+    def _reads_planes(self, node: Convolution) -> bool:
+        """Into which its input is split, instead of that itself."""
+        return not runs_depthwise(node) and not self._keeps_size(node)
 
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""

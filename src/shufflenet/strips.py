@@ -14,7 +14,8 @@ from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
 
 LANES = 4  # threads that can take part
 _LANE_FLOATS = 96 << 10  # what the windows of one may hold: 384 KB of a second-level cache of 512
-_MOST_LANE_FLOATS = 256 << 10  # and if no strip can be so short
+# What they may hold if even strips of one line need more than that: a third-level cache is still nearer than memory.
+_MOST_LANE_FLOATS = 256 << 10
 _MOST_STEPS = 16  # MAX_STRIP_STEPS
 _MOST_STRIPS = 1 << 12
 
@@ -30,11 +31,6 @@ class Strips:
     planes: dict[Node, int]  # likewise of the planes into which a convolution splits the picture
 
 
-def reach(node: Node) -> int:
-    """Lines below the one that it writes that a convolution reads, of planes split by its stride."""
-    return (node.kernel_size - 1) // node.stride if isinstance(node, Convolution) else 0
-
-
 def runs_depthwise(node: Node) -> bool:
     """By the engine's kernel for depthwise convolutions."""
     return (
@@ -44,6 +40,11 @@ def runs_depthwise(node: Node) -> bool:
         and node.padding == 1
         and node.stride in (1, 2)
     )
+
+
+def reach(node: Node) -> int:
+    """Lines below the one that it writes that a convolution reads, of planes split by its stride."""
+    return (node.kernel_size - 1) // node.stride if isinstance(node, Convolution) and not runs_depthwise(node) else 0
 
 
 def choose_strips(

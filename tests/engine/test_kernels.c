@@ -422,6 +422,9 @@ int main(int count, char **arguments)
         CASE(test_pointwise(2, group_channels[i], 20, 49, 1, 1, only));
     CASE(test_pointwise(1, 3, 70, 100, 1, 0, only));
     CASE(test_pointwise(1, 150, 9, 900, 0, 1, only));
+    // Planes that a team shares by pixels whatever the vectors' width.
+    CASE(test_pointwise(1, 5, 9, 1601, 0, 1, only));
+    CASE(test_dense(1, 2, 9, 41, 43, 3, 1, 0, only));
     // Tiles with more weights than pixels.
     CASE(test_pointwise(1, 500, 67, 49, 1, 1, only));
     CASE(test_pointwise(2, 300, 70, 33, 0, 0, only));
