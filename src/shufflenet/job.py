@@ -159,9 +159,11 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
         if native > _SMALL:
             if start is None:
                 return _PHOTO
-            # Photos show more than the small pictures of stem stride 1 do: half as large again is worth its time.
+            # Photos show more than the small pictures of stem stride 1 do. On the flowers of the README a model of 64
+            # pixels has a top-1 error of 24 % at 96, 21 % at 128 and 17 % at 160.
             size = start.preprocessing.size
-            size = round(size * 1.5 / 16) * 16 if start.arch.stem_stride == 1 else size
+            if start.arch.stem_stride == 1:
+                size = max(size, min(round(size * 2.5 / 16), native // 16) * 16)
             return Preprocessing(size=size, resize=round(size * 9 / 8))
         size = max(32, native // 16 * 16)
     # Section 4 crops 224 from 256; small pictures have no border to spare.

@@ -96,6 +96,14 @@ RECIPES = {
             progressive=(0.625, 0.75, 0.75, 0.875),
             ema_epochs=0.5,
         ),
-        Recipe("finetune", epochs=40, learning_rate=1.0, warmup_epochs=2, min_crop_area=0.25, ema_epochs=2),
+        Recipe(
+            "finetune",
+            epochs=40,
+            learning_rate=1.0,
+            warmup_epochs=2,
+            min_crop_area=0.12,
+            progressive=(0.6, 0.7, 0.8),  # all below the final size, as above
+            ema_epochs=2,
+        ),
     )
 }
