@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from shufflenet.graph import GraphModel
 from shufflenet.library import open_library
 from shufflenet.model_file import Model
-from shufflenet.plan import make_plan, step_names
+from shufflenet.plan import Lanes, make_plan, step_names
+from shufflenet.second_level_cache import bytes_of_a_core
+from shufflenet.strips import MOST_LANES
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _HUGE_PAGE = 2 << 20  # bytes
@@ -85,6 +87,8 @@ class Engine:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
         self._pool = Pool(threads) if threads > 1 else None
         self._model = model
+        # Half of the cache: what a strip reads besides its windows passes through it as well.
+        self._lanes = Lanes(min(threads, MOST_LANES), max(Lanes.floats, bytes_of_a_core() // 2 // 4))
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -102,7 +106,7 @@ class Engine:
     def step_seconds(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Runs one picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and the seconds it took."""
         network = self._network(x.shape[1], x.shape[2])
-        names = step_names(self._model, x.shape[1], x.shape[2])
+        names = step_names(self._model, x.shape[1], x.shape[2], self._lanes)
         return list(zip(names, network.step_seconds(np.ascontiguousarray(x), len(names)), strict=True))
 
     def sizes(self, height: int, width: int) -> Sizes:
@@ -117,7 +121,7 @@ class Engine:
         with self._lock:
             network = self._networks.get((height, width))
             if network is None:
-                network = _Network(make_plan(self._model, height, width), self.isa)
+                network = _Network(make_plan(self._model, height, width, self._lanes), self.isa)
                 self._networks[height, width] = network
                 if len(self._networks) > _SIZES_KEPT:
                     self._networks.popitem(last=False)

@@ -46,7 +46,17 @@ from shufflenet.steps import (
     Window,
     round_up,
 )
-from shufflenet.strips import LANES, Strips, choose_strips, origin, planes_of, planes_pitch, reach, runs_depthwise
+from shufflenet.strips import (
+    LANE_FLOATS,
+    MOST_LANES,
+    Strips,
+    choose_strips,
+    origin,
+    planes_of,
+    planes_pitch,
+    reach,
+    runs_depthwise,
+)
 
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
@@ -55,32 +65,43 @@ _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
 
-def make_plan(model: Model | GraphModel, height: int, width: int) -> bytes:
+@dataclass(frozen=True)
+class Lanes:
+    """Memory for what runs in strips. More of it makes a plan faster, the logits stay the same."""
+
+    count: int = MOST_LANES  # threads that take part, at most
+    floats: int = LANE_FLOATS  # of each
+
+
+_LANES = Lanes()
+
+
+def make_plan(model: Model | GraphModel, height: int, width: int, lanes: Lanes = _LANES) -> bytes:
     """The plan of ``model`` for pictures of ``height`` x ``width`` pixels.
 
     Raises:
         ValueError: as `step_names`.
     """
     arch = model.arch
-    return _plan(model, height, width).serialise(arch.in_channels, height, width, arch.classes)
+    return _plan(model, height, width, lanes).serialise(arch.in_channels, height, width, arch.classes)
 
 
-def step_names(model: Model | GraphModel, height: int, width: int) -> list[str]:
+def step_names(model: Model | GraphModel, height: int, width: int, lanes: Lanes = _LANES) -> list[str]:
     """What each step of the plan is called: the layer that it computes, where it is one.
 
     Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
     """
-    return _plan(model, height, width).names
+    return _plan(model, height, width, lanes).names
 
 
-def _plan(model: Model | GraphModel, height: int, width: int) -> Steps:
+def _plan(model: Model | GraphModel, height: int, width: int, lanes: Lanes) -> Steps:
     if height < 32 or width < 32:
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     graph = model.arch if isinstance(model.arch, Graph) else model.arch.graph()
-    planner = _Planner(model, graph, graph.sizes(height, width))
+    planner = _Planner(model, graph, graph.sizes(height, width), lanes)
     in_strips = planner.add_strips()
     for node in graph.nodes[1:]:
         if node not in in_strips:
@@ -107,6 +128,7 @@ class _Planner:
     model: Model | GraphModel
     graph: Graph
     sizes: dict[Node, tuple[int, int]]
+    lanes: Lanes
     steps: Steps = field(default_factory=Steps)
     rows: dict[Node, Rows] = field(default_factory=dict)  # of every node's output, until its last reader has run
     # Of what runs in strips: where it writes, and where the picture is split for it.
@@ -123,7 +145,7 @@ class _Planner:
 
     def add_strips(self) -> list[Node]:
         """Adds the operators at the start that are better run in strips, and returns them."""
-        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts)
+        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts, self.lanes.floats)
         if not strips:
             return []
         self._place_windows(strips)
@@ -145,11 +167,11 @@ class _Planner:
             window = Window(reach(node), source, lines)
             steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
         sizes = [(count, window.lines * pitch) for _, _, count, pitch, window in steps if window.lines]
-        windows, lane_floats = self.steps.new_windows(LANES, sizes)
+        windows, lane_floats = self.steps.new_windows(self.lanes.count, sizes)
         for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
             rows[node] = whole or windows.pop(0), window
-        self.steps.begin_strips(len(steps), strips.height, strips.lines, LANES, lane_floats)
+        self.steps.begin_strips(len(steps), strips.height, strips.lines, self.lanes.count, lane_floats)
 
     def add(self, node: Node) -> None:
         match node:

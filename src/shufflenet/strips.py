@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from shufflenet.graph import Convolution, Graph, Input, Node, Pool, Shuffle
 from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
 
-LANES = 4  # threads that can take part
-_LANE_FLOATS = 96 << 10  # what the windows of one may hold: 384 KB of a second-level cache of 512
+MOST_LANES = 4  # threads that can take part
+LANE_FLOATS = 96 << 10  # what the windows of one may hold: 384 KB of a second-level cache of 512
 # What they may hold if even strips of one line need more than that: a third-level cache is still nearer than memory.
 _MOST_LANE_FLOATS = 256 << 10
 _MOST_STEPS = 16  # MAX_STRIP_STEPS
@@ -48,22 +48,31 @@ def reach(node: Node) -> int:
 
 
 def choose_strips(
-    graph: Graph, readers: Mapping[Node, Sequence[Node]], added_to: Iterable[Node], layouts: Mapping[Node, Layout]
+    graph: Graph,
+    readers: Mapping[Node, Sequence[Node]],
+    added_to: Iterable[Node],
+    layouts: Mapping[Node, Layout],
+    lane_floats: int,
 ) -> Strips | None:
-    """As many operators as have room for their windows.
+    """As many operators as have room for their windows. None if strips would not help.
 
-    ``added_to``: convolutions that add another value. None if strips would not help.
+    Args:
+        added_to: convolutions that add another value.
+        lane_floats: that the windows of one thread may hold.
     """
     added_to = set(added_to)
     ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
     for end in reversed(ends):
-        strips = _strips(_members(graph.nodes[1 : end + 1], readers, added_to, layouts), readers, layouts)
+        nodes = _members(graph.nodes[1 : end + 1], readers, added_to, layouts)
+        strips = _strips(nodes, readers, layouts, lane_floats)
         if strips:
             return strips
     return None
 
 
-def _strips(nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout]) -> Strips | None:
+def _strips(
+    nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout], lane_floats: int
+) -> Strips | None:
     last = [node for node in nodes if any(reader not in nodes for reader in readers[node])]
     heights = {layouts[node].height for node in last}
     steps = sum(1 + isinstance(node.inputs[0], Input) for node in nodes if not isinstance(node, Shuffle))
@@ -75,7 +84,7 @@ def _strips(nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: 
         strips = _with_lines(nodes, set(last), readers, height, lines)
         floats = sum(n.channels * n_lines * layouts[n].pitch for n, n_lines in strips.windows.items())
         floats += sum(planes_of(n) * n_lines * planes_pitch(n, layouts[n]) for n, n_lines in strips.planes.items())
-        if floats > (_LANE_FLOATS if best else _MOST_LANE_FLOATS):
+        if floats > (lane_floats if best else max(lane_floats, _MOST_LANE_FLOATS)):
             return best
         best = strips
     return None  # a window would hold whole planes
