@@ -124,7 +124,8 @@ def test_training(run: Run) -> None:
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Names of plans, inputs and PyTorch's logits in files."""
-    folder, names = tmp_path_factory.mktemp("networks"), []
+    folder = tmp_path_factory.mktemp("networks")
+    names: list[str] = []
 
     def write(network: nn.Module, model: Model | GraphModel, height: int, width: int) -> None:
         x = random_input(3, height, width, model.arch.in_channels)
