@@ -1,5 +1,12 @@
 // Depthwise 3x3, each channel by itself.
 
+ALWAYS_INLINE void broadcast_taps(const struct depthwise *s, size_t channel, vector *w)
+{
+#pragma GCC unroll 9
+    for (size_t tap = 0; tap < 9; tap++)
+        w[tap] = broadcast(s->weights[channel * 9 + tap]);
+}
+
 // Around the pixels from middle on: the left, middle and right taps of three image rows are six unaligned neighbours of
 // each vector. What wraps around at the left and right edge is masked.
 ALWAYS_INLINE vector stride1_windows(const vector *w, vector bias, const float *above, const float *middle,
@@ -36,8 +43,7 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         const float *plane = x + s->in[c];
         float *out = y + s->out[c];
         vector w[9];
-        for (size_t tap = 0; tap < 9; tap++)
-            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        broadcast_taps(s, c, w);
         const vector bias = broadcast(s->bias[c]);
         size_t phase = part.begin % s->period * VECTOR_FLOATS;
         for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
@@ -65,8 +71,7 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
     const vector least = broadcast(s->least);
     for (size_t c = 0; c < s->channels; c++) {
         vector w[9];
-        for (size_t tap = 0; tap < 9; tap++)
-            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        broadcast_taps(s, c, w);
         const vector bias = broadcast(s->bias[c]);
         for (size_t i = lines.begin; i < lines.end && i < s->height; i++) {
             float *line = y + s->out[c] + i * s->out_pitch;
@@ -89,8 +94,7 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *plane = x + s->in[c], *end = y + s->out[c] + last * s->out_pitch + s->out_pitch;
         vector w[9];
-        for (size_t tap = 0; tap < 9; tap++)
-            w[tap] = broadcast(s->weights[c * 9 + tap]);
+        broadcast_taps(s, c, w);
         const float bias = s->bias[c];
         for (size_t i = lines.begin; i <= last; i++) {
             float *line = y + s->out[c] + i * s->out_pitch;

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from shufflenet.graph import GraphModel
 from shufflenet.library import open_library
 from shufflenet.model_file import Model
-from shufflenet.plan import Lanes, make_plan, step_names
+from shufflenet.plan import make_plan, step_names
 from shufflenet.second_level_cache import bytes_of_a_core
-from shufflenet.strips import MOST_LANES
+from shufflenet.strips import Lanes
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _HUGE_PAGE = 2 << 20  # bytes
@@ -88,7 +88,7 @@ class Engine:
         self._pool = Pool(threads) if threads > 1 else None
         self._model = model
         # Half of the cache: what a strip reads besides its windows passes through it as well.
-        self._lanes = Lanes(min(threads, MOST_LANES), max(Lanes.floats, bytes_of_a_core() // 2 // 4))
+        self._lanes = Lanes(min(threads, Lanes.count), max(Lanes.floats, bytes_of_a_core() // 2 // 4))
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()
 

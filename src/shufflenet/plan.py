@@ -47,8 +47,7 @@ from shufflenet.steps import (
     round_up,
 )
 from shufflenet.strips import (
-    LANE_FLOATS,
-    MOST_LANES,
+    Lanes,
     Strips,
     choose_strips,
     origin,
@@ -63,14 +62,6 @@ EPSILON = 1e-5
 
 _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """Memory for what runs in strips. More of it makes a plan faster, the logits stay the same."""
-
-    count: int = MOST_LANES  # threads that take part, at most
-    floats: int = LANE_FLOATS  # of each
 
 
 _LANES = Lanes()
@@ -145,7 +136,7 @@ class _Planner:
 
     def add_strips(self) -> list[Node]:
         """Adds the operators at the start that are better run in strips, and returns them."""
-        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts, self.lanes.floats)
+        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts, self.lanes)
         if not strips:
             return []
         self._place_windows(strips)
@@ -216,33 +207,18 @@ class _Planner:
                 padding = int(node.stride == 1)
             elif isinstance(node, Convolution) and self._keeps_size(node):
                 gap = padding = node.padding
-            elif isinstance(node, Convolution):
-                gap = self._gap_behind_planes(node)
             elif isinstance(node, Concat | Split | Shuffle | Add):
                 padding = paddings[node]  # its rows are its inputs'
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
             for source in node.inputs:
                 paddings[source] = max(paddings[source], padding)
         for node, size in self.sizes.items():
-            # Another's gap that makes lines neither whole vectors nor as long as those of the planes.
-            whole_vectors = (size[1] + gaps[size]) % ROW_ALIGNMENT == 0
-            if isinstance(node, Convolution) and self._reads_planes(node) and not whole_vectors:
-                gaps[size] = max(gaps[size], reach(node))
+            if isinstance(node, Convolution) and not runs_depthwise(node) and not self._keeps_size(node):
+                gaps[size] = _gap_behind_planes(size[1], gaps[size], reach(node))
         return {
             node: Layout(height, width, width + gaps[height, width], paddings[node])
             for node, (height, width) in self.sizes.items()
         }
-
-    def _gap_behind_planes(self, node: Convolution) -> int:
-        """Lines of whole vectors can be written one by one, with a pitch of their own. Where those took more than a few
-        floats, the pitch of the planes that ``node`` reads, so that all lines are one long row of pixels."""
-        width = self.sizes[node][1]
-        whole = round_up(width, ROW_ALIGNMENT) - width
-        return whole if 16 * whole <= width else reach(node)
-
-    def _reads_planes(self, node: Convolution) -> bool:
-        """Into which its input is split, instead of that itself."""
-        return not runs_depthwise(node) and not self._keeps_size(node)
 
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""
@@ -359,6 +335,16 @@ class _Planner:
             self.rows[source], self.rows[factors], residual, target,
         )  # fmt: skip
         return target
+
+
+def _gap_behind_planes(width: int, gap: int, reach: int) -> int:
+    """Of what a convolution writes that reads planes of the picture, ``reach`` pixels beyond the right edge.
+
+    Lines of whole vectors can be written one by one, with a pitch of their own. Where those took more than a few
+    floats, the planes' pitch, so that all lines are one long row of pixels. ``gap``: what others ask for.
+    """
+    whole = round_up(width + gap, ROW_ALIGNMENT) - width
+    return whole if 16 * (whole - gap) <= width else max(gap, reach)
 
 
 def _never_negative(node: Node) -> bool:

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from shufflenet.graph import Convolution, Graph, Input, Node, Pool, Shuffle
 from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
 
-MOST_LANES = 4  # threads that can take part
-LANE_FLOATS = 96 << 10  # what the windows of one may hold: 384 KB of a second-level cache of 512
-# What they may hold if even strips of one line need more than that: a third-level cache is still nearer than memory.
+# What a thread's windows may hold if even strips of one line need more than `Lanes.floats`: a third-level cache is
+# still nearer than memory.
 _MOST_LANE_FLOATS = 256 << 10
 _MOST_STEPS = 16  # MAX_STRIP_STEPS
 _MOST_STRIPS = 1 << 12
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Memory for windows. More of it makes a plan faster, the logits stay the same."""
+
+    count: int = 4  # threads that can take part
+    floats: int = 96 << 10  # of each: 384 KB of a second-level cache of 512
 
 
 @dataclass(frozen=True)
@@ -52,19 +59,17 @@ def choose_strips(
     readers: Mapping[Node, Sequence[Node]],
     added_to: Iterable[Node],
     layouts: Mapping[Node, Layout],
-    lane_floats: int,
+    lanes: Lanes,
 ) -> Strips | None:
     """As many operators as have room for their windows. None if strips would not help.
 
-    Args:
-        added_to: convolutions that add another value.
-        lane_floats: that the windows of one thread may hold.
+    ``added_to``: convolutions that add another value.
     """
     added_to = set(added_to)
     ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
     for end in reversed(ends):
         nodes = _members(graph.nodes[1 : end + 1], readers, added_to, layouts)
-        strips = _strips(nodes, readers, layouts, lane_floats)
+        strips = _strips(nodes, readers, layouts, lanes.floats)
         if strips:
             return strips
     return None
