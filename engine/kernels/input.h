@@ -42,39 +42,30 @@ static struct columns columns_of(const struct input *s, size_t phase)
     return columns;
 }
 
-// Few floats: without the call of memset that a compiler would make of this loop.
-ALWAYS_INLINE void zero_some(float *y, size_t count)
+// Whole vectors of zeros from y[begin] to y[end] or beyond, but not beyond last: what is there is written later.
+ALWAYS_INLINE void zero_some(const float *last, float *y, size_t begin, size_t end)
 {
-    for (size_t j = 0; j < count; j++) {
-        y[j] = 0;
-        __asm__("");
-    }
+    for (size_t j = begin; j < end; j += VECTOR_FLOATS)
+        store_before(last, y + j, (vector){0});
 }
 
-// One line of each phase's plane, from a line x of the input.
-ALWAYS_INLINE void input_lines(const struct input *s, const float *x, const struct columns *columns, const uint32_t *out,
-                               float *y)
+// One line of a phase's plane, whose last line ends at last, from a line x of the input.
+ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *last, float *line)
 {
-    for (size_t phase = 0; phase < s->phases; phase++) {
-        const struct columns c = columns[phase];
-        float *line = y + out[phase];
-        zero_some(line, c.before);
-        pick(x + c.first, s->stride, line + c.before, c.count);
-        zero_some(line + c.before + c.count, s->pitch - c.before - c.count);
-    }
+    zero_some(last, line, 0, c.before);
+    pick(x + c.first, s->stride, line + c.before, c.count);
+    zero_some(last, line, c.before + c.count, s->pitch);
 }
 
-// The same with stride 2 and two phases, of which even starts with the line's first float.
-ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, float *even_line,
-                                    struct columns odd, float *odd_line)
+// The same for stride 2 and two phases, of which even starts with the line's first float.
+ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, const float *even_last,
+                                    float *even_line, struct columns odd, const float *odd_last, float *odd_line)
 {
-    zero_some(even_line, even.before);
-    zero_some(odd_line, odd.before);
-    even_line += even.before;
-    odd_line += odd.before;
-    pick_both(x, even_line, even.count, odd_line, odd.count);
-    zero_some(even_line + even.count, s->pitch - even.before - even.count);
-    zero_some(odd_line + odd.count, s->pitch - odd.before - odd.count);
+    zero_some(even_last, even_line, 0, even.before);
+    zero_some(odd_last, odd_line, 0, odd.before);
+    pick_both(x, even_line + even.before, even.count, odd_line + odd.before, odd.count);
+    zero_some(even_last, even_line, even.before + even.count, s->pitch);
+    zero_some(odd_last, odd_line, odd.before + odd.count, s->pitch);
 }
 
 static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
@@ -90,16 +81,22 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     for (size_t c = 0; c < s->channels; c++) {
         const float *plane = x + (s->in ? s->in[c] : c * s->height * s->width);
         for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
+            float *last = y + rows.end * s->pitch;
             for (size_t i = rows.begin; i < rows.end; i++) {
                 const size_t row = i * s->stride + row_phase - s->padding; // wraps around above the first
                 float *line = y + i * s->pitch;
-                if (row >= s->height)
+                if (row >= s->height) {
                     for (size_t phase = 0; phase < s->phases; phase++)
                         memset(line + out[phase], 0, sizeof(float) * s->pitch);
-                else if (both)
-                    input_both_lines(s, plane + row * s->in_pitch, even, line + out[first], odd, line + out[1 - first]);
+                    continue;
+                }
+                const float *from = plane + row * s->in_pitch;
+                if (both)
+                    input_both_lines(s, from, even, last + out[first], line + out[first], odd, last + out[1 - first],
+                                     line + out[1 - first]);
                 else
-                    input_lines(s, plane + row * s->in_pitch, columns, out, line);
+                    for (size_t phase = 0; phase < s->phases; phase++)
+                        input_line(s, from, columns[phase], last + out[phase], line + out[phase]);
             }
         }
     }

@@ -28,11 +28,11 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 // These need tile.h or activation.h.
 #include "../kernels/convolution.h"
 #include "../kernels/fully_connected.h"
-#include "../kernels/input.h"
 #include "../kernels/peak.h"
 #include "../kernels/stride2.h"
 // These need stride2.h.
 #include "../kernels/depthwise.h"
+#include "../kernels/input.h"
 #include "../kernels/pool.h"
 
 #define NAME_OF_(level) #level

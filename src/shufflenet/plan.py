@@ -37,6 +37,7 @@ from shufflenet.steps import (
     MEANS,
     NO_TABLE,
     ROW_ALIGNMENT,
+    ROW_TAIL,
     SCALE,
     Floats,
     Indices,
@@ -157,7 +158,7 @@ class _Planner:
             numbers[node] = len(steps)
             window = Window(reach(node), source, lines)
             steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
-        sizes = [(count, window.lines * pitch) for _, _, count, pitch, window in steps if window.lines]
+        sizes = [(count, window.lines * pitch + ROW_TAIL) for _, _, count, pitch, window in steps if window.lines]
         windows, lane_floats = self.steps.new_windows(self.lanes.count, sizes)
         for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
@@ -278,7 +279,10 @@ class _Planner:
         if node in self.planes:
             planes, window = self.planes[node]
         else:
-            planes = self.steps.new_rows(planes_of(node), height * pitch)
+            planes = self.steps.new_rows(planes_of(node), height * pitch + ROW_TAIL)
+        # What is left of the picture lies before a vector's start, so that its first pixel is at it.
+        zeros = -(np.minimum(np.arange(phases) - node.padding, 0) // stride)
+        planes = planes.shifted(np.tile(-zeros % ROW_ALIGNMENT, source.channels * phases))
         shape = [source.channels, *self.sizes[source], self.layouts[source].pitch]
         rows: Rows | int = NO_TABLE if isinstance(source, Input) else self.rows[source]
         name = "input" if isinstance(source, Input) else f"{node.name}.input"
