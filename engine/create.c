@@ -12,8 +12,8 @@
 // Kernels load whole vectors: this many floats around the arena may be read (never written, never used).
 enum { SLACK = 64 };
 
-// A convolution's rows of more floats than this, 4 MB, are fetched ahead.
-enum { FAR_FLOATS = 1 << 20 };
+// A convolution's rows of more floats than this, 2 MB, are fetched ahead.
+enum { FAR_FLOATS = 1 << 19 };
 
 // Numbers below this can be multiplied in pairs without overflow, with room for sums.
 enum { LIMIT = 1 << 28 };
