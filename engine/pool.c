@@ -1,4 +1,7 @@
 // Threads that wait for the next run: awake for a moment, since pictures often follow one another, then asleep.
+#ifdef __linux__
+#define _GNU_SOURCE // sched_getcpu
+#endif
 #include "pool.h"
 
 #include <pthread.h>
@@ -19,6 +22,7 @@ struct shufflenet_pool {
     // Of this run, written before it is counted:
     shufflenet_pool_work *work;
     void *argument;
+    int caller; // the processor that it began on
     int stop;
     struct worker {
         shufflenet_pool *pool;
@@ -51,6 +55,39 @@ static unsigned next_run(shufflenet_pool *pool, unsigned last)
     return atomic_load(&pool->run);
 }
 
+#ifdef __linux__
+static int this_processor(void)
+{
+    return sched_getcpu();
+}
+
+// A thread may wake up where the caller is waiting for it. Until the system moved one of them they would take turns, for up
+// to ten milliseconds.
+static void leave_processor(int processor, uint32_t threads)
+{
+    cpu_set_t allowed;
+    if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    if (!CPU_ISSET(processor, &allowed) || (uint32_t)CPU_COUNT(&allowed) < threads)
+        return;
+    cpu_set_t others = allowed;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int this_processor(void)
+{
+    return -1;
+}
+
+static void leave_processor(int processor, uint32_t threads)
+{
+    (void)processor;
+    (void)threads;
+}
+#endif
+
 static void *work(void *argument)
 {
     struct worker *worker = argument;
@@ -58,6 +95,8 @@ static void *work(void *argument)
         run = next_run(worker->pool, run);
         if (worker->pool->stop)
             return NULL;
+        if (worker->pool->caller == this_processor())
+            leave_processor(worker->pool->caller, worker->pool->threads);
         worker->pool->work(worker->pool->argument, worker->number, worker->pool->threads);
         atomic_fetch_sub_explicit(&worker->pool->working, 1, memory_order_release);
     }
@@ -104,6 +143,7 @@ void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, voi
     pthread_mutex_lock(&pool->one_run);
     pool->work = work;
     pool->argument = argument;
+    pool->caller = this_processor();
     atomic_store(&pool->working, pool->threads - 1);
     begin_run(pool);
     work(argument, 0, pool->threads);

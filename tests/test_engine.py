@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
+from shufflenet.threads import usable_cores
 
 SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
 # The levels to test; the plain reference is slow, so it sees the small pictures of every network and some large.
@@ -154,6 +157,36 @@ def test_threads_share_an_engine_with_a_pool() -> None:
     with ThreadPoolExecutor(3) as pool:
         for got, expected in zip(pool.map(engine.run, inputs), want, strict=True):
             np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity of threads")
+@pytest.mark.skipif(usable_cores() < 2, reason="one processor")
+def test_a_thread_leaves_the_processor_of_the_caller() -> None:
+    """Where the system woke both on one, they took turns for up to ten milliseconds."""
+
+    def threads_of_this_process() -> set[int]:
+        return {int(path.name) for path in Path("/proc/self/task").iterdir()}
+
+    def processor_of(thread: int) -> int:
+        fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[36])
+
+    _, model = random_network(Architecture(3, 0.25))
+    x, before = random_input(1, 64, 64), threads_of_this_process()
+    engine = Engine(model, threads=2)
+    (worker,) = threads_of_this_process() - before
+    processors = os.sched_getaffinity(0)
+    shared = []
+    try:
+        for caller in sorted(processors)[:2] * 10:
+            os.sched_setaffinity(0, {caller})
+            os.sched_setaffinity(worker, {caller})
+            os.sched_setaffinity(worker, processors)
+            engine.run(x)
+            shared.append(processor_of(worker) == caller)
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert sum(shared) <= 2  # a busy machine may move it back
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])
