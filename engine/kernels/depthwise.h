@@ -122,10 +122,12 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
             vector last_left = {0};
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
                 vector left = {0}, centre = {0}, right = {0};
+                const int second = 2 * j + VECTOR_FLOATS < s->width;
 #pragma GCC unroll 3
                 for (size_t row = 0; row < 3; row++) {
                     const float *pixels = rows.of[row] + 2 * j;
-                    const struct columns_of_windows see = pick_columns(load(pixels), load(pixels + VECTOR_FLOATS));
+                    const struct columns_of_windows see =
+                        pick_columns(load(pixels), second ? load(pixels + VECTOR_FLOATS) : (vector){0});
                     left += w[3 * row] * see.right;
                     centre += w[3 * row + 1] * see.middle;
                     right += w[3 * row + 2] * see.right;

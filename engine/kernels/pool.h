@@ -27,9 +27,9 @@ ALWAYS_INLINE void pool(const struct pool *s, const float *x, float *y, struct l
             // To the left of the first window is padding, or column 0.
             vector last_right = s->padding ? (vector){0} : broadcast(pool_lines(rows, 0, maximum)[0]);
             for (size_t j = 0; j < out_width; j += VECTOR_FLOATS) {
-                const size_t column = 2 * j + first;
+                const size_t column = 2 * j + first, second = column + VECTOR_FLOATS;
                 const struct columns_of_windows see = pick_columns(
-                    pool_lines(rows, column, maximum), pool_lines(rows, column + VECTOR_FLOATS, maximum));
+                    pool_lines(rows, column, maximum), second < s->width ? pool_lines(rows, second, maximum) : (vector){0});
                 const vector right = in_order(keep(see.right, has_right(column, s->width)));
                 const vector window = pooled(pooled(in_order(see.middle), right, maximum), shifted(last_right, right), maximum);
                 last_right = right;
