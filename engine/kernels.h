@@ -49,7 +49,7 @@ struct convolution {
     const float *packed;
     const struct tile_run *tiles; // of a group, closed by one with mr 0
     uint32_t tile_count;          // of a group
-    int far;                      // all these rows are more than the caches hold
+    int far;                      // all these rows are more than a second-level cache holds
 };
 
 // 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the

@@ -14,7 +14,7 @@
 
 enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 4, PLAN_STEP_FIELDS = 16 };
 
-// Rows start on a multiple of ROW_ALIGNMENT floats. A step may overwrite the ROW_TAIL floats behind a row that it writes
+// Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats behind a row that it writes
 // with zeros: the rest of a vector of ROW_ALIGNMENT floats.
 enum { ROW_ALIGNMENT = 16, ROW_TAIL = ROW_ALIGNMENT - 1 };
 

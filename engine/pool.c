@@ -1,5 +1,5 @@
 // Threads that wait for the next run: awake for a moment, since pictures often follow one another, then asleep.
-#ifdef __linux__
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // sched_getcpu
 #endif
 #include "pool.h"
@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 // A fifth of a millisecond: more than Python takes from one call to the next, less than another program would notice.
@@ -61,8 +62,9 @@ static int this_processor(void)
     return sched_getcpu();
 }
 
-// A thread may wake up where the caller is waiting for it. Until the system moved one of them they would take turns, for up
-// to ten milliseconds.
+// A thread may wake up on the processor where the caller is waiting for it. Until the system moved one of them they would
+// take turns, for up to ten milliseconds. What the thread is allowed stays the same: a mask of all processors follows the
+// system's limits if they change later, the user's own does not.
 static void leave_processor(int processor, uint32_t threads)
 {
     cpu_set_t allowed;
@@ -72,7 +74,11 @@ static void leave_processor(int processor, uint32_t threads)
         return;
     cpu_set_t others = allowed;
     CPU_CLR(processor, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others))
+        return;
+    memset(&others, 0xff, sizeof others);
+    const int all = sched_setaffinity(0, sizeof others, &others) == 0 && sched_getaffinity(0, sizeof others, &others) == 0;
+    if (!all || !CPU_EQUAL(&others, &allowed))
         sched_setaffinity(0, sizeof allowed, &allowed);
 }
 #else

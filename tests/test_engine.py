@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import statistics
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -159,8 +160,7 @@ def test_threads_share_an_engine_with_a_pool() -> None:
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity of threads")
-@pytest.mark.skipif(usable_cores() < 2, reason="one processor")
+@pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
 def test_a_thread_leaves_the_processor_of_the_caller() -> None:
     """Where the system woke both on one, they took turns for up to ten milliseconds."""
 

@@ -1,5 +1,5 @@
 // What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools. They compute the left
-// columns' part for the columns to the right, and shift it by a window.
+// columns' part for the columns to the right, and shift it by a window. The input writes its lines by store_before, too.
 //
 // They write one output line after the other: the zeros behind a line are overwritten by the next one. Behind the last line
 // they would be another thread's.

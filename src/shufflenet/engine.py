@@ -87,7 +87,7 @@ class Engine:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
         self._pool = Pool(threads) if threads > 1 else None
         self._model = model
-        # A quarter of the cache: what a strip reads besides its windows and what is left of it pass through as well.
+        # A quarter of a large cache: what strips read besides their windows, and what is left of them, passes as well.
         self._lanes = Lanes(min(threads, Lanes.count), max(Lanes.floats, bytes_of_a_core() // 4 // 4))
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()

@@ -37,7 +37,6 @@ from shufflenet.steps import (
     MEANS,
     NO_TABLE,
     ROW_ALIGNMENT,
-    ROW_TAIL,
     SCALE,
     Floats,
     Indices,
@@ -158,7 +157,8 @@ class _Planner:
             numbers[node] = len(steps)
             window = Window(reach(node), source, lines)
             steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
-        sizes = [(count, window.lines * pitch + ROW_TAIL) for _, _, count, pitch, window in steps if window.lines]
+        shift = ROW_ALIGNMENT - 1  # planes of the picture begin with any float of a vector: `_input_planes`
+        sizes = [(count, window.lines * pitch + shift) for _, _, count, pitch, window in steps if window.lines]
         windows, lane_floats = self.steps.new_windows(self.lanes.count, sizes)
         for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
@@ -279,7 +279,7 @@ class _Planner:
         if node in self.planes:
             planes, window = self.planes[node]
         else:
-            planes = self.steps.new_rows(planes_of(node), height * pitch + ROW_TAIL)
+            planes = self.steps.new_rows(planes_of(node), height * pitch + ROW_ALIGNMENT - 1)
         # What is left of the picture lies before a vector's start, so that its first pixel is at it.
         zeros = -(np.minimum(np.arange(phases) - node.padding, 0) // stride)
         planes = planes.shifted(np.tile(-zeros % ROW_ALIGNMENT, source.channels * phases))

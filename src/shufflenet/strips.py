@@ -175,7 +175,7 @@ def planes_of(node: Node) -> int:
 def planes_pitch(node: Node, layout: Layout) -> int:
     """Of those planes; ``layout`` is that of the convolution's output.
 
-    Where every line is convolved by itself, all of them begin as the first one, at the start of a vector.
+    Where every line is convolved by itself, all of them lie as the first one does in its vectors.
     """
     pitch = max(layout.pitch, layout.width + reach(node))
     return pitch if pitch == layout.pitch else round_up(pitch, ROW_ALIGNMENT)
