@@ -15,26 +15,25 @@ ALWAYS_INLINE vector left_of(const float *x, vector before, vector here)
 }
 
 // Of three image rows, the vectors to the left of the next ones: before the first, only the last lane is of use.
-ALWAYS_INLINE void begin_rows(const float *above, const float *middle, const float *below, vector *before)
+ALWAYS_INLINE void begin_rows(struct three_rows rows, size_t first, vector *before)
 {
-    before[0] = broadcast(above[-1]);
-    before[1] = broadcast(middle[-1]);
-    before[2] = broadcast(below[-1]);
+#pragma GCC unroll 3
+    for (size_t row = 0; row < 3; row++)
+        before[row] = broadcast(rows.of[row][(ptrdiff_t)first - 1]);
 }
 
-// The windows around the pixels from middle on. What wraps around at the left and right edge is masked.
-ALWAYS_INLINE vector stride1_windows(const vector *w, vector bias, const float *above, const float *middle,
-                                     const float *below, vector *before, const int32_t *left_masks,
-                                     const int32_t *right_masks)
+// The windows around the pixels of the middle row from first on. What wraps around at the left and right edge is masked.
+ALWAYS_INLINE vector stride1_windows(const vector *w, vector bias, struct three_rows rows, size_t first, vector *before,
+                                     const int32_t *left_masks, const int32_t *right_masks)
 {
-    const float *const rows[3] = {above, middle, below};
     vector left = {0}, centre = bias, right = {0};
 #pragma GCC unroll 3
     for (size_t row = 0; row < 3; row++) {
-        const vector here = load(rows[row]);
-        left += w[3 * row] * left_of(rows[row], before[row], here);
+        const float *pixels = rows.of[row] + first;
+        const vector here = load(pixels);
+        left += w[3 * row] * left_of(pixels, before[row], here);
         centre += w[3 * row + 1] * here;
-        right += w[3 * row + 2] * load(rows[row] + 1);
+        right += w[3 * row + 2] * load(pixels + 1);
         before[row] = here;
     }
     return centre + keep(left, load_mask(left_masks)) + keep(right, load_mask(right_masks));
@@ -62,12 +61,11 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         broadcast_taps(s, c, w);
         const vector bias = broadcast(s->bias[c]);
         size_t phase = part.begin % s->period * VECTOR_FLOATS;
-        const float *middle = plane + part.begin * VECTOR_FLOATS;
+        const struct three_rows rows = {.of = {plane - pitch, plane, plane + pitch}};
         vector before[3];
-        begin_rows(middle - pitch, middle, middle + pitch, before);
-        for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS, middle += VECTOR_FLOATS) {
-            vector sum = stride1_windows(w, bias, middle - pitch, middle, middle + pitch, before, left_masks + phase,
-                                         right_masks + phase);
+        begin_rows(rows, part.begin * VECTOR_FLOATS, before);
+        for (size_t p = part.begin * VECTOR_FLOATS; p < end; p += VECTOR_FLOATS) {
+            vector sum = stride1_windows(w, bias, rows, p, before, left_masks + phase, right_masks + phase);
             if (relu)
                 sum = vector_max(least, sum);
             if (gaps)
@@ -95,10 +93,9 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
             float *line = y + s->out[c] + i * s->out_pitch;
             const struct three_rows rows = rows_around(x + s->in[c], i, s->height, s->in_pitch, s->zero_row);
             vector before[3];
-            begin_rows(rows.of[0], rows.of[1], rows.of[2], before);
+            begin_rows(rows, 0, before);
             for (size_t j = 0; j < s->in_pitch; j += VECTOR_FLOATS) {
-                const vector sum = stride1_windows(w, bias, rows.of[0] + j, rows.of[1] + j, rows.of[2] + j, before,
-                                                   left_masks + j, right_masks + j);
+                const vector sum = stride1_windows(w, bias, rows, j, before, left_masks + j, right_masks + j);
                 store(line + j, keep(vector_max(least, sum), load_mask(inside_masks + j)));
             }
         }

@@ -42,30 +42,23 @@ static struct columns columns_of(const struct input *s, size_t phase)
     return columns;
 }
 
-// Whole vectors of zeros from y[begin] to y[end] or beyond, but not beyond last: what is there is written later.
-ALWAYS_INLINE void zero_some(const float *last, float *y, size_t begin, size_t end)
+// One line of a phase's plane, of which the last of the given lines ends at end, from a line x of the input.
+ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *end, float *line)
 {
-    for (size_t j = begin; j < end; j += VECTOR_FLOATS)
-        store_before(last, y + j, (vector){0});
-}
-
-// One line of a phase's plane, whose last line ends at last, from a line x of the input.
-ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *last, float *line)
-{
-    zero_some(last, line, 0, c.before);
+    zero_some(end, line, 0, c.before);
     pick(x + c.first, s->stride, line + c.before, c.count);
-    zero_some(last, line, c.before + c.count, s->pitch);
+    zero_some(end, line, c.before + c.count, s->pitch);
 }
 
 // The same for stride 2 and two phases, of which even starts with the line's first float.
-ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, const float *even_last,
-                                    float *even_line, struct columns odd, const float *odd_last, float *odd_line)
+ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, const float *even_end,
+                                    float *even_line, struct columns odd, const float *odd_end, float *odd_line)
 {
-    zero_some(even_last, even_line, 0, even.before);
-    zero_some(odd_last, odd_line, 0, odd.before);
+    zero_some(even_end, even_line, 0, even.before);
+    zero_some(odd_end, odd_line, 0, odd.before);
     pick_both(x, even_line + even.before, even.count, odd_line + odd.before, odd.count);
-    zero_some(even_last, even_line, even.before + even.count, s->pitch);
-    zero_some(odd_last, odd_line, odd.before + odd.count, s->pitch);
+    zero_some(even_end, even_line, even.before + even.count, s->pitch);
+    zero_some(odd_end, odd_line, odd.before + odd.count, s->pitch);
 }
 
 static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
@@ -81,7 +74,7 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     for (size_t c = 0; c < s->channels; c++) {
         const float *plane = x + (s->in ? s->in[c] : c * s->height * s->width);
         for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
-            float *last = y + rows.end * s->pitch;
+            const float *end = y + rows.end * s->pitch;
             for (size_t i = rows.begin; i < rows.end; i++) {
                 const size_t row = i * s->stride + row_phase - s->padding; // wraps around above the first
                 float *line = y + i * s->pitch;
@@ -92,11 +85,11 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
                 }
                 const float *from = plane + row * s->in_pitch;
                 if (both)
-                    input_both_lines(s, from, even, last + out[first], line + out[first], odd, last + out[1 - first],
+                    input_both_lines(s, from, even, end + out[first], line + out[first], odd, end + out[1 - first],
                                      line + out[1 - first]);
                 else
                     for (size_t phase = 0; phase < s->phases; phase++)
-                        input_line(s, from, columns[phase], last + out[phase], line + out[phase]);
+                        input_line(s, from, columns[phase], end + out[phase], line + out[phase]);
             }
         }
     }

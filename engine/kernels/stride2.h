@@ -49,9 +49,15 @@ ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
         y[j] = values[j];
 }
 
-// Behind a line of width floats, whose last vector ends with zeros: zeros up to the next line at least.
+// In a line from first to before last, and up to a vector beyond it: what is there is written later.
+ALWAYS_INLINE void zero_some(const float *end, float *line, size_t first, size_t last)
+{
+    for (size_t j = first; j < last; j += VECTOR_FLOATS)
+        store_before(end, line + j, (vector){0});
+}
+
+// Behind a line of width floats, whose last vector ends with zeros.
 ALWAYS_INLINE void zero_gap(const float *end, float *line, size_t width, size_t pitch)
 {
-    for (size_t j = (width + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS; j < pitch; j += VECTOR_FLOATS)
-        store_before(end, line + j, (vector){0});
+    zero_some(end, line, (width + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS, pitch);
 }
