@@ -21,7 +21,7 @@ static void pack_group(const float *w, size_t m, size_t k, size_t o_stride, size
 static void multiply(size_t m, size_t k, const float *packed, const uint32_t *in, const uint32_t *out, int add,
                      const float *x, float *y, size_t pixels)
 {
-    const struct convolution shape = {.k = (uint32_t)k, .least = -__builtin_inff()};
+    const struct convolution shape = {.k = (uint32_t)k, .least = -__builtin_inff(), .far = 1};
     const struct parts parts = split((pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS, widest_tile[MR]);
     const size_t whole = m / MR, rest = m % MR;
     size_t p = 0;
@@ -118,29 +118,61 @@ static void train_pointwise_forward(const void *arguments, struct workspace spac
     }
 }
 
+// A tile of the outer product: so many sums, a column of rows and one vector more in registers.
+#if VECTOR_FLOATS == 16
+enum { OUTER_ROWS = 5, OUTER_COLUMNS = 5 };
+#define OUTER_TABLE(T) OUTER_LINE(T, 1) OUTER_LINE(T, 2) OUTER_LINE(T, 3) OUTER_LINE(T, 4) OUTER_LINE(T, 5)
+#define OUTER_LINE(T, mr) T(mr, 1) T(mr, 2) T(mr, 3) T(mr, 4) T(mr, 5)
+#else
+enum { OUTER_ROWS = 3, OUTER_COLUMNS = 4 };
+#define OUTER_TABLE(T) OUTER_LINE(T, 1) OUTER_LINE(T, 2) OUTER_LINE(T, 3)
+#define OUTER_LINE(T, mr) T(mr, 1) T(mr, 2) T(mr, 3) T(mr, 4)
+#endif
+
+ALWAYS_INLINE vector add_pairs(vector a, vector b)
+{
+    return pick_even(a, b) + pick_odd(a, b);
+}
+
+// to[i] += sum of the lanes of v[i], for four vectors at once: a sum at a time would take longer than a tile's products.
+ALWAYS_INLINE void add_four_sums(const vector v[4], float to[4])
+{
+    float lanes[VECTOR_FLOATS];
+    store(lanes, add_pairs(add_pairs(v[0], v[1]), add_pairs(v[2], v[3])));
+#pragma GCC unroll 4
+    for (size_t part = 0; part < VECTOR_FLOATS; part += 4)
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++)
+            to[i] += lanes[part + i];
+}
+
 // grad[o * stride + i] += sum over pixels of d[o] * x[i], for a tile of mr rows of d and nr of x.
 ALWAYS_INLINE void outer_tile(const size_t mr, const size_t nr, const float *d, const float *x, size_t x_pitch,
                               size_t pixels, float *grad, size_t stride)
 {
-    vector sum[3][4] = {{{0}}};
+    vector sum[OUTER_ROWS * OUTER_COLUMNS + 3] = {{0}};
     for (size_t p = 0; p < pixels; p += VECTOR_FLOATS) {
-        vector left[3];
-#pragma GCC unroll 4
+        vector left[OUTER_ROWS];
+#pragma GCC unroll 8
         for (size_t o = 0; o < mr; o++)
             left[o] = load(d + o * CHUNK_PITCH + p);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t i = 0; i < nr; i++) {
             const vector right = load(x + i * x_pitch + p);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (size_t o = 0; o < mr; o++)
-                sum[o][i] += left[o] * right;
+                sum[o * nr + i] += left[o] * right;
         }
     }
-#pragma GCC unroll 4
+    float totals[OUTER_ROWS * OUTER_COLUMNS + 3] = {0};
+#pragma GCC unroll 8
+    for (size_t i = 0; i < mr * nr; i += 4)
+        add_four_sums(sum + i, totals + i);
+#pragma GCC unroll 8
     for (size_t o = 0; o < mr; o++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t i = 0; i < nr; i++)
-            grad[o * stride + i] += lanes_sum(sum[o][i]);
+            grad[o * stride + i] += totals[o * nr + i];
 }
 
 typedef void outer_function(const float *d, const float *x, size_t x_pitch, size_t pixels, float *grad, size_t stride);
@@ -151,18 +183,17 @@ typedef void outer_function(const float *d, const float *x, size_t x_pitch, size
     {                                                                                                                  \
         outer_tile(mr, nr, d, x, x_pitch, pixels, grad, stride);                                                       \
     }
-#define OUTER_TABLE(T) T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(3, 1) T(3, 2) T(3, 3) T(3, 4)
 OUTER_TABLE(DEFINE_OUTER)
 #define OUTER_ENTRY(mr, nr) [mr][nr] = outer_##mr##x##nr,
-static outer_function *const outer_functions[4][5] = {OUTER_TABLE(OUTER_ENTRY)};
+static outer_function *const outer_functions[OUTER_ROWS + 1][OUTER_COLUMNS + 1] = {OUTER_TABLE(OUTER_ENTRY)};
 
 // d rows are zero from the last pixel to the end of its vector.
 static void outer_product(size_t m, size_t k, const float *d, const float *x, size_t x_pitch, size_t pixels, float *grad)
 {
-    for (size_t o = 0; o < m; o += 3) {
-        const size_t mr = m - o < 3 ? m - o : 3;
-        for (size_t i = 0; i < k; i += 4) {
-            const size_t nr = k - i < 4 ? k - i : 4;
+    for (size_t o = 0; o < m; o += OUTER_ROWS) {
+        const size_t mr = m - o < OUTER_ROWS ? m - o : OUTER_ROWS;
+        for (size_t i = 0; i < k; i += OUTER_COLUMNS) {
+            const size_t nr = k - i < OUTER_COLUMNS ? k - i : OUTER_COLUMNS;
             outer_functions[mr][nr](d + o * CHUNK_PITCH, x + i * x_pitch, x_pitch, pixels, grad + o * k + i, k);
         }
     }
