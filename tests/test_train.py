@@ -24,7 +24,7 @@ pytest.importorskip("torch")
 import torch
 
 import labelled_shapes
-from shufflenet import cli, model_file, teacher, training_data
+from shufflenet import cli, model_file, teacher, training_data, validate
 from shufflenet.evaluate import evaluate
 from shufflenet.images import Preprocessing
 from shufflenet.job import Job, prepare
@@ -332,16 +332,52 @@ def test_a_teacher_is_learned_from(unbroken: Path, shapes: Path, tmp_path: Path)
     assert model_file.load(tmp_path / "taught" / "model.safetensors").training["teacher"] == "model.safetensors"
 
 
+def some_inputs(size: int) -> list[torch.Tensor]:
+    return list(torch.randn(3, 8, 3, size, size, generator=torch.Generator().manual_seed(size)))
+
+
+def fitted_answer(model: model_file.Model, x: torch.Tensor, inputs: list[torch.Tensor]) -> torch.Tensor:
+    network = ShuffleNet.from_model(model).train()
+    validate.estimate_batch_norm(network, inputs)
+    with torch.inference_mode():
+        return network.eval()(x)  # type: ignore[no-any-return]
+
+
 def test_teacher_answers_in_the_order_of_the_students_classes(unbroken: Path) -> None:
+    """With batch norm's statistics of inputs as training shows them."""
     name, device = str(unbroken / "model.safetensors"), torch.device("cpu")
     model = model_file.load(Path(name))
-    x = torch.from_numpy(model_file.test_input(model.preprocessing))[None]
-    ask = teacher.load(name, ["triangle", "circle"], ["triangle", "circle"], model.preprocessing, device)
-    np.testing.assert_allclose(ask(x)[0].numpy(), np.array(model.self_test)[[2, 0]], atol=1e-4)
-    other = replace(model.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    ask = teacher.load(name, ["circle"], ["circle"], other, device)
+    how, names = model.preprocessing, ["triangle", "circle"]
+    x = torch.from_numpy(model_file.test_input(how))[None]
+    expected = fitted_answer(model, x, some_inputs(how.size))
+    assert not np.allclose(expected.numpy(), model.self_test, atol=1e-2)
+    ask = teacher.load(name, names, names, how, device, some_inputs)
+    np.testing.assert_allclose(ask(x).numpy(), expected[:, [2, 0]].numpy(), atol=1e-4)
+    other = replace(how, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (how.mean, how.std))
+    ask = teacher.load(
+        name, ["circle"], ["circle"], other, device, lambda size: [b * std + mean for b in some_inputs(size)]
+    )
     plain = torch.from_numpy(model_file.test_input(other))[None]
-    np.testing.assert_allclose(ask(plain)[0].numpy(), model.self_test[:1], atol=1e-4)
+    np.testing.assert_allclose(ask(plain).numpy(), expected[:, :1].numpy(), atol=1e-4)
+
+
+def test_teacher_sees_things_at_its_own_scale(unbroken: Path) -> None:
+    """A student that still trains on smaller inputs than its final ones asks about an input as much smaller."""
+    name, device = str(unbroken / "model.safetensors"), torch.device("cpu")
+    model = model_file.load(Path(name))
+    own, names = model.preprocessing, model.classes
+    student = replace(own, size=2 * own.size, resize=2 * own.resize)
+    ask = teacher.load(name, names, names, student, device, some_inputs)
+
+    def halved(x: torch.Tensor) -> torch.Tensor:
+        size = (x.shape[2] // 2, x.shape[3] // 2)
+        return torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
+
+    for size in (2 * own.size, 2 * own.size + 16):
+        x = torch.randn(5, 3, size, size, generator=torch.Generator().manual_seed(1))
+        expected = fitted_answer(model, halved(x), [halved(b) for b in some_inputs(size)])
+        np.testing.assert_allclose(ask(x).numpy(), expected.numpy(), atol=1e-4)
 
 
 def test_a_teacher_from_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,14 +389,16 @@ def test_a_teacher_from_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save(network.state_dict(), cached)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     how, device = Preprocessing(size=224, resize=256), torch.device("cpu")
-    ask = teacher.load("squeezenet1_1", ["n02", "n01"], ["goldfish, Carassius auratus", "tench"], how, device)
+    ask = teacher.load(
+        "squeezenet1_1", ["n02", "n01"], ["goldfish, Carassius auratus", "tench"], how, device, some_inputs
+    )
     x = torch.from_numpy(model_file.test_input(how))[None]
     with torch.inference_mode():
         torch.testing.assert_close(ask(x), network(x)[:, [1, 0]])
     with pytest.raises(teacher.TeacherError, match="squeezenet1_1: knows no class 'wombats'"):
-        teacher.load("squeezenet1_1", ["w"], ["wombats"], how, device)
+        teacher.load("squeezenet1_1", ["w"], ["wombats"], how, device, some_inputs)
     with pytest.raises(teacher.TeacherError, match="neither a model file nor a torchvision classifier"):
-        teacher.load("resnet5000", ["w"], ["w"], how, device)
+        teacher.load("resnet5000", ["w"], ["w"], how, device, some_inputs)
 
 
 def test_dry_run_writes_nothing(shapes: Path, tmp_path: Path) -> None:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from shufflenet.classifier import embedded_models, load_model
+from shufflenet.engine import Engine
 from shufflenet.images import Preprocessing
+from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
+from shufflenet.threads import map_in_order
+from shufflenet.validate import estimate_batch_norm
 
 Teacher = Callable[[Tensor], Tensor]
+Inputs = Callable[[int], Iterable[Tensor]]
+
+_SMALLEST = 32  # pixels that an input has at least
 
 
 class TeacherError(ValueError):
     """The teacher can't be used. The message names it and says why."""
 
 
-def load(name: str, classes: list[str], labels: list[str], how: Preprocessing, device: torch.device) -> Teacher:
-    """Input as the student sees it, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
+def load(
+    name: str, classes: list[str], labels: list[str], how: Preprocessing, device: torch.device, inputs: Inputs
+) -> Teacher:
+    """The student's input, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
+
+    In training S can be less than the student's final size; the teacher's input is as much less than its own. So both
+    see things at the scale that they know. ``inputs``: some batches of input size S, for a model file's batch norm.
 
     Classes are matched by folder name or label; for torchvision's networks, whose classes have one word, also by
     the first word of a label.
@@ -29,27 +43,52 @@ def load(name: str, classes: list[str], labels: list[str], how: Preprocessing, d
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
         model_file.ModelFileError: the model file can't be used.
     """
+    network_for: Callable[[int], Teacher]  # of inputs of size S
     if name.endswith(".safetensors") or os.path.exists(name) or name in embedded_models():
         model = load_model(name)
-        network: nn.Module = ShuffleNet.from_model(model)
         own, known = model.preprocessing, [model.classes, model.labels]
+        network_for = cache(lambda size: _fitted(model, map(as_own, inputs(size)), device))
     else:
         network, own, categories = _from_torchvision(name)
         known = [categories]
+        network = network.eval().requires_grad_(False).to(device)
+        network_for = lambda size: network  # noqa: E731 - it is the other's counterpart
     index = torch.tensor(_match(name, classes, labels, known), device=device)
-    network = network.eval().requires_grad_(False).to(device)
     student, teacher = (
         [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)] for p in (how, own)
     )
 
-    @torch.inference_mode()
-    def answer(x: Tensor) -> Tensor:
+    def as_own(x: Tensor) -> Tensor:
         if (how.mean, how.std) != (own.mean, own.std):
             x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
-        if x.shape[2] != own.size:
-            x = nn.functional.interpolate(x, (own.size, own.size), mode="bilinear", antialias=True)
-        logits: Tensor = network(x)[:, index]
-        return logits
+        size = max(_SMALLEST, round(x.shape[2] * own.size / how.size))
+        if x.shape[2] != size:
+            x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        return x
+
+    @torch.no_grad()
+    def answer(x: Tensor) -> Tensor:
+        return network_for(x.shape[2])(as_own(x))[:, index]
+
+    return answer
+
+
+def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
+    """The model with batch norm's statistics of these inputs. Its own are of whole pictures; the enlarged parts that
+    training shows have others. On a CPU it runs on the engine."""
+    network = ShuffleNet.from_model(model).to(device).train()
+    with torch.autocast(device.type, enabled=False):
+        estimate_batch_norm(network, inputs)
+    network.eval()
+    if device.type != "cpu":
+        return network
+    tensors = {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("tracked")}
+    engine, threads = Engine(replace(model, tensors=tensors)), torch.get_num_threads()
+
+    def answer(x: Tensor) -> Tensor:
+        parts = torch.tensor_split(x, threads)
+        logits = map_in_order(lambda part: torch.from_numpy(engine.run(part.numpy())), parts, threads)
+        return torch.cat(list(logits))
 
     return answer
 

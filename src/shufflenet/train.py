@@ -35,6 +35,8 @@ from shufflenet.run_folder import RunFolder
 from shufflenet.threads import map_in_order
 from shufflenet.training_kernels import keep_freed_memory
 
+_TEACHER_PICTURES = 2560  # that a teacher's batch norm is estimated from
+
 
 class TrainingError(ValueError):
     """Training can't go on. The message says why and what to do."""
@@ -202,11 +204,7 @@ class _Trainer:
     def _train(self) -> None:
         state, recipe = self.state, self.recipe
         network = parallel.parallel(state.network, self.synchronise)
-        ask = (
-            teacher.load(self.job.teacher, self.job.dataset.classes, self.job.dataset.labels, self.how, self.device)
-            if self.job.teacher
-            else None
-        )
+        ask = self._teacher()
         with _board(self.folder.path, self.first) as board:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
@@ -241,6 +239,13 @@ class _Trainer:
                     began = time.monotonic()
                 self._save_if_due(stop)
 
+    def _teacher(self) -> teacher.Teacher | None:
+        job = self.job
+        if job.teacher is None:
+            return None
+        classes, labels = job.dataset.classes, job.dataset.labels
+        return teacher.load(job.teacher, classes, labels, self.how, self.device, self._enlarged_parts)
+
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, float]:
         """This process's rows of a step's batch: input, class indices, those of the partners, the own's share."""
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -259,7 +264,7 @@ class _Trainer:
         recipe = self.recipe
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
             logits = network(x).float()
-            answers = ask(x).float().clone() if ask else None
+            answers = ask(x).float() if ask else None
 
         def entropy(classes: Tensor) -> Tensor:
             each = nn.functional.cross_entropy(
@@ -361,10 +366,28 @@ class _Trainer:
         if self.state.average is not None:
             network.load_state_dict(self.state.average.state_dict())
         _set_training(network, self.recipe.freeze)
-        validate.estimate_batch_norm(network, self.data, self.recipe, self.how, self._poll)
+        validate.estimate_batch_norm(network, self._whole_pictures())
         errors = self._errors(network)
         self._say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
         return errors
+
+    def _whole_pictures(self) -> Iterator[Tensor]:
+        """Batches as validation has them: training sees enlarged parts, whose statistics differ."""
+        recipe, how = self.recipe, self.how
+        for place in range(max(1, min(len(self.data.train), recipe.batch_norm_pictures) // recipe.batch_size)):
+            self._poll()
+            batch = self.data.batch(recipe.seed, -1, place, recipe.batch_size)[list(self.rows)]
+            pixels = augment.centre(self.data.train, batch, how.size, how.size / how.resize)
+            yield augment.normalise(pixels, how).to(self.device)
+
+    def _enlarged_parts(self, input_size: int) -> Iterator[Tensor]:
+        """Some batches as training has them, the same in every process."""
+        recipe, size = self.recipe, self.recipe.batch_size
+        for place in range(max(1, min(len(self.data.train), _TEACHER_PICTURES) // size)):
+            self._poll()
+            batch, choices = self.data.batch(recipe.seed, -1, place, size), augment.choose(recipe, place)
+            x, _ = augment.make_input(self.data.train, batch, range(size), choices, input_size, self.how)
+            yield x.to(self.device)
 
     def _model(self, command: str, errors: tuple[float, float]) -> model_file.Model:
         dataset, arch = self.job.dataset, self.job.arch

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from shufflenet import augment, parallel
 from shufflenet.images import Preprocessing
 from shufflenet.pixels import Pixels
-from shufflenet.recipe import Recipe
-from shufflenet.training_data import TrainingData
 
 _BATCH = 256
 
@@ -42,11 +40,10 @@ def errors(
 
 
 @torch.no_grad()
-def estimate_batch_norm(network: nn.Module, data: TrainingData, recipe: Recipe, how: Preprocessing, poll: Poll) -> None:
-    """Replaces running averages by true means over `Recipe.batch_norm_pictures` training pictures.
+def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Replaces running averages by true means over some batches, float32 [N, 3, S, S].
 
-    The pictures are whole, as in validation: training sees enlarged parts, whose statistics differ. Batch norms
-    in eval mode, which are the frozen ones, stay as they are.
+    Batch norms in eval mode, which are the frozen ones, stay as they are.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
     if not norms:
@@ -54,12 +51,7 @@ def estimate_batch_norm(network: nn.Module, data: TrainingData, recipe: Recipe, 
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's way to say: a plain mean over all batches
-    device = next(network.parameters()).device
-    size, rows = recipe.batch_size, list(parallel.rows(recipe.batch_size))
-    for place in range(max(1, min(len(data.train), recipe.batch_norm_pictures) // size)):
-        poll()
-        batch = data.batch(recipe.seed, -1, place, size)[rows]
-        x = augment.normalise(augment.centre(data.train, batch, how.size, how.size / how.resize), how)
-        network(x.to(device))
+    for x in inputs:
+        network(x)
     for norm in norms:
         norm.momentum = 0.1
