@@ -87,6 +87,13 @@ def unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_an_epochs_errors_are_those_of_what_it_would_leave(unbroken: Path) -> None:
+    """With batch norm's statistics of whole pictures, as at the end of the run."""
+    last, result = rows(unbroken)[-1], json.loads((unbroken / "result.json").read_text())
+    for name in ("top1_error", "top5_error"):
+        assert float(last[name]) == pytest.approx(result[name], abs=1e-3)
+
+
 def test_run_folder(unbroken: Path, shapes: Path) -> None:
     table = rows(unbroken)
     assert [row["epoch"] for row in table] == ["1", "2"]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from shufflenet.classifier import embedded_models, load_model
-from shufflenet.engine import Engine
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
-from shufflenet.threads import map_in_order
+from shufflenet.on_engine import on_engine
 from shufflenet.validate import estimate_batch_norm
 
 Teacher = Callable[[Tensor], Tensor]
@@ -79,18 +77,7 @@ def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Tea
     network = ShuffleNet.from_model(model).to(device).train()
     with torch.autocast(device.type, enabled=False):
         estimate_batch_norm(network, inputs)
-    network.eval()
-    if device.type != "cpu":
-        return network
-    tensors = {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("tracked")}
-    engine, threads = Engine(replace(model, tensors=tensors)), torch.get_num_threads()
-
-    def answer(x: Tensor) -> Tensor:
-        parts = torch.tensor_split(x, threads)
-        logits = map_in_order(lambda part: torch.from_numpy(engine.run(part.numpy())), parts, threads)
-        return torch.cat(list(logits))
-
-    return answer
+    return on_engine(network) if device.type == "cpu" else network.eval()
 
 
 def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:

@@ -29,13 +29,16 @@ from shufflenet import augment, curves, model_file, parallel, teacher, training_
 from shufflenet.graph_network import GraphNetwork
 from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
+from shufflenet.on_engine import Network
 from shufflenet.progress import Progress
 from shufflenet.recipe import FREEZABLE, Recipe
 from shufflenet.run_folder import RunFolder
 from shufflenet.threads import map_in_order
 from shufflenet.training_kernels import keep_freed_memory
 
-_TEACHER_PICTURES = 2560  # that a teacher's batch norm is estimated from
+# Pictures that batch norm's statistics are estimated from:
+_EPOCH_PICTURES = 2560  # at the end of each epoch; `Recipe.batch_norm_pictures` at the end of the run
+_TEACHER_PICTURES = 2560  # a teacher's
 
 
 class TrainingError(ValueError):
@@ -54,8 +57,8 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 class State:
     """What training changes, and a checkpoint holds."""
 
-    network: nn.Module
-    average: nn.Module | None  # of the weights, by `Recipe.ema_epochs`
+    network: Network
+    average: Network | None  # of the weights, by `Recipe.ema_epochs`
     optimizer: torch.optim.SGD
     step: int = 0
     loss_sum: float = 0.0  # of the epoch so far
@@ -300,7 +303,7 @@ class _Trainer:
         state = self.state
         epoch = state.step // self.steps_per_epoch
         try:
-            errors = self._errors(state.average or state.network)
+            errors = self._errors(self._result(_EPOCH_PICTURES))
         except Stopped:  # the epoch's end is made up for by the process that goes on
             self._save()
             raise
@@ -357,24 +360,30 @@ class _Trainer:
         if picture is not None:
             self._write("curves.png", lambda: self.folder.write("curves.png", picture))
 
-    def _errors(self, network: nn.Module) -> tuple[float, float]:
+    def _errors(self, network: Network) -> tuple[float, float]:
         return validate.errors(network, self.data.val, self.data.val_targets, self.how, self._poll)
 
     def _last_pass(self) -> tuple[float, float]:
         """Makes the network the result; returns its top-1 and top-5 error in percent."""
-        network = self.state.network
-        if self.state.average is not None:
-            network.load_state_dict(self.state.average.state_dict())
-        _set_training(network, self.recipe.freeze)
-        validate.estimate_batch_norm(network, self._whole_pictures())
-        errors = self._errors(network)
+        self.state.network = self._result(self.recipe.batch_norm_pictures)
+        errors = self._errors(self.state.network)
         self._say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
         return errors
 
-    def _whole_pictures(self) -> Iterator[Tensor]:
-        """Batches as validation has them: training sees enlarged parts, whose statistics differ."""
+    def _result(self, pictures: int) -> Network:
+        """What the run has come to: the weights' average, if there is one, and batch norm's statistics of so many whole
+        pictures. Training sees enlarged parts, whose statistics differ."""
+        network = copy.deepcopy(self.state.network)
+        if self.state.average is not None:
+            network.load_state_dict(self.state.average.state_dict())
+        _set_training(network, self.recipe.freeze)
+        validate.estimate_batch_norm(network, self._whole_pictures(pictures))
+        return network
+
+    def _whole_pictures(self, count: int) -> Iterator[Tensor]:
+        """Batches as validation has them."""
         recipe, how = self.recipe, self.how
-        for place in range(max(1, min(len(self.data.train), recipe.batch_norm_pictures) // recipe.batch_size)):
+        for place in range(max(1, min(len(self.data.train), count) // recipe.batch_size)):
             self._poll()
             batch = self.data.batch(recipe.seed, -1, place, recipe.batch_size)[list(self.rows)]
             pixels = augment.centre(self.data.train, batch, how.size, how.size / how.resize)
@@ -429,7 +438,7 @@ class _Trainer:
         Progress(1, 0, self.first).say(text)
 
 
-def _network(job: Job) -> nn.Module:
+def _network(job: Job) -> Network:
     if job.comparison is None:
         return ShuffleNet(job.arch)
     # The layout in which PyTorch's convolutions are faster.
