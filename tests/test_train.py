@@ -417,6 +417,15 @@ def test_dry_run_writes_nothing(shapes: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_asks_the_teacher(shapes: Path, unbroken: Path) -> None:
+    result = run(shapes, "--arch", ARCH, "--teacher", unbroken / "model.safetensors", "--epochs", "1", "--dry-run")
+    assert "teacher   " in result.stdout
+    assert result.exit_code == 0
+    result = run(shapes, "--arch", ARCH, "--teacher", "resnet5000", "--dry-run")
+    assert result.exit_code == 2
+    assert "resnet5000: neither a model file nor a torchvision classifier" in result.stderr
+
+
 def test_choices_that_follow_from_the_data(shapes: Path, tmp_path: Path) -> None:
     small = prepare(shapes)
     assert (small.preprocessing.size, small.arch.stem_stride, small.recipe.name) == (48, 1, "paper")

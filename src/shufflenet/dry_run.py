@@ -7,12 +7,14 @@ from collections import Counter
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from shufflenet import images, pixels
+from shufflenet import images, pixels, teacher
 from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
+from shufflenet.on_engine import on_engine
 from shufflenet.progress import duration
+from shufflenet.train import EPOCH_PICTURES
 
 _STEPS = 2  # timed at every input size, after one that is not
 _PICTURES = 20  # decoded
@@ -44,22 +46,41 @@ def _decode_s(job: Job) -> float:
 
 
 def _train_s(job: Job) -> tuple[float, float]:
-    """Of all steps and of all passes over the validation pictures."""
-    recipe, final = job.recipe, job.preprocessing.size
+    """Of all steps, and of all epochs' ends."""
+    recipe, how = job.recipe, job.preprocessing
     network = ShuffleNet(job.arch).train()
-    epochs = Counter(recipe.input_size(epoch, final) for epoch in range(recipe.epochs))
+    ask = _teacher(job)
+    epochs = Counter(recipe.input_size(epoch, how.size) for epoch in range(recipe.epochs))
     target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
-    train_s = validate_s = 0.0
+    train_s = 0.0
     for size, count in epochs.items():
         x = torch.zeros(recipe.batch_size, 3, size, size)
         for step in range(_STEPS + 1):
             if step == 1:
                 began = time.perf_counter()
             nn.functional.cross_entropy(network(x), target).backward()  # type: ignore[no-untyped-call]
+            if ask is not None:
+                ask(x)
         train_s += (time.perf_counter() - began) / _STEPS * job.steps_per_epoch * count
-    with torch.inference_mode():
-        network.eval()(x := torch.zeros(min(32, len(job.dataset.val)), 3, final, final))
-        began = time.perf_counter()
+    x = torch.zeros(recipe.batch_size, 3, how.size, how.size)
+    began = time.perf_counter()
+    with torch.no_grad():
         network(x)
-        validate_s = (time.perf_counter() - began) / len(x) * len(job.dataset.val) * (recipe.epochs + 1)
-    return train_s, validate_s
+    statistics_s = (time.perf_counter() - began) * max(1, min(EPOCH_PICTURES, len(job.dataset.train)) // len(x))
+    answer = on_engine(network)
+    answer(x)
+    began = time.perf_counter()
+    answer(x)
+    answers_s = (time.perf_counter() - began) / len(x) * len(job.dataset.val)
+    return train_s, (statistics_s + answers_s) * (recipe.epochs + 1)
+
+
+def _teacher(job: Job) -> teacher.Teacher | None:
+    if job.teacher is None:
+        return None
+    classes, labels = job.dataset.classes, job.dataset.labels
+
+    def inputs(size: int) -> list[Tensor]:
+        return [torch.zeros(job.recipe.batch_size, 3, size, size)]
+
+    return teacher.load(job.teacher, classes, labels, job.preprocessing, torch.device("cpu"), inputs)

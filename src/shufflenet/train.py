@@ -37,7 +37,7 @@ from shufflenet.threads import map_in_order
 from shufflenet.training_kernels import keep_freed_memory
 
 # Pictures that batch norm's statistics are estimated from:
-_EPOCH_PICTURES = 2560  # at the end of each epoch; `Recipe.batch_norm_pictures` at the end of the run
+EPOCH_PICTURES = 2560  # at the end of each epoch; `Recipe.batch_norm_pictures` at the end of the run
 _TEACHER_PICTURES = 2560  # a teacher's
 
 
@@ -303,7 +303,7 @@ class _Trainer:
         state = self.state
         epoch = state.step // self.steps_per_epoch
         try:
-            errors = self._errors(self._result(_EPOCH_PICTURES))
+            errors = self._errors(self._result(EPOCH_PICTURES))
         except Stopped:  # the epoch's end is made up for by the process that goes on
             self._save()
             raise
