@@ -75,6 +75,7 @@ UNITS = [  # in, bottleneck, out channels, groups 1 and 2, stride
     (30, 15, 30, 3, 3, 1),  # odd channels per group
     (9, 6, 30, 1, 3, 2),
     (16, 8, 48, 8, 8, 2),
+    (16, 26, 16, 2, 2, 1),  # what is left of the weight gradient's tiles: three rows and three columns
 ]
 PLANES = [(1, 4, 4), (3, 7, 7), (2, 5, 11), (5, 1, 3), (2, 16, 16), (3, 33, 20)]
 

@@ -31,7 +31,7 @@ from shufflenet.job import Job, prepare
 from shufflenet.network import ShuffleNet
 from shufflenet.recipe import RECIPES, Recipe
 from shufflenet.run_folder import RunFolder
-from shufflenet.train import _take_weights, train
+from shufflenet.train import Stopped, _take_weights, train
 
 ARCH = "shufflenet_g2_x0_25"
 QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
@@ -87,11 +87,49 @@ def unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_an_epochs_errors_are_those_of_what_it_would_leave(unbroken: Path) -> None:
+def test_an_epochs_errors_are_those_of_what_it_would_leave(shapes: Path, tmp_path: Path) -> None:
     """With batch norm's statistics of whole pictures, as at the end of the run."""
-    last, result = rows(unbroken)[-1], json.loads((unbroken / "result.json").read_text())
-    for name in ("top1_error", "top5_error"):
-        assert float(last[name]) == pytest.approx(result[name], abs=1e-3)
+    seen = []
+
+    def errors(network: ShuffleNet, *arguments: Any) -> tuple[float, float]:
+        seen.append({name: t.clone() for name, t in network.state_dict().items()})
+        return 0.0, 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validate, "errors", errors)
+        train(job(shapes, QUICK), tmp_path)
+    first, last, result = seen
+    assert all(torch.equal(tensor, result[name]) for name, tensor in last.items())
+    assert not torch.equal(first["bn1.running_mean"], last["bn1.running_mean"])
+    in_training = torch.load(next(tmp_path.glob("checkpoint-12.pt")), weights_only=True)
+    kept = in_training["average"] or in_training["network"]
+    assert torch.equal(kept["bn1.weight"], result["bn1.weight"])
+    assert not torch.allclose(kept["bn1.running_mean"], result["bn1.running_mean"], rtol=1e-3)
+
+
+def test_a_stop_while_the_teacher_gets_ready_loses_nothing(
+    unbroken: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is at the first step of an input size. The run ends behind the step, and goes on to the same weights."""
+    recipe = replace(QUICK, progressive=(0.7, 1.0))
+    taught = job(shapes, recipe, size=48, teacher=str(unbroken / "model.safetensors"))
+    train(taught, tmp_path / "whole")
+    estimate, calls = validate.estimate_batch_norm, []
+
+    def stop_at_the_second(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        estimate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(teacher, "estimate_batch_norm", stop_at_the_second)
+        with pytest.raises(Stopped):
+            train(taught, tmp_path / "stopped")
+    assert RunFolder(tmp_path / "stopped").newest_checkpoint() is not None
+    train(taught, tmp_path / "stopped")
+    whole, stopped = (weights(tmp_path / name) for name in ("whole", "stopped"))
+    assert all(np.array_equal(whole[name], tensor) for name, tensor in stopped.items())
 
 
 def test_run_folder(unbroken: Path, shapes: Path) -> None:
@@ -369,21 +407,21 @@ def test_teacher_answers_in_the_order_of_the_students_classes(unbroken: Path) ->
     np.testing.assert_allclose(ask(plain).numpy(), expected[:, :1].numpy(), atol=1e-4)
 
 
-def test_teacher_sees_things_at_its_own_scale(unbroken: Path) -> None:
-    """A student that still trains on smaller inputs than its final ones asks about an input as much smaller."""
-    name, device = str(unbroken / "model.safetensors"), torch.device("cpu")
-    model = model_file.load(Path(name))
-    own, names = model.preprocessing, model.classes
-    student = replace(own, size=2 * own.size, resize=2 * own.resize)
+def test_teacher_sees_things_at_its_own_scale(unbroken: Path, tmp_path: Path) -> None:
+    """A student that trains on smaller inputs than its final ones asks about an input as much smaller."""
+    own = Preprocessing(size=48, resize=54)
+    model = replace(model_file.load(unbroken / "model.safetensors"), preprocessing=own, self_test=[])
+    model_file.save(model, tmp_path / "teacher.safetensors")
+    name, names, device = str(tmp_path / "teacher.safetensors"), model.classes, torch.device("cpu")
+    student = replace(own, size=4 * own.size, resize=4 * own.resize)
     ask = teacher.load(name, names, names, student, device, some_inputs)
 
-    def halved(x: torch.Tensor) -> torch.Tensor:
-        size = (x.shape[2] // 2, x.shape[3] // 2)
-        return torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
+    def scaled(x: torch.Tensor, size: int) -> torch.Tensor:
+        return torch.nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
 
-    for size in (2 * own.size, 2 * own.size + 16):
+    for size, seen in ((192, 48), (144, 36), (96, 32)):  # no input may be smaller than 32
         x = torch.randn(5, 3, size, size, generator=torch.Generator().manual_seed(1))
-        expected = fitted_answer(model, halved(x), [halved(b) for b in some_inputs(size)])
+        expected = fitted_answer(model, scaled(x, seen), [scaled(b, seen) for b in some_inputs(size)])
         np.testing.assert_allclose(ask(x).numpy(), expected.numpy(), atol=1e-4)
 
 
@@ -417,10 +455,17 @@ def test_dry_run_writes_nothing(shapes: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_dry_run_asks_the_teacher(shapes: Path, unbroken: Path) -> None:
+def test_dry_run_asks_the_teacher(shapes: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, load = [], teacher.load
+
+    def counting(*arguments: Any) -> teacher.Teacher:
+        answer = load(*arguments)
+        return lambda x: asked.append(x.shape[2]) or answer(x)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(teacher, "load", counting)
     result = run(shapes, "--arch", ARCH, "--teacher", unbroken / "model.safetensors", "--epochs", "1", "--dry-run")
-    assert "teacher   " in result.stdout
     assert result.exit_code == 0
+    assert len(asked) == 3  # one step that is not timed, and two
     result = run(shapes, "--arch", ARCH, "--teacher", "resnet5000", "--dry-run")
     assert result.exit_code == 2
     assert "resnet5000: neither a model file nor a torchvision classifier" in result.stderr

@@ -21,6 +21,7 @@ static void pack_group(const float *w, size_t m, size_t k, size_t o_stride, size
 static void multiply(size_t m, size_t k, const float *packed, const uint32_t *in, const uint32_t *out, int add,
                      const float *x, float *y, size_t pixels)
 {
+    // far: a batch is more than a second-level cache holds.
     const struct convolution shape = {.k = (uint32_t)k, .least = -__builtin_inff(), .far = 1};
     const struct parts parts = split((pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS, widest_tile[MR]);
     const size_t whole = m / MR, rest = m % MR;
@@ -118,16 +119,10 @@ static void train_pointwise_forward(const void *arguments, struct workspace spac
     }
 }
 
-// A tile of the outer product: so many sums, a column of rows and one vector more in registers.
-#if VECTOR_FLOATS == 16
-enum { OUTER_ROWS = 5, OUTER_COLUMNS = 5 };
-#define OUTER_TABLE(T) OUTER_LINE(T, 1) OUTER_LINE(T, 2) OUTER_LINE(T, 3) OUTER_LINE(T, 4) OUTER_LINE(T, 5)
-#define OUTER_LINE(T, mr) T(mr, 1) T(mr, 2) T(mr, 3) T(mr, 4) T(mr, 5)
-#else
-enum { OUTER_ROWS = 3, OUTER_COLUMNS = 4 };
-#define OUTER_TABLE(T) OUTER_LINE(T, 1) OUTER_LINE(T, 2) OUTER_LINE(T, 3)
-#define OUTER_LINE(T, mr) T(mr, 1) T(mr, 2) T(mr, 3) T(mr, 4)
-#endif
+// The outer product's tiles, as the level's OUTER_TABLE has them: the widest for each number of rows.
+enum { MAX_OUTER = 5 };
+static const uint8_t widest_outer[] = {OUTER_TABLE(WIDEST)};
+enum { OUTER_ROWS = sizeof widest_outer - 1 };
 
 ALWAYS_INLINE vector add_pairs(vector a, vector b)
 {
@@ -150,9 +145,9 @@ ALWAYS_INLINE void add_four_sums(const vector v[4], float to[4])
 ALWAYS_INLINE void outer_tile(const size_t mr, const size_t nr, const float *d, const float *x, size_t x_pitch,
                               size_t pixels, float *grad, size_t stride)
 {
-    vector sum[OUTER_ROWS * OUTER_COLUMNS + 3] = {{0}};
+    vector sum[MAX_OUTER * MAX_OUTER + 3] = {{0}}; // add_four_sums reads whole fours
     for (size_t p = 0; p < pixels; p += VECTOR_FLOATS) {
-        vector left[OUTER_ROWS];
+        vector left[MAX_OUTER];
 #pragma GCC unroll 8
         for (size_t o = 0; o < mr; o++)
             left[o] = load(d + o * CHUNK_PITCH + p);
@@ -164,7 +159,7 @@ ALWAYS_INLINE void outer_tile(const size_t mr, const size_t nr, const float *d, 
                 sum[o * nr + i] += left[o] * right;
         }
     }
-    float totals[OUTER_ROWS * OUTER_COLUMNS + 3] = {0};
+    float totals[MAX_OUTER * MAX_OUTER + 3] = {0};
 #pragma GCC unroll 8
     for (size_t i = 0; i < mr * nr; i += 4)
         add_four_sums(sum + i, totals + i);
@@ -183,17 +178,20 @@ typedef void outer_function(const float *d, const float *x, size_t x_pitch, size
     {                                                                                                                  \
         outer_tile(mr, nr, d, x, x_pitch, pixels, grad, stride);                                                       \
     }
-OUTER_TABLE(DEFINE_OUTER)
+#define DEFINE_OUTERS(mr, nr) UP_TO_##nr(DEFINE_OUTER, mr)
+OUTER_TABLE(DEFINE_OUTERS)
+
 #define OUTER_ENTRY(mr, nr) [mr][nr] = outer_##mr##x##nr,
-static outer_function *const outer_functions[OUTER_ROWS + 1][OUTER_COLUMNS + 1] = {OUTER_TABLE(OUTER_ENTRY)};
+#define OUTER_ENTRIES(mr, nr) UP_TO_##nr(OUTER_ENTRY, mr)
+static outer_function *const outer_functions[MAX_OUTER + 1][MAX_OUTER + 1] = {OUTER_TABLE(OUTER_ENTRIES)};
 
 // d rows are zero from the last pixel to the end of its vector.
 static void outer_product(size_t m, size_t k, const float *d, const float *x, size_t x_pitch, size_t pixels, float *grad)
 {
     for (size_t o = 0; o < m; o += OUTER_ROWS) {
-        const size_t mr = m - o < OUTER_ROWS ? m - o : OUTER_ROWS;
-        for (size_t i = 0; i < k; i += OUTER_COLUMNS) {
-            const size_t nr = k - i < OUTER_COLUMNS ? k - i : OUTER_COLUMNS;
+        const size_t mr = m - o < OUTER_ROWS ? m - o : OUTER_ROWS, most = widest_outer[mr];
+        for (size_t i = 0; i < k; i += most) {
+            const size_t nr = k - i < most ? k - i : most;
             outer_functions[mr][nr](d + o * CHUNK_PITCH, x + i * x_pitch, x_pitch, pixels, grad + o * k + i, k);
         }
     }

@@ -10,4 +10,7 @@
 // Tiles that can take one more pixel along: the 49th of a 7x7 plane, behind three vectors.
 #define COLUMN_TILE_TABLE(T) T(2, 3) T(3, 3) T(4, 3) T(5, 3) T(6, 3) T(8, 3)
 
+// Likewise of weight gradients in training: mr * nr sums, mr vectors and one more in registers.
+#define OUTER_TABLE(T) T(1, 5) T(2, 5) T(3, 5) T(4, 5) T(5, 5)
+
 #include "level.h"

@@ -3,5 +3,6 @@
 #define VECTOR_FLOATS 4
 // Sixteen registers or more: mr * nv sums, nv pixels, one weight.
 #define TILE_TABLE(T) T(1, 6) T(2, 4) T(3, 3) T(4, 3) T(5, 2) T(6, 2)
+#define OUTER_TABLE(T) T(1, 4) T(2, 4) T(3, 4)
 
 #include "level.h"

@@ -1,5 +1,5 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
-// defines VECTOR_FLOATS, vector_max, TILE_TABLE and LEVEL, and includes this. If it has registers to spare, also
+// defines VECTOR_FLOATS, vector_max, TILE_TABLE, OUTER_TABLE and LEVEL, and includes this. If it has registers to spare, also
 // COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well.
 //
 // Everything here is static or has the level in its name, so that the linker can't put one level's code in place of

@@ -9,5 +9,7 @@
 // even of four multiply-add units; with more, GCC moves some to memory and back.
 #define TILE_TABLE(T) T(1, 8) T(2, 8) T(3, 6) T(4, 5) T(5, 4) T(6, 3)
 
+#define OUTER_TABLE(T) T(1, 5) T(2, 5) T(3, 5) T(4, 5) T(5, 5)
+
 #include "level.h"
 #endif

@@ -7,6 +7,7 @@
 #define vector_max(a, b) wasm_f32x4_pmax(b, a) // b where either is not a number
 // For hosts of sixteen registers: mr * nv sums, nv pixels, one weight and one product.
 #define TILE_TABLE(T) T(1, 6) T(2, 4) T(3, 3) T(4, 2) T(5, 2)
+#define OUTER_TABLE(T) T(1, 4) T(2, 4) T(3, 4)
 
 #include "level.h"
 #endif

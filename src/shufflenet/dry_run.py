@@ -1,4 +1,4 @@
-"""What a run would take: a few steps of it timed, nothing written."""
+"""What a run would take, on a CPU: a few steps of it timed, nothing written (torchvision keeps a teacher's weights)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PICTURES = 20  # decoded
 
 def estimate(job: Job) -> str:
     """`Job.describe` and the estimated time, for people; takes seconds."""
-    decode_s = _decode_s(job)
-    train_s, validate_s = _train_s(job)
+    network = ShuffleNet(job.arch).train()
+    decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
     total_s = decode_s + train_s + validate_s
     return (
         f"{job.describe()}\ntime      about {duration(total_s)} on this machine: decoding {duration(decode_s)}, "
@@ -45,14 +45,12 @@ def _decode_s(job: Job) -> float:
     return each * (len(split) + len(job.dataset.val)) / torch.get_num_threads()
 
 
-def _train_s(job: Job) -> tuple[float, float]:
-    """Of all steps, and of all epochs' ends."""
-    recipe, how = job.recipe, job.preprocessing
-    network = ShuffleNet(job.arch).train()
+def _train_s(job: Job, network: ShuffleNet) -> float:
+    """Of all steps."""
+    recipe, seconds = job.recipe, 0.0
     ask = _teacher(job)
-    epochs = Counter(recipe.input_size(epoch, how.size) for epoch in range(recipe.epochs))
+    epochs = Counter(recipe.input_size(epoch, job.preprocessing.size) for epoch in range(recipe.epochs))
     target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
-    train_s = 0.0
     for size, count in epochs.items():
         x = torch.zeros(recipe.batch_size, 3, size, size)
         for step in range(_STEPS + 1):
@@ -61,18 +59,28 @@ def _train_s(job: Job) -> tuple[float, float]:
             nn.functional.cross_entropy(network(x), target).backward()  # type: ignore[no-untyped-call]
             if ask is not None:
                 ask(x)
-        train_s += (time.perf_counter() - began) / _STEPS * job.steps_per_epoch * count
-    x = torch.zeros(recipe.batch_size, 3, how.size, how.size)
-    began = time.perf_counter()
-    with torch.no_grad():
-        network(x)
-    statistics_s = (time.perf_counter() - began) * max(1, min(EPOCH_PICTURES, len(job.dataset.train)) // len(x))
+        seconds += (time.perf_counter() - began) / _STEPS * job.steps_per_epoch * count
+    return seconds
+
+
+@torch.no_grad()
+def _validate_s(job: Job, network: ShuffleNet) -> float:
+    """Of each epoch's end and the run's: batch norm's statistics, and answers."""
+    recipe, size = job.recipe, job.preprocessing.size
+    x = torch.zeros(recipe.batch_size, 3, size, size)
     answer = on_engine(network)
     answer(x)
     began = time.perf_counter()
+    network(x)
+    forward = time.perf_counter()
     answer(x)
-    answers_s = (time.perf_counter() - began) / len(x) * len(job.dataset.val)
-    return train_s, (statistics_s + answers_s) * (recipe.epochs + 1)
+    answers_s = (time.perf_counter() - forward) / len(x) * len(job.dataset.val)
+
+    def statistics_s(pictures: int) -> float:
+        return (forward - began) * max(1, min(pictures, len(job.dataset.train)) // len(x))
+
+    each = statistics_s(EPOCH_PICTURES) + answers_s
+    return each * recipe.epochs + statistics_s(recipe.batch_norm_pictures) + answers_s
 
 
 def _teacher(job: Job) -> teacher.Teacher | None:

@@ -17,17 +17,21 @@ from shufflenet.threads import map_in_order
 Network: TypeAlias = ShuffleNet | GraphNetwork
 
 
-def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
-    """float32 [N, C, H, W] -> logits [N, classes], as in eval mode, with what weights and statistics are now.
+def answers(network: Network) -> Callable[[Tensor], Tensor]:
+    """float32 [N, C, H, W] -> logits [N, classes] in eval mode: on a CPU by the engine, else by PyTorch."""
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return on_engine(network) if on_cpu else network.eval()
 
-    As many pictures are worked on at once as PyTorch has threads.
-    """
+
+def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
+    """Likewise, with what weights and statistics are now; as many pictures at once as PyTorch has threads."""
     graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
+    # A copy: the engine packs the weights when it is first asked about an input size.
     tensors = {name: t.numpy().copy() for name, t in network.state_dict().items() if not name.endswith("tracked")}
     engine, threads = Engine(GraphModel(graph, tensors)), torch.get_num_threads()
 
     def answer(x: Tensor) -> Tensor:
-        parts = torch.tensor_split(x, threads)
+        parts = torch.tensor_split(x, min(threads, len(x)))
         logits = map_in_order(lambda part: torch.from_numpy(engine.run(part.numpy())), parts, threads)
         return torch.cat(list(logits))
 

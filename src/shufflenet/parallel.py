@@ -91,6 +91,16 @@ def shared(value: Any) -> Any:
     return box[0]
 
 
+def average_statistics(network: nn.Module) -> None:
+    """Running averages that each process has taken alone become their means over all."""
+    for module in network.modules():
+        if distributed.is_initialized() and isinstance(module, nn.BatchNorm2d):
+            for statistics in (module.running_mean, module.running_var):
+                assert statistics is not None
+                distributed.all_reduce(statistics)
+                statistics /= distributed.get_world_size()
+
+
 def parallel(network: nn.Module, synchronise: bool) -> nn.Module:
     """The network as training calls it; its parameters' gradients become means over all processes."""
     if not distributed.is_initialized():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from shufflenet.classifier import embedded_models, load_model
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
-from shufflenet.on_engine import on_engine
+from shufflenet.on_engine import answers
 from shufflenet.validate import estimate_batch_norm
 
 Teacher = Callable[[Tensor], Tensor]
@@ -31,8 +32,9 @@ def load(
 ) -> Teacher:
     """The student's input, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
 
-    In training S can be less than the student's final size; the teacher's input is as much less than its own. So both
-    see things at the scale that they know. ``inputs``: some batches of input size S, for a model file's batch norm.
+    In training S can be less than the student's final size. A model file's input is then as much less than its own,
+    since it was trained so, too; torchvision's networks always get theirs. ``inputs``: some batches of input size S,
+    for a model file's batch norm.
 
     Classes are matched by folder name or label; for torchvision's networks, whose classes have one word, also by
     the first word of a label.
@@ -41,16 +43,13 @@ def load(
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
         model_file.ModelFileError: the model file can't be used.
     """
-    network_for: Callable[[int], Teacher]  # of inputs of size S
+    model, network = None, None
     if name.endswith(".safetensors") or os.path.exists(name) or name in embedded_models():
         model = load_model(name)
         own, known = model.preprocessing, [model.classes, model.labels]
-        network_for = cache(lambda size: _fitted(model, map(as_own, inputs(size)), device))
     else:
         network, own, categories = _from_torchvision(name)
-        known = [categories]
-        network = network.eval().requires_grad_(False).to(device)
-        network_for = lambda size: network  # noqa: E731 - it is the other's counterpart
+        network, known = network.eval().requires_grad_(False).to(device), [categories]
     index = torch.tensor(_match(name, classes, labels, known), device=device)
     student, teacher = (
         [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)] for p in (how, own)
@@ -59,10 +58,16 @@ def load(
     def as_own(x: Tensor) -> Tensor:
         if (how.mean, how.std) != (own.mean, own.std):
             x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
-        size = max(_SMALLEST, round(x.shape[2] * own.size / how.size))
+        size = own.size if model is None else max(_SMALLEST, round(x.shape[2] * own.size / how.size))
         if x.shape[2] != size:
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         return x
+
+    @cache
+    def network_for(size: int) -> Teacher:
+        if model is None:
+            return cast(Teacher, network)
+        return _fitted(model, map(as_own, inputs(size)), device)
 
     @torch.no_grad()
     def answer(x: Tensor) -> Tensor:
@@ -72,12 +77,11 @@ def load(
 
 
 def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
-    """The model with batch norm's statistics of these inputs. Its own are of whole pictures; the enlarged parts that
-    training shows have others. On a CPU it runs on the engine."""
+    """The model with batch norm's statistics of these inputs: its own are of whole pictures, not of enlarged parts."""
     network = ShuffleNet.from_model(model).to(device).train()
     with torch.autocast(device.type, enabled=False):
         estimate_batch_norm(network, inputs)
-    return on_engine(network) if device.type == "cpu" else network.eval()
+    return answers(network)
 
 
 def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:

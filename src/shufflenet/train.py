@@ -36,9 +36,9 @@ from shufflenet.run_folder import RunFolder
 from shufflenet.threads import map_in_order
 from shufflenet.training_kernels import keep_freed_memory
 
-# Pictures that batch norm's statistics are estimated from:
-EPOCH_PICTURES = 2560  # at the end of each epoch; `Recipe.batch_norm_pictures` at the end of the run
-_TEACHER_PICTURES = 2560  # a teacher's
+# Pictures that batch norm's statistics are estimated from, besides `Recipe.batch_norm_pictures` at the end of the run.
+EPOCH_PICTURES = 256  # at the end of each epoch: enough for its errors, and little beside a small epoch
+_TEACHER_PICTURES = 2560  # a teacher's, once for each input size
 
 
 class TrainingError(ValueError):
@@ -378,6 +378,7 @@ class _Trainer:
             network.load_state_dict(self.state.average.state_dict())
         _set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self._whole_pictures(pictures))
+        parallel.average_statistics(network)
         return network
 
     def _whole_pictures(self, count: int) -> Iterator[Tensor]:
@@ -393,7 +394,6 @@ class _Trainer:
         """Some batches as training has them, the same in every process."""
         recipe, size = self.recipe, self.recipe.batch_size
         for place in range(max(1, min(len(self.data.train), _TEACHER_PICTURES) // size)):
-            self._poll()
             batch, choices = self.data.batch(recipe.seed, -1, place, size), augment.choose(recipe, place)
             x, _ = augment.make_input(self.data.train, batch, range(size), choices, input_size, self.how)
             yield x.to(self.device)

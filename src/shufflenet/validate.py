@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from shufflenet import augment, parallel
 from shufflenet.images import Preprocessing
-from shufflenet.on_engine import Network, on_engine
+from shufflenet.on_engine import Network, answers
 from shufflenet.pixels import Pixels
 
 _BATCH = 256
@@ -25,7 +25,7 @@ def errors(
 ) -> tuple[float, float]:
     """Top-1 and top-5 error in percent; each process measures its part. On a CPU the engine answers."""
     device = next(network.parameters()).device
-    answer = on_engine(network) if device.type == "cpu" else network.eval()
+    answer = answers(network)
     wrong1 = wrong5 = 0
     mine = range(parallel.rank(), len(pictures), parallel.world_size())
     for start in range(0, len(mine), _BATCH):

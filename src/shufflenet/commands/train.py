@@ -36,7 +36,7 @@ from shufflenet.commands.errors import needs_torch, refusing
 @click.option("--cutmix", type=click.FloatRange(0), help="Paste parts of other pictures; alpha, such as 1.")
 @click.option("--teacher", metavar="MODEL", help="Learn from a model file's answers, or a torchvision network's.")
 @click.option("--freeze", type=click.Choice(["stem", "stage2", "stage3", "stage4"]), help="Keep weights up to here.")
-@click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16: for GPUs; a CPU is slower so.")
+@click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16: faster on GPUs, slower on a CPU.")
 @click.option(
     "--sync-bn/--no-sync-bn", "synchronise", default=True, help="Batch norm over all processes.  [default: yes]"
 )
