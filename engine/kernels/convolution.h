@@ -1,9 +1,12 @@
 // Pointwise group convolutions, and dense ones through shifted rows: nearly all of a network's multiply-adds.
 // The microkernel is in tile.h.
 
-// Planes of fewer vectors a thread are shared by channels or tiles: where two threads' pixels meet in a row, each core
-// fetches ahead what the other writes. Measured on two cores with AVX-512: 28x28 planes are better shared by tiles.
+// Planes of fewer vectors a thread are shared by channels, groups or tiles: where two threads' pixels meet in a row, each core
+// fetches ahead what the other writes. Measured on two cores with AVX-512: 28x28 planes are better shared so.
 enum { SHARED_VECTORS = VECTOR_FLOATS == 16 ? 30 : 9 };
+
+// Planes of fewer are shared by tiles: half of their pixels would leave lanes of vectors unused.
+enum { FEW_VECTORS = 8 };
 
 // Of weights that pass by again and again: 64 KB.
 enum { BLOCK_FLOATS = 16 << 10 };
@@ -78,7 +81,25 @@ static void convolve_groups(const struct convolution *s, struct range tiles, str
         }
 }
 
-// Shared by pixels where there are many, on small planes by tiles; by lines if each is written by itself.
+// A thread has whole groups, and a part of the pixels of one or two more. It finds them in its own cache if the convolution
+// before was shared likewise; with tiles in place of pixels it would have to fetch half of a shared group's rows.
+static void convolve_shared_groups(const struct convolution *s, struct range all, size_t vectors, struct share share,
+                                   const float *x, float *y)
+{
+    const struct range mine = range_of(share, s->groups * vectors);
+    for (size_t group = mine.begin / vectors; group * vectors < mine.end; group++) {
+        const size_t first = group * vectors;
+        const size_t begin = mine.begin > first ? mine.begin - first : 0;
+        const size_t end = mine.end - first < vectors ? mine.end - first : vectors;
+        const struct range pixels = {all.begin + begin * VECTOR_FLOATS,
+                                     end < vectors ? all.begin + end * VECTOR_FLOATS : all.end};
+        const struct range tiles = {group * s->tile_count, (group + 1) * s->tile_count};
+        convolve_groups(s, tiles, pixels, x, y);
+    }
+}
+
+// Shared by pixels where there are many; on smaller planes by groups and pixels, on the smallest by tiles; by lines if each
+// is written by itself.
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     struct range tiles = {0, s->groups * s->tile_count};
@@ -95,9 +116,11 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
     if (lines.end <= s->pixels / s->pitch)
         pixels.end = (size_t)lines.end * s->pitch;
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    if (vectors >= (size_t)SHARED_VECTORS * share.parts)
-        pixels = shared_pixels(share, pixels);
-    else
-        tiles = range_of(share, tiles.end);
-    convolve_groups(s, tiles, pixels, x, y);
+    if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
+        convolve_groups(s, tiles, shared_pixels(share, pixels), x, y);
+    } else if (s->groups > 1 && vectors >= FEW_VECTORS) {
+        convolve_shared_groups(s, pixels, vectors, share, x, y);
+    } else {
+        convolve_groups(s, range_of(share, tiles.end), pixels, x, y);
+    }
 }
