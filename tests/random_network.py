@@ -12,7 +12,7 @@ from shufflenet.graph import Graph, GraphModel, Node
 from shufflenet.graph_network import GraphNetwork
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
-from shufflenet.network import ShuffleNet
+from shufflenet.network import ShuffleNet, tensors_of
 
 
 def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
@@ -39,10 +39,6 @@ def randomise(network: nn.Module) -> None:
             nn.init.normal_(module.bias, std=0.3)
             nn.init.normal_(module.running_mean, std=0.3)  # type: ignore[arg-type]
             nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-
-
-def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
-    return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def every_operator() -> Graph:

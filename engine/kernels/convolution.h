@@ -59,10 +59,10 @@ static void convolve_in_blocks(const struct convolution *s, size_t group, const 
         convolve(s, group, run, first, end - first < block ? end - first : block, pixels, x, y);
 }
 
-// Whole vectors of them, so that no thread writes zeros behind its last pixel where another writes.
-static struct range shared_pixels(struct share share, struct range all)
+// The pixels in some of a range's vectors. Threads share whole vectors, so that none writes zeros behind its last pixel where
+// another writes.
+static struct range pixels_in(struct range all, struct range vectors)
 {
-    const struct range vectors = range_of(share, (all.end - all.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS);
     const size_t end = all.begin + vectors.end * VECTOR_FLOATS;
     const struct range pixels = {all.begin + vectors.begin * VECTOR_FLOATS, end < all.end ? end : all.end};
     return pixels;
@@ -89,12 +89,10 @@ static void convolve_shared_groups(const struct convolution *s, struct range all
     const struct range mine = range_of(share, s->groups * vectors);
     for (size_t group = mine.begin / vectors; group * vectors < mine.end; group++) {
         const size_t first = group * vectors;
-        const size_t begin = mine.begin > first ? mine.begin - first : 0;
-        const size_t end = mine.end - first < vectors ? mine.end - first : vectors;
-        const struct range pixels = {all.begin + begin * VECTOR_FLOATS,
-                                     end < vectors ? all.begin + end * VECTOR_FLOATS : all.end};
+        const struct range part = {mine.begin > first ? mine.begin - first : 0,
+                                   mine.end - first < vectors ? mine.end - first : vectors};
         const struct range tiles = {group * s->tile_count, (group + 1) * s->tile_count};
-        convolve_groups(s, tiles, pixels, x, y);
+        convolve_groups(s, tiles, pixels_in(all, part), x, y);
     }
 }
 
@@ -117,7 +115,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
         pixels.end = (size_t)lines.end * s->pitch;
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
-        convolve_groups(s, tiles, shared_pixels(share, pixels), x, y);
+        convolve_groups(s, tiles, pixels_in(pixels, range_of(share, vectors)), x, y);
     } else if (s->groups > 1 && vectors >= FEW_VECTORS) {
         convolve_shared_groups(s, pixels, vectors, share, x, y);
     } else {

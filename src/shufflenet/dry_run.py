@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from shufflenet import images, pixels, teacher
 from shufflenet.job import Job
@@ -48,7 +48,7 @@ def _decode_s(job: Job) -> float:
 def _train_s(job: Job, network: ShuffleNet) -> float:
     """Of all steps."""
     recipe, seconds = job.recipe, 0.0
-    ask = _teacher(job)
+    ask = teacher.of(job, torch.device("cpu"), lambda size: [torch.zeros(recipe.batch_size, 3, size, size)])
     epochs = Counter(recipe.input_size(epoch, job.preprocessing.size) for epoch in range(recipe.epochs))
     target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
     for size, count in epochs.items():
@@ -81,14 +81,3 @@ def _validate_s(job: Job, network: ShuffleNet) -> float:
 
     each = statistics_s(EPOCH_PICTURES) + answers_s
     return each * recipe.epochs + statistics_s(recipe.batch_norm_pictures) + answers_s
-
-
-def _teacher(job: Job) -> teacher.Teacher | None:
-    if job.teacher is None:
-        return None
-    classes, labels = job.dataset.classes, job.dataset.labels
-
-    def inputs(size: int) -> list[Tensor]:
-        return [torch.zeros(job.recipe.batch_size, 3, size, size)]
-
-    return teacher.load(job.teacher, classes, labels, job.preprocessing, torch.device("cpu"), inputs)

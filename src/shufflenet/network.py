@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shufflenet import planar
@@ -100,6 +102,11 @@ class ShuffleNet(nn.Module):
         # strict=False: a model file leaves PyTorch's num_batches_tracked out, and has checked the rest.
         network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
         return network.eval()
+
+
+def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """What a model file or the engine takes of a network on the CPU, in the network's own memory."""
+    return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def _initialise(module: nn.Module) -> None:

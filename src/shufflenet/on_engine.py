@@ -11,7 +11,7 @@ from torch import Tensor
 from shufflenet.engine import Engine
 from shufflenet.graph import GraphModel
 from shufflenet.graph_network import GraphNetwork
-from shufflenet.network import ShuffleNet
+from shufflenet.network import ShuffleNet, tensors_of
 from shufflenet.threads import map_in_order
 
 Network: TypeAlias = ShuffleNet | GraphNetwork
@@ -27,7 +27,7 @@ def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
     """Likewise, with what weights and statistics are now; as many pictures at once as PyTorch has threads."""
     graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
     # A copy: the engine packs the weights when it is first asked about an input size.
-    tensors = {name: t.numpy().copy() for name, t in network.state_dict().items() if not name.endswith("tracked")}
+    tensors = {name: tensor.copy() for name, tensor in tensors_of(network).items()}
     engine, threads = Engine(GraphModel(graph, tensors)), torch.get_num_threads()
 
     def answer(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from shufflenet.classifier import embedded_models, load_model
 from shufflenet.images import Preprocessing
+from shufflenet.job import Job
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import answers
@@ -25,6 +26,13 @@ _SMALLEST = 32  # pixels that an input has at least
 
 class TeacherError(ValueError):
     """The teacher can't be used. The message names it and says why."""
+
+
+def of(job: Job, device: torch.device, inputs: Inputs) -> Teacher | None:
+    """The job's teacher, if it has one; see `load`."""
+    if job.teacher is None:
+        return None
+    return load(job.teacher, job.dataset.classes, job.dataset.labels, job.preprocessing, device, inputs)
 
 
 def load(

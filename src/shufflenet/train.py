@@ -28,7 +28,7 @@ import shufflenet
 from shufflenet import augment, curves, model_file, parallel, teacher, training_data, validate
 from shufflenet.graph_network import GraphNetwork
 from shufflenet.job import Job
-from shufflenet.network import ShuffleNet
+from shufflenet.network import ShuffleNet, tensors_of
 from shufflenet.on_engine import Network
 from shufflenet.progress import Progress
 from shufflenet.recipe import FREEZABLE, Recipe
@@ -207,7 +207,7 @@ class _Trainer:
     def _train(self) -> None:
         state, recipe = self.state, self.recipe
         network = parallel.parallel(state.network, self.synchronise)
-        ask = self._teacher()
+        ask = teacher.of(self.job, self.device, self._enlarged_parts)
         with _board(self.folder.path, self.first) as board:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
@@ -241,13 +241,6 @@ class _Trainer:
                     self._end_epoch(rate, board)
                     began = time.monotonic()
                 self._save_if_due(stop)
-
-    def _teacher(self) -> teacher.Teacher | None:
-        job = self.job
-        if job.teacher is None:
-            return None
-        classes, labels = job.dataset.classes, job.dataset.labels
-        return teacher.load(job.teacher, classes, labels, self.how, self.device, self._enlarged_parts)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, float]:
         """This process's rows of a step's batch: input, class indices, those of the partners, the own's share."""
@@ -408,7 +401,7 @@ class _Trainer:
             preprocessing=self.how,
             labels=dataset.labels,
             classes=dataset.classes,
-            tensors={name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("tracked")},
+            tensors=tensors_of(network),
             self_test=logits,
             training={
                 "command": command,
