@@ -23,21 +23,24 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #define ODD_LANES 1, 3, 5, 7
 #define PICKED_ORDER 0, 1, 2, 3
 #define IN_ORDER 0, 1, 2, 3
-#define SHIFTED 3, 4, 5, 6
+#define SHIFTED_RIGHT 3, 4, 5, 6
+#define SHIFTED_LEFT 1, 2, 3, 4
 #elif VECTOR_FLOATS == 8
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7
 #define EVEN_LANES 0, 2, 8, 10, 4, 6, 12, 14
 #define ODD_LANES 1, 3, 9, 11, 5, 7, 13, 15
 #define PICKED_ORDER 0, 1, 4, 5, 2, 3, 6, 7
 #define IN_ORDER 0, 1, 4, 5, 2, 3, 6, 7
-#define SHIFTED 7, 8, 9, 10, 11, 12, 13, 14
+#define SHIFTED_RIGHT 7, 8, 9, 10, 11, 12, 13, 14
+#define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8
 #elif VECTOR_FLOATS == 16
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define EVEN_LANES 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
 #define ODD_LANES 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
 #define PICKED_ORDER 0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15
 #define IN_ORDER 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15
-#define SHIFTED 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+#define SHIFTED_RIGHT 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+#define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 #else
 #error "VECTOR_FLOATS must be 4, 8 or 16"
 #endif
@@ -45,6 +48,16 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 ALWAYS_INLINE vector load(const float *p)
 {
     return *(const unaligned_vector *)p;
+}
+
+// As load, for a vector of several uses: the compiler would load it again for each, and a wide vector from two cache lines.
+ALWAYS_INLINE vector load_once(const float *p)
+{
+    vector v = load(p);
+#ifdef __AVX512F__
+    __asm__("" : "+v"(v));
+#endif
+    return v;
 }
 
 ALWAYS_INLINE vector_mask load_mask(const int32_t *p)
@@ -90,10 +103,16 @@ ALWAYS_INLINE vector in_order(vector picked)
     return __builtin_shufflevector(picked, picked, IN_ORDER);
 }
 
-// The last lane of the vector before, then all but the last of v.
-ALWAYS_INLINE vector shifted(vector before, vector v)
+// What lies one float to the left of v, behind the vector before.
+ALWAYS_INLINE vector shifted_right(vector before, vector v)
 {
-    return __builtin_shufflevector(before, v, SHIFTED);
+    return __builtin_shufflevector(before, v, SHIFTED_RIGHT);
+}
+
+// What lies one float to the right of v, in front of the vector behind it.
+ALWAYS_INLINE vector shifted_left(vector v, vector behind)
+{
+    return __builtin_shufflevector(v, behind, SHIFTED_LEFT);
 }
 
 #ifndef vector_max
