@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-// Kernels load whole vectors: this many floats around the arena may be read (never written, never used).
+// Kernels load whole vectors: this many floats behind the arena may be read (never written, never used).
 enum { SLACK = 64 };
 
 // A convolution's rows of more floats than this, 2 MB, are fetched ahead.
@@ -25,9 +25,8 @@ struct builder {
     const float *weights;
     uint32_t *tables_copy; // in the network
     float *zero_row;
-    size_t zero_row_floats;
     char *memory; // NULL: measure only
-    size_t used;
+    uint64_t used;
     int failed;
     const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
     struct window window;     // of the step that is being built
@@ -38,7 +37,7 @@ static void require(struct builder *b, int condition)
     b->failed |= !condition;
 }
 
-static void *take(struct builder *b, size_t bytes)
+static void *take(struct builder *b, uint64_t bytes)
 {
     void *memory = b->memory ? b->memory + b->used : NULL;
     b->used += (bytes + SHUFFLENET_ALIGNMENT - 1) / SHUFFLENET_ALIGNMENT * SHUFFLENET_ALIGNMENT;
@@ -246,8 +245,8 @@ static void fill_masks(const struct depthwise *s, uint32_t vector_floats, int32_
     const uint32_t count = s->period * vector_floats;
     for (uint32_t p = 0; p < count; p++) {
         const uint32_t column = p % s->in_pitch;
-        masks[p] = column != 0 ? -1 : 0;
-        masks[count + p] = column != s->width - 1 ? -1 : 0;
+        masks[p] = column != 0 && column < s->width ? -1 : 0;
+        masks[count + p] = column + 1 < s->width ? -1 : 0;
         masks[2 * count + p] = column < s->width ? -1 : 0;
     }
 }
@@ -266,7 +265,7 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
         return;
     require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
     require(b, !b->group || s->stride == 2 || s->in_pitch == round_up(s->width, ROW_ALIGNMENT));
-    const uint64_t around = s->stride == 1 && !b->group ? s->in_pitch + 1 : 1;
+    const uint64_t around = s->stride == 1 && !b->group ? s->in_pitch + 1 : 0;
     const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
     const uint64_t in_floats = plane(s->height, s->width, s->in_pitch) + around;
     s->in = table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));
@@ -276,7 +275,7 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     float *w_copy = take(b, sizeof(float) * 9 * s->channels);
     float *bias_copy = take(b, sizeof(float) * s->channels);
     s->period = mask_period(s->in_pitch, b->kernels->vector_floats);
-    int32_t *masks = take(b, sizeof(int32_t) * 3 * s->period * b->kernels->vector_floats);
+    int32_t *masks = take(b, (uint64_t)sizeof(int32_t) * 3 * s->period * b->kernels->vector_floats);
     s->weights = w_copy;
     s->bias = bias_copy;
     s->masks = masks;
@@ -310,7 +309,7 @@ static void build_pool(struct builder *b, const uint32_t *field, struct pool *s)
     if (b->failed)
         return;
     const uint64_t out_floats = (uint64_t)s->out_height * s->out_pitch;
-    s->in = table(b, field[8], s->channels, 1, read_floats(b, plane(s->height, s->width, s->in_pitch), s->in_pitch));
+    s->in = table(b, field[8], s->channels, 0, read_floats(b, plane(s->height, s->width, s->in_pitch), s->in_pitch));
     s->out = table(b, field[9], s->channels, 0, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
     s->zero_row = b->zero_row;
 }
@@ -448,8 +447,8 @@ static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
     require(b, (uint64_t)header->height * header->width < LIMIT && header->classes >= 1 && header->classes < LIMIT);
     require(b, (uint64_t)header->height * header->width * header->in_channels < LIMIT);
     if (!b->failed)
-        require(b, plan_bytes == sizeof *header + header->step_count * sizeof(struct plan_step) +
-                                     sizeof(uint32_t) * ((size_t)header->table_count + header->weight_count));
+        require(b, plan_bytes == sizeof *header + (uint64_t)header->step_count * sizeof(struct plan_step) +
+                                     sizeof(uint32_t) * ((uint64_t)header->table_count + header->weight_count));
 }
 
 static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *isa, char *memory,
@@ -465,17 +464,16 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
     b.tables = (const uint32_t *)(steps + b.plan.step_count);
     b.weights = (const float *)(b.tables + b.plan.table_count);
 
-    shufflenet_network *network = take(&b, sizeof *network + b.plan.step_count * sizeof(struct step));
-    b.tables_copy = take(&b, sizeof(uint32_t) * b.plan.table_count);
-    b.zero_row_floats = (size_t)b.plan.width + 2 * SLACK;
-    b.zero_row = take(&b, sizeof(float) * b.zero_row_floats);
+    shufflenet_network *network = take(&b, sizeof *network + (uint64_t)b.plan.step_count * sizeof(struct step));
+    b.tables_copy = take(&b, (uint64_t)sizeof(uint32_t) * b.plan.table_count);
+    const size_t zero_row_floats = (size_t)b.plan.width + SLACK;
+    b.zero_row = take(&b, sizeof(float) * zero_row_floats);
     sizes->arena_bytes = sizeof(float) * ((size_t)b.plan.arena_floats + SLACK);
     sizes->input_floats = (size_t)b.plan.in_channels * b.plan.height * b.plan.width;
     sizes->output_floats = b.plan.classes;
     if (memory) {
         memcpy(b.tables_copy, b.tables, sizeof(uint32_t) * b.plan.table_count);
-        memset(b.zero_row, 0, sizeof(float) * b.zero_row_floats);
-        b.zero_row += SLACK;
+        memset(b.zero_row, 0, sizeof(float) * zero_row_floats);
         *network = (shufflenet_network){.kernels = b.kernels, .step_count = b.plan.step_count};
         network->arena_bytes = sizes->arena_bytes;
         network->input_floats = sizes->input_floats;
@@ -490,7 +488,8 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
             build_step(&b, &steps[i], step);
         }
     }
-    sizes->network_bytes = b.used;
+    require(&b, b.used <= SIZE_MAX);
+    sizes->network_bytes = (size_t)b.used;
     return b.failed ? SHUFFLENET_BAD_PLAN : SHUFFLENET_OK;
 }
 

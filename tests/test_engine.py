@@ -121,12 +121,17 @@ def test_results_do_not_depend_on_what_ran_before() -> None:
 
 
 def test_not_a_number_shows() -> None:
+    """Wherever it stands in the windows of the maximum pool, and in the vectors of a line."""
     _, model = random_network(Architecture(3, 0.25))
     x = random_input(2, 64, 64)
-    x[0, 0, 10, 10] = np.nan
-    logits = Engine(model).run(x)
-    assert np.isnan(logits[0]).any()
-    assert np.isfinite(logits[1]).all()
+    for isa in isas():
+        engine = Engine(model, isa)
+        for row, column in [(0, 0), (10, 10), (9, 10), (10, 9), (8, 8), (11, 11), (63, 63), (33, 30), (20, 31)]:
+            bad = x.copy()
+            bad[0, 0, row, column] = np.nan
+            logits = engine.run(bad)
+            assert np.isnan(logits[0]).any(), (isa, row, column)
+            assert np.isfinite(logits[1]).all()
 
 
 def test_threads_share_an_engine() -> None:
@@ -242,3 +247,9 @@ def test_damaged_plans_are_refused() -> None:
         with pytest.raises(RuntimeError, match="damaged"):
             _Network(plan[:cut], isas()[0])
     damaged_plans.run_or_refuse(plan, random_input(1, 32, 32))
+
+
+def test_an_arena_that_a_plan_cannot_hold_is_a_size_too_large() -> None:
+    model = random_network(Architecture(8, 2.0, classes=2))[1]
+    with pytest.raises(ValueError, match="4096 x 4096 pixels are too large for one pass of this network"):
+        make_plan(model, 4096, 4096)

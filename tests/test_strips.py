@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import damaged_plans
 from random_network import random_graph_network, random_input
-from shufflenet import baselines, plan
+from shufflenet import baselines, engine, plan
 from shufflenet.arch import Architecture
 from shufflenet.engine import Engine, isas
 from shufflenet.graph import Graph, GraphModel
@@ -63,10 +63,44 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
+# First planes of 76, 92 and 136 pixels a line: they end within a vector of 16, and some where one of 4 or 8 ends.
+@pytest.mark.parametrize("size", [(152, 152), (184, 184), (64, 272)])
+def test_nothing_is_read_that_was_not_written(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = random_model("mobilenet_v1_x0_25"), random_input(1, *size)
+    assert "depthwise" in step_names(model, *size)[0]
+    whole = {isa: logits(model, x, isa) for isa in isas()}
+    aligned = engine._aligned
+
+    def not_numbers(bytes_: int) -> NDArray[np.uint8]:
+        memory = aligned(bytes_)
+        memory[:] = 255
+        return memory
+
+    monkeypatch.setattr(engine, "_aligned", not_numbers)
+    for isa, expected in whole.items():
+        for threads in (1, 2, 3, 4):
+            np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
+
+
 def test_windows_of_one_line_that_are_too_large_leave_operators_out() -> None:
     names = step_names(random_model("mobilenet_v1_x1_0"), 64, 2048)
     assert names[0] == "input"
     assert "units.0.depthwise" in names
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 70)])
+def test_gaps_behind_a_scale_are_zeros(size: tuple[int, int]) -> None:
+    graph = Graph("scaled", 3)
+    x = graph.convolution("a", graph.input, 6, 3, stride=2, relu=True)
+    y = graph.convolution("b", x, 6, 3, relu=True)
+    factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
+    z = graph.convolution("c", graph.scale("excite", y, factors, relu=False), 4, 3, relu=True)
+    graph.fully_connected("fc", graph.means("pool", z), 5)
+    network, model = random_graph_network(graph)
+    pictures = random_input(1, *size)
+    expected = network(torch.from_numpy(pictures)).detach().numpy()
+    for isa in isas():
+        np.testing.assert_allclose(logits(model, pictures, isa), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_gap_that_another_convolution_asks_for() -> None:

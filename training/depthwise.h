@@ -24,11 +24,6 @@ static struct plane_scratch plane_scratch(float *scratch, size_t height, size_t 
     return s;
 }
 
-ALWAYS_INLINE vector_mask mask_at(const int32_t *mask)
-{
-    return *(const unaligned_mask *)mask;
-}
-
 static void affine(const float *x, size_t pixels, float scale, float offset, float least, float *y)
 {
     const vector a = broadcast(scale), b = broadcast(offset), lowest = broadcast(least);
@@ -43,7 +38,7 @@ ALWAYS_INLINE vector convolve3x3(const struct plane_scratch *s, const vector *w,
     const vector left = w[0] * load(above - 1) + w[3] * load(middle - 1) + w[6] * load(below - 1);
     const vector centre = w[1] * load(above) + w[4] * load(middle) + w[7] * load(below);
     const vector right = w[2] * load(above + 1) + w[5] * load(middle + 1) + w[8] * load(below + 1);
-    return centre + keep(left, mask_at(s->has_left + p)) + keep(right, mask_at(s->has_right + p));
+    return centre + keep(left, load_mask(s->has_left + p)) + keep(right, load_mask(s->has_right + p));
 }
 
 // Every other pixel of every other row of x.
@@ -94,7 +89,7 @@ ALWAYS_INLINE void add_tap_products(const struct plane_scratch *s, const float *
     for (size_t p = 0; p < s->pixels; p += VECTOR_FLOATS) {
         const float *above = n + p - width, *middle = n + p, *below = n + p + width;
         const vector centre = load(d + p);
-        const vector left = keep(centre, mask_at(s->has_left + p)), right = keep(centre, mask_at(s->has_right + p));
+        const vector left = keep(centre, load_mask(s->has_left + p)), right = keep(centre, load_mask(s->has_right + p));
         sum[0] += left * load(above - 1), sum[1] += centre * load(above), sum[2] += right * load(above + 1);
         sum[3] += left * load(middle - 1), sum[4] += centre * load(middle), sum[5] += right * load(middle + 1);
         sum[6] += left * load(below - 1), sum[7] += centre * load(below), sum[8] += right * load(below + 1);

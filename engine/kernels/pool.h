@@ -2,8 +2,8 @@
 
 ALWAYS_INLINE vector pooled(vector a, vector b, const int maximum)
 {
-    if (maximum)
-        return vector_max(a, b);
+    if (maximum) // not a number if a is none; if b is none, by itself
+        return (vector)((vector_mask)vector_max(a, b) | (vector_mask)(a != a));
     return a + b;
 }
 

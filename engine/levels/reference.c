@@ -85,7 +85,7 @@ static void pool(const struct pool *s, const float *x, float *y, struct lines li
                     const float tap_x = padded(x + s->in[c], s->height, s->width, s->in_pitch,
                                            (int64_t)i * 2 + tap / 3 - s->padding, (int64_t)j * 2 + tap % 3 - s->padding);
                     sum += tap_x;
-                    largest = tap_x > largest ? tap_x : largest;
+                    largest = tap_x > largest || tap_x != tap_x ? tap_x : largest; // not a number stays
                 }
                 y[s->out[c] + (size_t)i * s->out_pitch + j] = maximum ? largest : sum / 9;
             }

@@ -208,8 +208,8 @@ class _Planner:
                 padding = int(node.stride == 1)
             elif isinstance(node, Convolution) and self._keeps_size(node):
                 gap = padding = node.padding
-            elif isinstance(node, Concat | Split | Shuffle | Add):
-                padding = paddings[node]  # its rows are its inputs'
+            elif isinstance(node, Concat | Split | Shuffle | Add | Scale):
+                padding = paddings[node]  # its rows are its inputs', or the gaps between its lines come from theirs
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
             for source in node.inputs:
                 paddings[source] = max(paddings[source], padding)

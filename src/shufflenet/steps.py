@@ -17,6 +17,7 @@ ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
 STEP_FIELDS = 16
 WHOLE = 0xFFFFFFFF
+_MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
 
 INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
 
@@ -181,6 +182,8 @@ class Steps:
 
     def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:
         arena_floats = self._lay_out()
+        if arena_floats >= _MOST_ARENA_FLOATS:
+            raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass of this network")
         starts = np.array([buffer.offset for buffer in self._buffers], dtype=np.int64)
         records: list[bytes] = []
         tables: list[memoryview] = []

@@ -406,6 +406,46 @@ static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual
     return run_case(t, only);
 }
 
+// Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
+static int test_more_steps_than_there_are(void)
+{
+    const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = 63161284, .arena_floats = 1,
+                                       .in_channels = 1, .height = 1, .width = 1, .classes = 1};
+    const size_t bytes = sizeof header + (uint32_t)(header.step_count * sizeof(struct plan_step));
+    void *plan = calloc(1, bytes);
+    memcpy(plan, &header, sizeof header);
+    shufflenet_sizes sizes;
+    const shufflenet_status status = shufflenet_measure(plan, bytes, "reference", &sizes);
+    free(plan);
+    if (status != SHUFFLENET_BAD_PLAN)
+        fprintf(stderr, "FAILED more steps than there are: %s\n", shufflenet_message(status));
+    return status != SHUFFLENET_BAD_PLAN;
+}
+
+// Layers that share their weights in the plan, and take more than 2^32 bytes in the network.
+static int test_network_of_more_bytes_than_a_pointer_reaches(void)
+{
+    enum { STEPS = 260, INPUTS = 1 << 22 };
+    const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = STEPS, .table_count = 1,
+                                       .weight_count = INPUTS, .arena_floats = INPUTS, .in_channels = 1, .height = 1,
+                                       .width = 1, .classes = 1};
+    const size_t steps_bytes = STEPS * sizeof(struct plan_step);
+    const size_t bytes = sizeof header + steps_bytes + sizeof(uint32_t) * (1 + INPUTS);
+    char *plan = calloc(1, bytes);
+    memcpy(plan, &header, sizeof header);
+    for (size_t i = 0; i < STEPS; i++) {
+        const struct plan_step step = {.kind = PLAN_FULLY_CONNECTED, .field = {INPUTS, 1, LINEAR, 0, PLAN_NO_TABLE, 0, 0}};
+        memcpy(plan + sizeof header + i * sizeof step, &step, sizeof step);
+    }
+    shufflenet_sizes sizes;
+    const shufflenet_status status = shufflenet_measure(plan, bytes, "reference", &sizes);
+    free(plan);
+    const int right = status == SHUFFLENET_BAD_PLAN || (uint64_t)sizes.network_bytes > (uint64_t)STEPS * 4 * INPUTS;
+    if (!right)
+        fprintf(stderr, "FAILED network of more bytes than a pointer reaches: %zu\n", sizes.network_bytes);
+    return !right;
+}
+
 int main(int count, char **arguments)
 {
     const char *only = count > 1 ? arguments[1] : NULL;
@@ -466,6 +506,8 @@ int main(int count, char **arguments)
         CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
         CASE(test_depthwise(2, 12, 112, stride, 1, 0, only));
     }
+    CASE(test_more_steps_than_there_are());
+    CASE(test_network_of_more_bytes_than_a_pointer_reaches());
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)
         CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, only));
     printf("%d cases on", cases);
