@@ -17,13 +17,11 @@ from PIL import Image
 from random_network import random_input, random_network
 from shufflenet import images, model_file
 from shufflenet.arch import Architecture
-from shufflenet.classifier import Classifier
-from shufflenet.engine import Engine, isas
+from shufflenet.classifier import Classifier, embedded_models, load_model
+from shufflenet.engine import Engine, isas, measure
 from shufflenet.export import c, export
 from shufflenet.export.check import network_input
-from shufflenet.export.target import Order
 from shufflenet.images import Preprocessing
-from shufflenet.plan import make_plan
 
 pytestmark = pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler")
 
@@ -153,14 +151,29 @@ def test_hostile_labels(model: model_file.Model, objects: list[Path], tmp_path: 
 
 
 @pytest.mark.parametrize("groups", [1, 8])
-def test_memory_is_enough_at_every_level(groups: int) -> None:
-    for size, classes in [((32, 32), 1), ((97, 131), 129), ((224, 224), 1000)]:
+def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
+    """Of the plan that is written, also where the engine here would choose another: in strips, or without."""
+    for number, (size, classes) in enumerate([((32, 32), 1), ((97, 131), 129), ((128, 128), 5), ((224, 224), 1000)]):
         _, model = random_network(Architecture(groups, 0.25, classes=classes))
-        network, arena = c.memory_bytes(Order(model, "x", *size), make_plan(model, *size))
+        folder = tmp_path / str(number)
+        export(model, "net", "c", folder, size=size, checking=False)
+        words = re.findall(r"0x[0-9a-f]+", (folder / "net_plan.c").read_text())
+        plan = np.array([int(word, 16) for word in words], "<u4").tobytes()
+        text = (folder / "net.c").read_text()
+        network, arena = (int(re.search(rf"{name}_BYTES = (\d+)", text)[1]) for name in ("NETWORK", "ARENA"))  # type: ignore[index]
         for isa in isas():
-            sizes = Engine(model, isa).sizes(*size)
+            sizes = measure(plan, isa)
             assert sizes.network_bytes <= network <= 1.1 * sizes.network_bytes + 200_000
             assert sizes.arena_bytes == arena
+
+
+@pytest.mark.parametrize("name", embedded_models())
+def test_the_models_that_come_with_the_package(
+    name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
+    done = export(load_model(name), name, "c", tmp_path / name, pictures=[images.decode(photos / "cat.jpg")])
+    assert done.ok
 
 
 def test_levels_have_their_flags() -> None:

@@ -66,6 +66,17 @@ def peak(isa: str, rounds: int) -> int:
     return int(_library().shufflenet_peak(isa.encode(), rounds))
 
 
+def measure(plan: bytes, isa: str) -> Sizes:
+    """What a network of ``plan`` needs at this level, which may be any that `isas` names.
+
+    Raises:
+        RuntimeError: the plan is damaged.
+    """
+    sizes = Sizes()
+    _check(_library().shufflenet_measure(plan, len(plan), isa.encode(), ctypes.byref(sizes)))
+    return sizes
+
+
 class Engine:
     """Runs one model; safe to use from several threads at once, which then run in parallel.
 
@@ -144,8 +155,7 @@ class _Network:
 
     def __init__(self, plan: bytes, isa: str) -> None:
         library, name = _library(), isa.encode()
-        self.sizes = Sizes()
-        _check(library.shufflenet_measure(plan, len(plan), name, ctypes.byref(self.sizes)))
+        self.sizes = measure(plan, isa)
         self._memory = _aligned(self.sizes.network_bytes)
         self._handle = ctypes.c_void_p()
         _check(

@@ -21,6 +21,7 @@ from shufflenet.export.target import ExportError, Order, Runner, Target
 from shufflenet.images import Preprocessing
 from shufflenet.plan import make_plan
 from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, STEP_FIELDS
+from shufflenet.strips import Lanes
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -50,7 +51,8 @@ def compiler() -> str:
 
 
 def write(order: Order, folder: Path) -> None:
-    plan = make_plan(order.model, order.height, order.width)  # refuses bad sizes before anything is written
+    # Refuses bad sizes before anything is written. The program has one thread.
+    plan = make_plan(order.model, order.height, order.width, Lanes(1))
     folder.mkdir()
     sources = _write_engine(folder)
     words = _words(order, plan)
@@ -119,7 +121,7 @@ def _level_source(level: str) -> str:
 
 def _words(order: Order, plan: bytes) -> dict[str, str]:
     arch, how = order.model.arch, order.model.preprocessing
-    network_bytes, arena_bytes = memory_bytes(order, plan)
+    network_bytes, arena_bytes = memory_bytes(plan)
     scale, shift = _normalisation(how)
     return {
         "NAME": order.name,
@@ -146,13 +148,13 @@ def _normalisation(how: Preprocessing) -> tuple[str, str]:
     return tuple(", ".join(f"{value:.9e}f" for value in values) for values in (scale, shift))  # type: ignore[return-value]
 
 
-def memory_bytes(order: Order, plan: bytes) -> tuple[int, int]:
+def memory_bytes(plan: bytes) -> tuple[int, int]:
     """What the network and its arena take at most, at any instruction set level.
 
     This processor may lack the widest level, so its share is reckoned from the plain one's: masks for whole vectors in
     each depthwise convolution, and the last block of a fully connected layer (engine/create.c).
     """
-    sizes = engine.Engine(order.model, "reference").sizes(order.height, order.width)
+    sizes = engine.measure(plan, "reference")
     steps = np.frombuffer(plan, "<u4")[10:].tolist()
     count = int(np.frombuffer(plan, "<u4")[2])
     steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]

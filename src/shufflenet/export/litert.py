@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shufflenet.export.converting import converting
 from shufflenet.export.folded import Floats
-from shufflenet.export.target import Order, Runner, Target, companions, made_by
+from shufflenet.export.target import Order, Runner, Target, companions
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -80,7 +80,7 @@ TARGET = Target(
     suffix=".tflite",
     write=write,
     open=open_,
-    signature=made_by("litert").encode(),
+    signature=b" export --to litert",
     writes_with=("litert_torch", "torch"),
     runs_with=("ai_edge_litert",),
 )

@@ -50,7 +50,7 @@ class Target:
         write: writes an order to a path that is not there yet.
         open: prepares the result of an order, at that path, for running.
         folder: a folder is written, not a file.
-        signature: stands in a file that this target wrote, and in no other's.
+        signature: stands in a file that this target wrote, of whatever version, and in no other's.
         writes_with, runs_with: packages that must be installed to write, and besides to check; from the extra of the
             target's name.
         runs_with_compiler: the check builds the result with a C compiler.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shufflenet.export.converting import converting
 from shufflenet.export.folded import Floats
-from shufflenet.export.target import Order, Runner, Target, companions, made_by
+from shufflenet.export.target import Order, Runner, Target, companions
 
 
 def write(order: Order, file: Path) -> None:
@@ -45,6 +45,6 @@ TARGET = Target(
     suffix=".torchscript.pt",
     write=write,
     open=open_,
-    signature=made_by("torchscript").encode(),
+    signature=b" export --to torchscript",
     writes_with=("torch",),
 )
