@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+import subprocess
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from PIL import Image
 import labelled_shapes
 from exported import apart
 from random_network import every_operator
-from shufflenet import baselines, complexity
+from shufflenet import baselines, complexity, model_file
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.bench import layers, plot, report, runtime
 from shufflenet.bench.graph import example
@@ -27,6 +30,7 @@ from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
 from shufflenet.bench.training import _Plain
 from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.cli import commands
 from shufflenet.export.graph import TunedNetwork
 from shufflenet.network import ShuffleNet
@@ -51,23 +55,22 @@ def small_work(batch: int = 1, **fields: object) -> Work:
 
 
 class FakeRuntime(Runtime):
-    """Answers PyTorch's logits plus ``error`` of the largest."""
+    """Answers PyTorch's logits plus an error of the largest, one for each of its configurations."""
 
-    def __init__(self, name: str, error: float) -> None:
+    def __init__(self, name: str, *errors: float) -> None:
         super().__init__(name, "", (), ())
-        object.__setattr__(self, "error", error)
+        object.__setattr__(self, "errors", errors)
         object.__setattr__(self, "calls", [])
 
     def version(self) -> str:
         return "1"
 
     def runs(self, work: Work) -> list[Run]:
-        def run() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        def run(error: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
             self.calls.append(1)  # type: ignore[attr-defined]
-            error: float = self.error  # type: ignore[attr-defined]
             return (work.logits + error * float(np.abs(work.logits).max())).astype(np.float32)
 
-        return [run]
+        return [partial(run, error) for error in self.errors]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("shuffle", ["gather", "transpose"])
@@ -138,6 +141,20 @@ def test_wrong_runtime_is_not_timed() -> None:
     assert len(right.calls) > 2 + 3  # type: ignore[attr-defined]
     assert len(wrong.calls) == 2  # type: ignore[attr-defined]
     assert "wrong: differs" in report.table(results)
+
+
+def test_one_wrong_configuration_is_enough() -> None:
+    (row,) = bench([small_work()], [FakeRuntime("two", 1e-5, float("nan"))], rounds=1).rows
+    assert (row.ms, row.max_error) == (None, None)
+    assert row.problem == "wrong: differs from PyTorch by nan of the largest logit"
+
+
+def test_without_pytorch_there_is_nothing_to_compare_with() -> None:
+    code = "import sys; sys.modules['torch'] = None; from shufflenet.cli import main; main()"
+    command = [sys.executable, "-c", code, "bench", "--models", SMALL, "--sizes", "32", "--runtimes", "shufflenet"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert "PyTorch is needed for this" in ran.stderr
 
 
 def test_failing_runtime_has_a_row() -> None:
@@ -280,13 +297,16 @@ def test_pictures_differ_and_are_about_100_kb(photos: Path, tmp_path: Path) -> N
         make_pictures(tmp_path / "nothing", tmp_path, 1)
 
 
-def test_folder_of_pictures(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("embedded", [False, True])
+def test_folder_of_pictures(embedded: bool, photos: Path, tmp_path: Path) -> None:
     for package in ("onnxruntime", "onnx"):
         pytest.importorskip(package)
     out = tmp_path / "folder.json"
-    ran = CliRunner().invoke(
-        commands, ["bench", "--folder", "4", "--models", SMALL, "--photos", str(photos), "--json", str(out)]
-    )
+    which = ["--models", SMALL]
+    if embedded:  # for another preprocessing than the benchmark's
+        model_file.save(load_model(DEFAULT_MODEL), tmp_path / "model.safetensors")
+        which = ["--model-file", str(tmp_path / "model.safetensors")]
+    ran = CliRunner().invoke(commands, ["bench", "--folder", "4", *which, "--photos", str(photos), "--json", str(out)])
     assert ran.exit_code == 0, ran.output
     document = json.loads(out.read_text())
     assert document["pictures"] == 4

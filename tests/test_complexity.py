@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shufflenet import baselines
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.complexity import Layer, summary
 
@@ -44,6 +45,11 @@ def test_half_scale(groups: int, macs: float) -> None:
 def test_quarter_scale(groups: int, macs: float) -> None:
     """The paper says 13 for all. Its own widths don't divide for g = 2, 4 and 8, so these are the nearest that do."""
     assert round(summary(Architecture(groups, 0.25)).macs / 1e6, 1) == macs
+
+
+def test_a_classifier_that_is_a_convolution() -> None:
+    whole = summary(baselines.graph("squeezenet1_0"))
+    assert whole.macs - whole.macs_without_classifier == 1000 * 13 * 13 * 512
 
 
 def test_activation_bytes_are_float32_outputs() -> None:

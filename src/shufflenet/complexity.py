@@ -45,7 +45,7 @@ class Complexity:
 
     @property
     def macs_without_classifier(self) -> int:
-        return self.macs - self.layers[-1].macs
+        return self.macs - next(layer.macs for layer in reversed(self.layers) if layer.macs)
 
     @property
     def parameters(self) -> int:

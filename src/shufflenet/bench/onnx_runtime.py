@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,6 @@ from shufflenet.bench.runtime import Run
 from shufflenet.bench.work import Work
 from shufflenet.export import onnx
 from shufflenet.export.folded import INPUT, OUTPUT
-from shufflenet.export.target import ExportError
 
 
 def prepare(work: Work) -> list[Run]:
@@ -27,11 +25,9 @@ def prepare(work: Work) -> list[Run]:
             _prepare(onnx_file.write(network, work, path), onnx_file.INPUT, work)
             for network in tuned_networks(work, ["gather", "transpose"])
         ]
-        with suppress(ExportError):  # ONNX lacks windows of unequal size, for which PyTorch's exporter writes slices
-            exported = onnx.make(work.model, work.name, (work.height, work.width), aligning=True)
-            path.write_bytes(exported.SerializeToString())
-            runs.append(_prepare(path, INPUT, work))
-        return runs
+        exported = onnx.make(work.model, work.name, (work.height, work.width), aligning=True)
+        path.write_bytes(exported.SerializeToString())
+        return [*runs, _prepare(path, INPUT, work)]
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -125,16 +126,18 @@ def _prepare(runtime: Runtime, work: Work, report: Report) -> tuple[Row, list[Ru
         work.name, runtime.name, PRECISION, work.threads, work.batch, work.height, work.width, work.macs,
         ms=None, max_error=None,
     )  # fmt: skip
+    logits = work.logits  # PyTorch's: without them there is nothing to compare with, so it is not the row's failure
     try:
         with quiet():
             runs = runtime.runs(work)
             # Twice: the first must not spoil the input.
-            row.max_error = max(_error(run(), work.logits) for run in runs for _ in range(2))
+            error = float(np.max([_error(run(), logits) for run in runs for _ in range(2)]))
     except Exception as failure:  # whatever another project's converter raises concerns its row only
         row.problem = f"failed: {type(failure).__name__}: {failure}".splitlines()[0][:_MAX_PROBLEM]
         return row, []
-    if not row.max_error <= MAX_ERROR:
-        row.problem = f"wrong: differs from PyTorch by {row.max_error:.1e} of the largest logit"
+    row.max_error = error if math.isfinite(error) else None  # JSON has no other numbers
+    if not error <= MAX_ERROR:
+        row.problem = f"wrong: differs from PyTorch by {error:.1e} of the largest logit"
         return row, []
     return row, runs
 

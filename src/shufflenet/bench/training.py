@@ -59,13 +59,12 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, repor
     recipe = replace(RECIPES["paper"], epochs=10_000, ema_epochs=0)
     torch.set_num_threads(threads)
     results = []
-    with TemporaryDirectory() as temporary:
-        folder = RunFolder(Path(temporary))
-        for name in names:
+    for name in names:
+        with TemporaryDirectory() as temporary:
             job = prepare(data, recipe, arch=name, size=_SIZE, batch_size=_BATCH)
             report(f"{name}: preparing both ways")
             began = perf_counter()
-            steps = _ours(job, folder)
+            steps = _ours(job, RunFolder(Path(temporary)))
             next(steps)
             decode_s = perf_counter() - began
             plain = _plain(data / "train", job, threads)

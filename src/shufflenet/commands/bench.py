@@ -47,7 +47,7 @@ def bench(**options: Any) -> None:
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
     """
-    with needs_torch(), refusing(ValueError, OSError, ImportError, RuntimeError):
+    with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch():
         from shufflenet.bench import command
 
         sizes = [parse_size(size) for size in options.pop("sizes").split(",")]

@@ -33,6 +33,4 @@ def needs_torch() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise CannotStart(
-            "PyTorch is needed to train and evaluate; install it with\npip install 'shufflenet[train]'"
-        ) from None
+        raise CannotStart("PyTorch is needed for this; install it with\npip install 'shufflenet[train]'") from None
