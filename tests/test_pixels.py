@@ -27,8 +27,9 @@ def split(tmp_path: Path) -> Split:
     return data.open_dataset(root).train
 
 
-def load(split: Split, folder: Path) -> tuple[pixels.Pixels, list[str]]:
-    return pixels.load(split, pixels.fit_for_training(40), "train 40", folder, lambda done, of: None)
+def load(split: Split, folder: Path, broken_too: bool = True) -> tuple[pixels.Pixels, list[str]]:
+    fit = pixels.fit_for_training(40)
+    return pixels.load(split, fit, "train 40", folder, lambda done, of: None, broken_too)
 
 
 def check(found: pixels.Pixels, messages: list[str], split: Split) -> None:
@@ -47,6 +48,14 @@ def test_in_a_file_and_found_again(split: Split, tmp_path: Path) -> None:
     again, messages = load(split, tmp_path / "cache")
     assert messages == []
     assert again.broken() == [1]
+
+
+def test_a_picture_that_was_broken_is_read_again(split: Split, tmp_path: Path) -> None:
+    check(*load(split, tmp_path), split)
+    check(*load(split, tmp_path, broken_too=False), split)
+    Path(split.pictures[1].name).write_bytes(Path(split.pictures[0].name).read_bytes())
+    found, messages = load(split, tmp_path, broken_too=False)
+    assert (found.broken(), messages) == ([], [])
 
 
 def test_a_cut_file_is_decoded_anew(split: Split, tmp_path: Path) -> None:

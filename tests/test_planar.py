@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -131,6 +132,17 @@ def test_network(arch: Architecture, size: tuple[int, int]) -> None:
     assert relative_error(grads[0], grads[1].double()) < 1e-2  # a ReLU may go the other way for some pixel
     for (name, buffer), other_buffer in zip(network.named_buffers(), plain.buffers(), strict=True):
         assert relative_error(buffer, other_buffer) < 1e-4, name
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_nothing_of_a_step_is_kept_for_the_next() -> None:
+    """The next forward pass comes while the last step's loss is still there."""
+    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    loss = network(torch.randn(2, 3, 32, 32)).square().sum()
+    assert any(type(thing) is planar._Unit for thing in gc.get_objects())
+    loss.backward()
+    assert not any(type(thing) is planar._Unit for thing in gc.get_objects())
+    del loss
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import random
@@ -24,7 +25,7 @@ pytest.importorskip("torch")
 import torch
 
 import labelled_shapes
-from shufflenet import cli, model_file, teacher, training_data, validate
+from shufflenet import cli, dry_run, model_file, teacher, training_data, validate
 from shufflenet.evaluate import evaluate
 from shufflenet.images import Preprocessing
 from shufflenet.job import Job, prepare
@@ -178,6 +179,48 @@ def test_it_learns(tmp_path: Path) -> None:
     train(job(shapes, recipe), tmp_path / "run")
     errors = [float(row["top1_error"]) for row in rows(tmp_path / "run")]
     assert model_file.load(tmp_path / "run" / "model.safetensors").accuracy["top1_error"] <= 20, errors  # chance: 67
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_stop_at_an_epochs_end_is_made_up_for(
+    unbroken: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    estimate, calls = validate.estimate_batch_norm, []
+
+    def stop(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == epoch:
+            signal.raise_signal(signal.SIGTERM)
+        estimate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validate, "estimate_batch_norm", stop)
+        assert run(shapes, "--out", tmp_path, *RUN).exit_code == 128 + signal.SIGTERM
+    assert len(rows(tmp_path)) == epoch - 1 if epoch > 1 else not (tmp_path / "metrics.csv").exists()
+    assert run(shapes, "--out", tmp_path, *RUN).exit_code == 0
+    assert_same_weights(tmp_path, unbroken)
+    times = {"images_per_s", "seconds"}
+    for ours, theirs in zip(rows(tmp_path), rows(unbroken), strict=True):
+        assert {k: v for k, v in ours.items() if k not in times} == {k: v for k, v in theirs.items() if k not in times}
+    assert "this run is finished" in run(shapes, "--out", tmp_path, *RUN).stderr
+
+
+def test_a_stop_says_from_where_it_goes_on(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = RunFolder.save_checkpoint
+
+    def full(folder: RunFolder, step: int, state: dict[str, Any]) -> None:
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        if step >= 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(folder, step, state)
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", full)
+    result = run(shapes, "--out", tmp_path, *RUN, "--checkpoint-minutes", "0")
+    assert result.exit_code == 128 + signal.SIGTERM
+    *_, failed, last = result.stderr.splitlines()
+    assert failed == f"{tmp_path}: checkpoint not written (No space left on device); the last one is kept"
+    assert last == "stopped after step 4; the same command goes on from step 2, the last one saved"
 
 
 @pytest.mark.parametrize("workers", [0, 3])
@@ -455,6 +498,29 @@ def test_dry_run_writes_nothing(shapes: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_times_what_is_not_frozen(shapes: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+
+    def network(*arguments: Any) -> ShuffleNet:
+        timed.append(ShuffleNet(*arguments))
+        return timed[-1]
+
+    monkeypatch.setattr(dry_run, "ShuffleNet", network)
+    options: list[str | Path] = [
+        "--from",
+        unbroken / "model.safetensors",
+        "--freeze",
+        "stage2",
+        "--epochs",
+        "1",
+        "--dry-run",
+    ]
+    assert run(shapes, *options).exit_code == 0
+    (one,) = timed
+    still = {name for name, tensor in one.named_parameters() if tensor.grad is None}
+    assert still == {name for name, _ in one.named_parameters() if name.startswith(("conv1", "bn1", "stage2"))}
+
+
 def test_dry_run_asks_the_teacher(shapes: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, load = [], teacher.load
 
@@ -476,6 +542,9 @@ def test_choices_that_follow_from_the_data(shapes: Path, tmp_path: Path) -> None
     assert (small.preprocessing.size, small.arch.stem_stride, small.recipe.name) == (48, 1, "paper")
     photos = prepare(labelled_shapes.make(tmp_path / "photos", train=2, val=1, side=200))
     assert (photos.preprocessing, photos.arch.stem_stride) == (Preprocessing(size=128, resize=144), 2)
+    for epochs, sizes in ((16, "32 to 40"), (1, "32")):
+        quick = prepare(shapes, replace(RECIPES["short"], epochs=epochs))
+        assert f"input 48 x 48 (trained at {sizes})" in quick.describe()
 
 
 # What is refused, in one line
@@ -503,6 +572,30 @@ def test_broken_pictures(shapes: Path, tmp_path: Path) -> None:
     assert f"{root}/train/square/zero.png: " in result.stderr
     assert "2 broken train pictures left out" in result.stderr
     assert "47 pictures of 3 classes" in model_file.load(out / "model.safetensors").training["data"]
+
+
+def test_broken_pictures_can_be_repaired_or_removed(shapes: Path, tmp_path: Path) -> None:
+    """And the command given again: nothing was trained that other data would not go with."""
+    root, out = tmp_path / "pets", tmp_path / "run"
+    shutil.copytree(shapes, root)
+    picture, other = root / "train" / "circle" / "003.png", root / "train" / "square" / "zero.png"
+    content = picture.read_bytes()
+    picture.write_bytes(b"?" * len(content))
+    other.write_bytes(b"?" * len(content))
+    assert refused(run(root, "--out", out, *RUN)).startswith("2 of the 49 train pictures can't be read")
+    picture.write_bytes(content)
+    assert refused(run(root, "--out", out, *RUN)).startswith("1 of the 49 train pictures can't be read")
+    other.unlink()
+    result = run(root, "--out", out, *RUN)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_run_folder_among_the_classes_is_refused(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shapes / "train")
+    assert (
+        refused(run(".", *RUN)) == "runs/train: would be one of the class folders in .; give another place with --out"
+    )
+    assert not Path("runs").exists()
 
 
 def test_a_class_of_broken_pictures(shapes: Path, tmp_path: Path) -> None:

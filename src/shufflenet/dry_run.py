@@ -14,7 +14,7 @@ from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import on_engine
 from shufflenet.progress import duration
-from shufflenet.train import EPOCH_PICTURES
+from shufflenet.train import EPOCH_PICTURES, frozen, set_training
 
 _STEPS = 2  # timed at every input size, after one that is not
 _PICTURES = 20  # decoded
@@ -22,7 +22,10 @@ _PICTURES = 20  # decoded
 
 def estimate(job: Job) -> str:
     """`Job.describe` and the estimated time, for people; takes seconds."""
-    network = ShuffleNet(job.arch).train()
+    network = ShuffleNet(job.arch)
+    for module in frozen(network, job.recipe.freeze):
+        module.requires_grad_(False)
+    set_training(network, job.recipe.freeze)
     decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
     total_s = decode_s + train_s + validate_s
     return (
@@ -56,7 +59,9 @@ def _train_s(job: Job, network: ShuffleNet) -> float:
         for step in range(_STEPS + 1):
             if step == 1:
                 began = time.perf_counter()
-            nn.functional.cross_entropy(network(x), target).backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+                logits = network(x).float()
+            nn.functional.cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]
             if ask is not None:
                 ask(x)
         seconds += (time.perf_counter() - began) / _STEPS * job.steps_per_epoch * count

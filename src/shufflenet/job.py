@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import statistics
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from shufflenet import data, images
 from shufflenet.arch import Architecture
-from shufflenet.classifier import load_model
+from shufflenet.classifier import embedded_models, load_model
 from shufflenet.graph import Graph
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
@@ -52,11 +53,11 @@ class Job:
             "arch": asdict(self.arch),
             "preprocessing": asdict(self.preprocessing),
             "recipe": asdict(self.recipe),
-            "from": _digest(*(self.start.tensors[name].tobytes() for name in sorted(self.start.tensors)))
-            if self.start
-            else None,
+            "from": _weights_digest(self.start) if self.start else None,
             "teacher": self.teacher,
         }
+        if self.teacher is not None and is_model(self.teacher):
+            settings["teacher"] = f"{self.teacher} {_weights_digest(load_model(self.teacher))}"
         if self.comparison is not None:
             sizes = self.comparison.sizes(self.preprocessing.size, self.preprocessing.size)
             operators = [(node.name, node.channels, node.tensor_shapes(), size) for node, size in sizes.items()]
@@ -75,7 +76,7 @@ class Job:
             f"data      {dataset.root}: {len(dataset.train):,} pictures to train on, {len(dataset.val):,} to validate, "
             f"{len(dataset.classes)} classes",
             f"network   {network}, input {how.size} x {how.size}"
-            + (f" (from {sizes[0]} in the first epochs)" if len(sizes) > 1 else ""),
+            + (f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})" if sizes != [how.size] else ""),
             f"recipe    {recipe.name}: {recipe.epochs} epochs of {self.steps_per_epoch} steps, "
             f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",
         ]
@@ -96,7 +97,6 @@ def prepare(
     recipe: Recipe | None = None,
     *,
     arch: str | None = None,
-    shuffle: bool = True,
     size: int | None = None,
     batch_size: int | None = None,
     val_fraction: float | None = None,
@@ -128,7 +128,6 @@ def prepare(
     if model is None:
         stride = 1 if preprocessing.size <= _SMALL else 2
         architecture = Architecture.from_name(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
-        architecture = replace(architecture, shuffle=shuffle)
     else:
         architecture = model.arch.with_classes(classes)
         if arch not in (None, architecture.name):
@@ -169,6 +168,15 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
     # Section 4 crops 224 from 256; small pictures have no border to spare.
     resize = size if native < size * 1.1 else round(size * 8 / 7)
     return Preprocessing(size=size, resize=max(size, min(resize, native)))
+
+
+def is_model(teacher: str) -> bool:
+    """A model file or one that comes with the package, not torchvision's."""
+    return teacher.endswith(".safetensors") or os.path.exists(teacher) or teacher in embedded_models()
+
+
+def _weights_digest(model: Model) -> str:
+    return _digest(*(model.tensors[name].tobytes() for name in sorted(model.tensors)))
 
 
 def _digest(*parts: bytes) -> str:

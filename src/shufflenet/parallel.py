@@ -37,6 +37,8 @@ def processes() -> Iterator[None]:
         yield
         return
     backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device())  # NCCL sends from the current one
     # The others wait while the first decodes the pictures.
     distributed.init_process_group(backend, timeout=datetime.timedelta(hours=12))
     try:

@@ -115,17 +115,20 @@ def fit_for_validation(how: images.Preprocessing) -> Fit:
     return Fit(how.resize, lambda picture: images.resize_and_crop(picture, how))
 
 
-def load(split: Split, fit: Fit, what: str, folder: Path, progress: Progress) -> tuple[Pixels, list[str]]:
+def load(
+    split: Split, fit: Fit, what: str, folder: Path, progress: Progress, broken_too: bool
+) -> tuple[Pixels, list[str]]:
     """Decodes every picture, or opens what an earlier run has left in ``folder``.
 
     Args:
         what: says how ``fit`` fits, such as "val 64 72"; with the split's fingerprint it names the file.
+        broken_too: opens it also if pictures were broken then; otherwise they may have been repaired.
 
     Returns:
         The pictures and a message for each broken one (none for those that an earlier run has named).
     """
     opened = find(split, what, folder)
-    if opened is not None:
+    if opened is not None and (broken_too or not opened.broken()):
         return opened, []
     messages: list[str] = []
     try:

@@ -195,7 +195,9 @@ class _Units(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
         (y,) = ctx.saved_tensors
-        last: _Unit = ctx.chain[-1]
+        chain: list[_Unit] = ctx.chain
+        del ctx.chain  # what a unit holds goes with it, before the next forward pass
+        last = chain[-1]
         first, pixels, grad_y = last.first, last.after.pixels, grad_y.contiguous()
         g, sums = rows(len(y), pixels), _sums(last.raw3)
         if first:
@@ -205,9 +207,10 @@ class _Units(torch.autograd.Function):
             grad_y=grad_y[first:], raw=last.raw3, g=g[first:], sums=sums,
         )  # fmt: skip
         grads: list[Tensor] = []
-        for place in reversed(range(len(ctx.chain))):
-            unit = ctx.chain[place]
-            g, sums = unit.backward(g, sums, ctx.chain[place - 1] if place else None)
+        del last
+        while chain:
+            unit = chain.pop()
+            g, sums = unit.backward(g, sums, chain[-1] if chain else None)
             grads = unit.grads + grads
         return g, None, *grads
 

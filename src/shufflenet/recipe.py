@@ -81,7 +81,8 @@ class Recipe:
 FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4")
 
 # The paper trains for 240 epochs of ImageNet (3e5 steps of 1024). "Slightly less aggressive scale augmentation" has
-# no figures there: a quarter of the picture at least, where its predecessors took 0.08.
+# no figures there: a quarter of the picture at least, where its predecessors took 0.08. Label smoothing, warm-up and
+# the weights' average are later habits, which the paper does not name.
 RECIPES = {
     recipe.name: recipe
     for recipe in (

@@ -84,8 +84,8 @@ class RunFolder:
         with atomic_file(self.path / name) as file:
             file.write(data)
 
-    def claim(self, settings: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-        """Writes recipe.json, or compares with the one there; True: an earlier run is continued.
+    def claim(self, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Writes recipe.json, or compares with that of a run which has come to its first checkpoint.
 
         Raises:
             RunFolderError: the folder holds a run with other settings.
@@ -93,10 +93,10 @@ class RunFolder:
         """
         path = self.path / "recipe.json"
         settings = json.loads(json.dumps(settings))
-        if not path.exists():
+        if not path.exists() or not (self._checkpoints() or self.result()):
             text = json.dumps({"settings": settings, **about}, indent=2)
             self.write("recipe.json", text.encode("utf-8", "backslashreplace"))
-            return False
+            return
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -107,7 +107,6 @@ class RunFolder:
                 f"{self.path}: holds a run with other settings ({'; '.join(differences[:3])}); choose another --out, "
                 "or remove the folder"
             )
-        return True
 
     def save_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
         """Raises OSError if it can't be written; earlier checkpoints are kept then."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import cast
@@ -10,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shufflenet.classifier import embedded_models, load_model
+from shufflenet.classifier import load_model
 from shufflenet.images import Preprocessing
-from shufflenet.job import Job
+from shufflenet.job import Job, is_model
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import answers
@@ -52,7 +51,7 @@ def load(
         model_file.ModelFileError: the model file can't be used.
     """
     model, network = None, None
-    if name.endswith(".safetensors") or os.path.exists(name) or name in embedded_models():
+    if is_model(name):
         model = load_model(name)
         own, known = model.preprocessing, [model.classes, model.labels]
     else:

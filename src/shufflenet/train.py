@@ -2,7 +2,8 @@
 
 Every random choice is drawn from (seed, epoch) or (seed, step), never from a running state. So a run that was
 stopped and resumed makes the same choices as one that was not, and ends with the same weights bit for bit (on the
-same processor, with as many threads and processes; other numbers of those change the rounding of sums).
+same processor, with as many threads, and with one process or two; other numbers of those change the rounding of sums,
+as does resuming with three processes or more, whose gradients PyTorch orders anew after the first step).
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def train(
             return _Trainer(job, folder, received, workers, skip_broken, synchronise, checkpoint_minutes).run(command)
         with folder.lock():
             about = {"command": command, "seed": job.recipe.seed, "versions": _versions()}
-            folder.claim(job.settings(), about)
+            folder.claim(job.settings() | {"sync_bn": synchronise}, about)
             parallel.shared(None)
             trainer = _Trainer(job, folder, received, workers, skip_broken, synchronise, checkpoint_minutes)
             return trainer.run(command)
@@ -148,12 +149,14 @@ class _Trainer:
             keep_freed_memory()
         self.state = self._initial_state()
         self.last_save = time.monotonic()
+        self.saved_step = 0
         self.drawn = 0  # rows of the history in curves.png
 
     def run(self, command: str) -> RunFolder:
         checkpoint = parallel.shared(self.folder.newest_checkpoint() if self.first else None)
         if checkpoint is not None:
             self.state.restore(checkpoint)
+            self.saved_step = self.state.step
         if parallel.shared(self._finished()):
             self._say(f"{self.folder.path}: this run is finished")
             return self.folder
@@ -161,7 +164,8 @@ class _Trainer:
         try:
             self._run(command)
         except Stopped:
-            self._say(f"stopped after step {self.state.step:,}; the same command goes on from there")
+            there = "there" if self.saved_step == self.state.step else f"step {self.saved_step:,}, the last one saved"
+            self._say(f"stopped after step {self.state.step:,}; the same command goes on from {there}")
             raise
         return self.folder
 
@@ -195,7 +199,7 @@ class _Trainer:
         if self.job.start is not None:
             _take_weights(network, self.job.start, self.job.dataset.classes)
         network = network.to(self.device)
-        for module in _frozen(network, self.recipe.freeze):
+        for module in frozen(network, self.recipe.freeze):
             module.requires_grad_(False)
         average = copy.deepcopy(network) if self.recipe.ema_epochs else None
         return State(network, average, optimizer(network, self.recipe))
@@ -210,14 +214,15 @@ class _Trainer:
         ask = teacher.of(self.job, self.device, self._enlarged_parts)
         with _board(self.folder.path, self.first) as board:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
-                self._end_epoch(recipe.learning_rate_at(state.step / self.steps_per_epoch), board)
+                self._end_epoch(recipe.learning_rate_at((state.step - 1) / self.steps_per_epoch), board)
+                self._save()
             began = time.monotonic()
             steps = range(state.step, self.steps)
             batches = map_in_order(self._batch, steps, self.workers) if self.workers else map(self._batch, steps)
             for x, target, other, share in batches:
                 epoch = state.step / self.steps_per_epoch
                 rate = recipe.learning_rate_at(epoch)
-                _set_training(state.network, recipe.freeze)
+                set_training(state.network, recipe.freeze)
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate
                 loss = self._loss(network, x.to(self.device), target, other, share, ask)
@@ -333,17 +338,21 @@ class _Trainer:
         self.last_save = time.monotonic()
         if self.first:
             state = self.state.to_checkpoint()
-            self._write("checkpoint", lambda: self.folder.save_checkpoint(self.state.step, state))
+            if self._write("checkpoint", lambda: self.folder.save_checkpoint(self.state.step, state)):
+                self.saved_step = self.state.step
             self._draw_curves()
 
-    def _write(self, what: str, write: Callable[[], None]) -> None:
+    def _write(self, what: str, write: Callable[[], None]) -> bool:
         """A full disk does not end a run: room can be made while it goes on, and the next writing succeeds."""
         try:
             write()
         except OSError as error:
+            goes_on = "" if self.received else "training goes on, "
             self.progress.say(
-                f"{self.folder.path}: {what} not written ({error.strerror}); training goes on, the last one is kept"
+                f"{self.folder.path}: {what} not written ({error.strerror}); {goes_on}the last one is kept"
             )
+            return False
+        return True
 
     def _draw_curves(self) -> None:
         if len(self.state.history) == self.drawn:
@@ -369,7 +378,7 @@ class _Trainer:
         network = copy.deepcopy(self.state.network)
         if self.state.average is not None:
             network.load_state_dict(self.state.average.state_dict())
-        _set_training(network, self.recipe.freeze)
+        set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self._whole_pictures(pictures))
         parallel.average_statistics(network)
         return network
@@ -454,16 +463,17 @@ def _take_weights(network: nn.Module, start: model_file.Model, classes: list[str
     network.load_state_dict(tensors, strict=False)
 
 
-def _frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
+def frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
+    """The parts whose weights stay as they are."""
     last = FREEZABLE.index(freeze)
     stem = ("conv1", "bn1") if last else ()
     return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
 
 
-def _set_training(network: nn.Module, freeze: str) -> None:
+def set_training(network: nn.Module, freeze: str) -> None:
     """Frozen parts keep their batch norm statistics too."""
     network.train()
-    for module in _frozen(network, freeze):
+    for module in frozen(network, freeze):
         module.eval()
 
 

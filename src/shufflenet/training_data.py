@@ -77,7 +77,7 @@ def _load_split(
         found = pixels.find(split, what, folder.cache)  # if this process can see the first one's files
     if found is None:
         found, messages = pixels.load(
-            split, fit, what, folder.cache, lambda done, of: tell(f"decoding {name}", done, of)
+            split, fit, what, folder.cache, lambda done, of: tell(f"decoding {name}", done, of), broken_too=skip_broken
         )
     if first:
         parallel.wait()

@@ -78,8 +78,11 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
             click.echo(dry_run.estimate(job))
             return
         how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "synchronise")}
+        out = out or Path("runs") / (data.resolve().stem if data.is_file() else data.resolve().name)
+        if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
+            raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
         try:
-            folder = training.train(job, out or Path("runs") / data.resolve().stem, command=_command(ctx, data), **how)
+            folder = training.train(job, out, command=_command(ctx, data), **how)
         except training.Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints

@@ -15,7 +15,7 @@ from shufflenet.recipe import Recipe
 
 SEEDS = (0, 1)
 SIZE = 32  # pixels
-# Section 4's recipe but for the learning rate: twice as high, since there are few epochs to learn in.
+# The recipe named for the paper without an average, and with twice its learning rate: there are few epochs to learn in.
 RECIPE = Recipe("paper-tables", epochs=6, learning_rate=1.0, warmup_epochs=0.5, min_crop_area=0.5)
 
 _NO_SHUFFLE = "_no_shuffle"
