@@ -214,6 +214,46 @@ def test_bad_files_do_not_stop_the_others(model_path: Path, photos: Path, tmp_pa
         assert sum(line.startswith(f"{tmp_path / name}: ") for line in lines) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right")
+def test_linked_folders_are_followed_once(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photos").symlink_to(photos)
+    (tmp_path / "holiday" / "again").symlink_to(tmp_path / "holiday")
+    result = run("predict", tmp_path / "holiday", "--model", model_path, "--csv", "--top-k", "1")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1 + len(list(photos.glob("*.jpg")))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_stdout_that_is_full(model_path: Path, photos: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*COMMAND, "predict", str(photos / "cat.jpg"), "--model", str(model_path)]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (ran.returncode, ran.stderr) == (2, b"Error: stdout: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors close differently")
+def test_closed_stderr(model_path: Path, photos: Path) -> None:
+    command = [
+        *COMMAND,
+        "predict",
+        *[str(photos / "cat.jpg")] * 20,
+        "--model",
+        str(model_path),
+        "--csv",
+        "--top-k",
+        "1",
+    ]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, preexec_fn=lambda: os.close(2))
+    assert ran.returncode == 0
+    assert len(ran.stdout.splitlines()) == 21
+
+
+def test_a_model_of_too_long_a_name(photos: Path) -> None:
+    result = run("predict", photos, "--model", "a" * 300)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+
+
 def test_only_bad_files(model_path: Path, tmp_path: Path) -> None:
     result = run("predict", tmp_path / "missing.jpg", "--model", model_path, "--sheet", tmp_path / "sheet.png")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -58,6 +58,20 @@ def test_zip_gives_the_same_as_the_folder(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(a.decode()), np.asarray(b.decode()))
 
 
+def test_damaged_table_in_a_zip_is_named(tmp_path: Path) -> None:
+    root = folder(tmp_path / "pets")
+    (root / "classes.tsv").write_text("ant\tthe ant\nbird\tthe bird\n" + "\n" * 1000)
+    archive = shutil.make_archive(str(root), "zip", root)
+    with zipfile.ZipFile(archive) as opened:
+        info = opened.getinfo("classes.tsv")
+    content = bytearray(Path(archive).read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    content[start : start + info.compress_size] = b"\xff" * info.compress_size
+    Path(archive).write_bytes(content)
+    with pytest.raises(data.DataError, match=r"pets\.zip/classes\.tsv: damaged \.zip"):
+        data.open_dataset(Path(archive))
+
+
 def test_damaged_member_is_named(tmp_path: Path) -> None:
     folder(tmp_path / "pets")
     (tmp_path / "pets/train/ant/0.png").write_bytes(b"no picture at all")
@@ -119,6 +133,11 @@ def damage(root: Path, kind: str) -> float | None:
         shutil.rmtree(root / "train/ant")
     elif kind == "stray":
         picture(root / "train/stray.png")
+    elif kind == "no label":
+        (root / "classes.tsv").write_text("ant\t\nbird\tbird\n")
+    elif kind == "no name":
+        for split in ("train", "val"):
+            picture(root / split / os.fsdecode(b"k\xe4fer") / "1.png")
     elif kind == "no line":
         (root / "classes.tsv").write_text("ant\tant\n")
     elif kind == "nothing to split":
@@ -138,6 +157,8 @@ def damage(root: Path, kind: str) -> float | None:
         ("only in val", "class folder 'ant' is in val/, but not in train/"),
         ("one class", "train: at least two class folders are needed, found 1"),
         ("stray", "train/stray.png: a picture outside the class folders; move or remove it"),
+        ("no label", "label '' is empty or not one line of text"),
+        ("no name", "class 'k\\udce4fer' is empty or not one line of text"),
         ("no line", "classes.tsv: no line for class folder 'bird'"),
         ("nothing to split", "has val/ already, so there is nothing to split: leave --val-fraction out"),
         ("too few", "class 'bird' has one picture, too few to split into train and val"),
@@ -213,6 +234,12 @@ def test_numbers_in_shards_are_lines_of_the_table(tmp_path: Path) -> None:
     (out / "classes.tsv").write_text("n7\tthe ant\n")
     with pytest.raises(data.DataError, match=r"class 1, but .* has 1 lines"):
         data.open_dataset(out)
+
+
+def test_an_archive_beside_its_folders_is_no_shard(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "train.tar").write_bytes(b"")
+    assert len(data.open_dataset(root).train) == 6
 
 
 def test_wrong_shards_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,13 @@ def test_command(root: Path) -> None:
     assert json.loads(run(root, "--json").stdout) == [
         {"kind": "unreadable", "name": f"{root}/train/ant/empty.jpg", "text": "empty file"}
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names")
+def test_an_odd_name_stands_there_once(root: Path) -> None:
+    (root / "train" / "ant" / "line\nbreak.jpg").write_bytes(b"")
+    (problem,) = examine(root).problems
+    assert problem.text == "empty file"
 
 
 def test_a_zip_is_examined_alike(root: Path) -> None:

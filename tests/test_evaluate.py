@@ -99,6 +99,14 @@ def test_command_writes_a_report(model_path: Path, root: Path, tmp_path: Path) -
         assert sheet.width > 300
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(model_path: Path, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (root / "val" / "wombat").mkdir()  # would be refused later
+    result = run(model_path, root, "--out", tmp_path / "file" / "report")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {tmp_path}/file/report: Not a directory\n"
+
+
 def test_command_prints_a_table(model_path: Path, root: Path) -> None:
     result = run(model_path, root)
     assert result.exit_code == 0

@@ -74,6 +74,14 @@ def test_pillows_pixels(width: int, height: int, size: int, shorter: int) -> Non
     assert difference.mean() < 0.5
 
 
+def test_a_picture_longer_than_float32_counts() -> None:
+    pixels = noise(50, 2)
+    long = Image.new("RGB", (20_000_000, 2))
+    long.paste(Image.fromarray(pixels), (10_000_000 - 25, 0))
+    found = central_square(long, 32, 40, LEVELS)
+    np.testing.assert_array_equal(found, expected(pixels, 32, 40))
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16", "P"])
 def test_only_rgb(mode: str) -> None:
     with pytest.raises(ValueError, match=f"must be RGB, not {mode}"):

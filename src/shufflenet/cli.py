@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import cast
+from typing import NoReturn, cast
 
 import click
 
@@ -41,10 +41,19 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        _leave(130)
+    except OSError as error:  # such as a full disk behind stdout
         with suppress(OSError):
-            sys.stdout.flush()
-        os._exit(130)  # at once: Python would wait for threads that decode pictures
+            click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
+        _leave(2)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: Python would wait for threads that decode pictures, and try again to write what can't be written."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 @click.group(cls=_Commands)

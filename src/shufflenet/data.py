@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import images
+from shufflenet import images, model_file
 
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
 
@@ -57,12 +57,7 @@ class Picture:
                 raise images.ImageError(f"{images.printable(self.name)}: can't be read ({error.strerror})") from None
         if self.bytes_stored > images.MAX_PIXELS * 4:
             raise images.ImageError(f"{images.printable(self.name)}: {self.bytes_stored:,} bytes, too large")
-        try:
-            return self.archive.read(self.member)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-            raise images.ImageError(f"{images.printable(self.name)}: damaged .zip ({error})") from None
-        except Exception:  # zlib, bz2 and lzma have errors of their own
-            raise images.ImageError(f"{images.printable(self.name)}: damaged .zip") from None
+        return _read_member(self.archive, self.member, self.name)
 
     def beginning(self) -> bytes:
         """The first bytes, which tell the format whatever the name says; raises as `source`."""
@@ -132,7 +127,7 @@ def open_dataset(root: Path, val_fraction: float | None = None) -> Dataset:
     Of each class ``val_fraction`` of the pictures, the same ones every time, are for validation; default 0.2.
 
     Raises:
-        DataError: classes are missing, empty or differ between train and val.
+        DataError: classes are missing, empty or differ between train and val, or no model file could hold their names.
     """
     tree = _Tree(root)
     if ("train",) in tree.folders and ("val",) in tree.folders:
@@ -149,7 +144,13 @@ def open_dataset(root: Path, val_fraction: float | None = None) -> Dataset:
         classes = _class_names(tree, *top)
         whole = _split(tree, top, classes)
         train, val = _take_apart(root, whole, classes, DEFAULT_VAL_FRACTION if val_fraction is None else val_fraction)
-    return Dataset(root, classes, _read_labels(tree, classes), train, val)
+    labels = _read_labels(tree, classes)
+    try:  # now, not when hours later the model is written
+        model_file.checked_names("class", classes, len(classes))
+        model_file.checked_names("label", labels, len(classes))
+    except ValueError as error:
+        raise DataError(f"{root}: {error}") from None
+    return Dataset(root, classes, labels, train, val)
 
 
 def open_split(root: Path, classes: list[str]) -> Split:
@@ -187,7 +188,7 @@ class _Tree:
 
     def __post_init__(self) -> None:
         if self.root.is_dir():
-            shards = sorted(path for path in self.root.glob("*.tar") if path.name.startswith(("train", "val")))
+            shards = sorted(path for path in self.root.glob("*.tar") if path.name.startswith(("train-", "val-")))
             if shards:
                 self._read_shards(shards)
             else:
@@ -197,6 +198,8 @@ class _Tree:
                 self._read_zip()
             except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
                 raise DataError(f"{self.root}: not a .zip that can be read ({error})") from None
+            except images.ImageError as error:
+                raise DataError(str(error)) from None
         else:
             raise DataError(f"{self.root}: neither a folder nor a .zip file")
 
@@ -260,17 +263,26 @@ class _Tree:
             self.prefix = (*tops,)
             members = {parts[1:]: info for parts, info in members.items() if len(parts) > 1}
         for parts, info in members.items():
+            name = os.path.join(self.root, info.filename)
             self.folders.update(parts[:end] for end in range(1, len(parts) + info.is_dir()))
             if not info.is_dir() and _is_picture(parts[-1]):
-                name = os.path.join(self.root, info.filename)
                 self.pictures[parts] = Picture(name, info.file_size, archive, info.filename)
             elif parts[-1] == "classes.tsv" and info.file_size < 10_000_000:
-                self.texts[parts] = archive.read(info).decode("utf-8", "replace")
+                self.texts[parts] = _read_member(archive, info.filename, name).decode("utf-8", "replace")
+
+
+def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise images.ImageError(f"{images.printable(name)}: damaged .zip ({error})") from None
+    except Exception:  # zlib, bz2 and lzma have errors of their own
+        raise images.ImageError(f"{images.printable(name)}: damaged .zip") from None
 
 
 def _samples(shard: Path) -> list[tuple[str, str, Picture]]:
     """Split, class and picture of each sample: files of one name before the first dot of the last part."""
-    split = "train" if shard.name.startswith("train") else "val"
+    split = "train" if shard.name.startswith("train-") else "val"
     pictures: dict[str, Picture] = {}
     classes: dict[str, str] = {}
     with tarfile.open(shard, "r:") as tar:  # not compressed: its pictures are read in place

@@ -100,7 +100,8 @@ def _look(picture: data.Picture) -> _Look:
         decoded = picture.decode()
         beginning = picture.beginning()
     except images.ImageError as error:
-        return _Look([Problem("unreadable", picture.name, str(error).rpartition(f"{picture.name}: ")[2])], None)
+        why = str(error).rpartition(f"{images.printable(picture.name)}: ")[2]
+        return _Look([Problem("unreadable", picture.name, why)], None)
     problems = []
     width, height = decoded.size
     pixels = np.asarray(decoded)

@@ -25,6 +25,7 @@ from shufflenet.model_file import Model
 from shufflenet.threads import map_in_order
 
 By = Literal["engine", "pytorch"]
+_Best = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 BINS = 15  # of confidence, for the calibration error (Guo et al., 1706.04599)
 TOP = 5
@@ -138,7 +139,7 @@ def evaluate(
     split = data.open_split(root, model.classes)
     run = Engine(model).run if by == "engine" else _pytorch(model)
 
-    def chunk(start: int) -> tuple[list[int], NDArray[np.float32], list[str]]:
+    def chunk(start: int) -> tuple[list[int], _Best, list[str]]:
         places, inputs, failures = [], [], []
         for place in range(start, min(start + _CHUNK, len(split))):
             try:
@@ -148,19 +149,19 @@ def evaluate(
             except images.ImageError as error:
                 failures.append(str(error))
         logits = run(np.stack(inputs)) if inputs else np.zeros((0, model.arch.classes), dtype=np.float32)
-        return places, logits, failures
+        return places, _best(logits), failures
 
     kept: list[int] = []
-    all_logits: list[NDArray[np.float32]] = []
+    best: list[_Best] = []
     failures: list[str] = []
-    for places, logits, messages in map_in_order(chunk, range(0, len(split), _CHUNK)):
+    for places, best_of_chunk, messages in map_in_order(chunk, range(0, len(split), _CHUNK)):
         kept += places
-        all_logits.append(logits)
+        best.append(best_of_chunk)
         failures += messages
         progress(len(kept) + len(failures), len(split))
     if not kept:
         raise data.DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
-    top, probabilities = _best(np.concatenate(all_logits))
+    top, probabilities = (np.concatenate(parts) for parts in zip(*best, strict=True))
     return Evaluation(
         classes=model.classes,
         labels=model.labels,
@@ -217,11 +218,11 @@ def table(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _best(logits: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _best(logits: NDArray[np.float32]) -> _Best:
     """The best classes of each row and their probabilities, best first."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
-    top = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
+    top = np.argsort(-logits, axis=1, kind="stable")[:, :TOP].copy()  # of all the classes nothing stays
     return top, np.take_along_axis(probabilities, top, axis=1)
 
 

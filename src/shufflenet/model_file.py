@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
@@ -188,8 +188,8 @@ def _checked_description(description: Any) -> Model:
     return Model(
         arch=arch,
         preprocessing=_checked_preprocessing(description["preprocessing"]),
-        labels=_checked_names("label", description["labels"], arch.classes),
-        classes=_checked_names("class", description["classes"], arch.classes),
+        labels=checked_names("label", description["labels"], arch.classes),
+        classes=checked_names("class", description["classes"], arch.classes),
         tensors={},
         self_test=_checked_self_test(description["self_test"], arch.classes),
         training=_checked_object("training", description["training"]),
@@ -241,7 +241,12 @@ def _checked_preprocessing(value: Any) -> Preprocessing:
     return Preprocessing(size=value["size"], resize=value["resize"], mean=mean, std=std)
 
 
-def _checked_names(kind: str, names: Any, classes: int) -> list[str]:
+def checked_names(kind: Literal["class", "label"], names: Any, classes: int) -> list[str]:
+    """``names`` of as many classes, as a model file can hold them.
+
+    Raises:
+        ValueError: they are not strings, or too few or many; or one is empty, of several lines, or there twice.
+    """
     plural = "labels" if kind == "label" else "classes"
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ValueError(f"{plural} must be a list of strings")

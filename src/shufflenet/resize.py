@@ -17,6 +17,7 @@ from shufflenet.library import open_library
 from shufflenet.pixel_memory import rgbx
 
 _REDUCING_GAP = 3
+_LONG = 1 << 16  # pixels; of more, float32 does not tell well where the middle is
 
 
 class _Picture(ctypes.Structure):
@@ -55,8 +56,8 @@ def central_square(picture: Image.Image, size: int, resize: int, levels: NDArray
         raise ValueError(f"the picture must be RGB, not {picture.mode}")
     side = min(picture.size) * size / resize
     left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    factor = int(side / size / _REDUCING_GAP)
-    if factor > 1:
+    factor = max(1, int(side / size / _REDUCING_GAP))
+    if factor > 1 or max(picture.size) > _LONG:
         reach = side / size / 2
         box = (
             max(0, int(left - reach)),
@@ -64,7 +65,7 @@ def central_square(picture: Image.Image, size: int, resize: int, levels: NDArray
             min(picture.width, math.ceil(left + side + reach)),
             min(picture.height, math.ceil(top + side + reach)),
         )
-        picture = picture.reduce(factor, box)
+        picture = picture.reduce(factor, box) if factor > 1 else picture.crop(box)
         left, top, side = (left - box[0]) / factor, (top - box[1]) / factor, side / factor
     width, height = picture.size
     right, bottom = min(width, left + side), min(height, top + side)  # rounding may take it a little over the edge

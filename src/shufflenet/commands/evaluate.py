@@ -35,10 +35,13 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
     from shufflenet import evaluate as evaluation
 
     with refusing(ValueError, ImportError, OSError), needs_torch(), counting("evaluating") as progress:
-        result = evaluation.evaluate(model, data, by, progress)
         if out is not None:
-            evaluation.write(result, out)
+            out.mkdir(parents=True, exist_ok=True)  # a reason to stop before the work, not after it
+        result = evaluation.evaluate(model, data, by, progress)
     for failure in result.failures:
         complain(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
+    if out is not None:
+        with refusing(OSError):
+            evaluation.write(result, out)
     sys.exit(1 if result.failures else 0)

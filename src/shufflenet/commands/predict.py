@@ -48,7 +48,7 @@ def predict(
     if sheet is not None and not (sheet.suffix.lower() == ".png" and sheet.absolute().parent.is_dir()):
         raise click.UsageError(f"--sheet needs a name that ends in .png, in a folder that exists, not {sheet}.")
     max_pixels = max_pixels or MAX_PIXELS
-    with refusing(ValueError, ImportError):
+    with refusing(ValueError, ImportError, OSError):
         classifier = Classifier(model or DEFAULT_MODEL)
 
     sources, problems = find_pictures(paths)
