@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from shufflenet import data, images
 from shufflenet.classifier import load_model
@@ -96,7 +96,7 @@ def _reduced(file: bytes, scale: int) -> Image.Image:
     """As `images.decode` would, if the gap were small enough."""
     with Image.open(io.BytesIO(file)) as image:
         image.draft(image.mode, (image.width // scale, image.height // scale))
-        return image.convert("RGB")
+        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 if __name__ == "__main__":

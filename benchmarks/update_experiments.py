@@ -5,13 +5,14 @@ Chromium, where it is installed, takes the screenshot of the report.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from between_comments import rewrite
 
 from shufflenet.paper import plots, tables, times, trained
 
@@ -33,17 +34,8 @@ def blocks() -> dict[str, str]:
 
 
 def write_page(found: dict[str, str]) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    for name in re.findall(r"<!-- ([a-z0-9-]+) -->", text):
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, _, rest = text.partition(begin)
-        _, found_end, after = rest.partition(end)
-        if not found_end:
-            sys.exit(f"{PAGE}: {begin} without {end}")
-        text = f"{before}{begin}\n\n{found.get(name, 'Not measured yet.')}\n\n{end}{after}"
-    temporary = PAGE.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, PAGE)
+    names = re.findall(r"<!-- ([a-z0-9-]+) -->", PAGE.read_text(encoding="utf-8"))
+    rewrite(PAGE, {name: found.get(name, "Not measured yet.") for name in names})
 
 
 def take_screenshot() -> None:

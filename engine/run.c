@@ -123,11 +123,6 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     return SHUFFLENET_OK;
 }
 
-const char *shufflenet_isa(const shufflenet_network *network)
-{
-    return network->kernels->name;
-}
-
 const char *shufflenet_message(shufflenet_status status)
 {
     switch (status) {

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from shufflenet import augment, pixels
+from shufflenet import augment, pixels, training_data
 from shufflenet.images import Preprocessing
 from shufflenet.recipe import RECIPES
 
@@ -45,6 +45,50 @@ def test_two_processes_make_the_rows_of_one(mixup: float, cutmix: float) -> None
 def test_steps_and_seeds_differ() -> None:
     drawn = [augment.choose(replace(RECIPE, seed=seed), step).area.tolist() for seed in (0, 1) for step in (0, 1)]
     assert len({tuple(area) for area in drawn}) == 4
+
+
+def test_choices_are_spread_as_they_should() -> None:
+    recipe = replace(RECIPE, mixup=0.4, cutmix=2.0)
+    steps = [augment.choose(recipe, step) for step in range(400)]
+    assert all(not np.array_equal(step.partner, np.arange(16)) for step in steps)
+    for values, low, high in (
+        (np.concatenate([step.place for step in steps]), 0, 1),
+        (np.concatenate([step.area for step in steps]), recipe.min_crop_area, 1),
+        (np.concatenate([step.log_aspect for step in steps]), -np.log(4 / 3), np.log(4 / 3)),
+    ):  # uniform
+        assert low <= values.min() < values.max() <= high
+        assert values.mean() == pytest.approx((low + high) / 2, abs=0.02)
+        assert values.std() == pytest.approx((high - low) / 12**0.5, rel=0.03)
+    for alpha, shares in (
+        (0.4, np.array([step.share for step in steps if step.box is None])),
+        (2.0, np.array([step.share for step in steps if step.box is not None])),
+    ):  # Beta(alpha, alpha)
+        assert 150 < len(shares) < 250
+        assert shares.mean() == pytest.approx(0.5, abs=0.08)
+        assert shares.std() == pytest.approx((4 * (2 * alpha + 1)) ** -0.5, rel=0.12)
+    within = [step for step in steps if step.box is not None and min(step.box) > 0 and max(step.box) < 1]
+    assert len(within) > 20
+    for step in within:
+        assert step.box is not None
+        left, top, right, bottom = step.box
+        assert (right - left) * (bottom - top) == pytest.approx(1 - step.share)
+
+
+def test_a_wide_crop_shows_more_of_the_width() -> None:
+    stored = pictures(smooth=True)
+    choices = replace(augment.choose(RECIPE, 0), area=np.full(16, 0.3), place=np.full((16, 2), 0.5))
+    spans = []
+    for aspect in (3 / 4, 4 / 3):
+        wide = replace(choices, log_aspect=np.full(16, np.log(aspect)))
+        x, _ = augment.make_input(stored, BATCH, range(16), wide, 32, HOW)
+        spans.append((x[:, 0, 16].max(dim=1).values - x[:, 0, 16].min(dim=1).values).mean())
+    assert spans[1] / spans[0] == pytest.approx(4 / 3, rel=0.1)
+
+
+def test_every_epoch_has_its_order() -> None:
+    order = [training_data._order(100, seed, epoch).tolist() for seed in (0, 1) for epoch in (-1, 0, 1)]
+    assert len({tuple(one) for one in order}) == 6
+    assert all(sorted(one) == list(range(100)) for one in order)
 
 
 def test_mixup_is_a_mean_and_cutmix_a_paste() -> None:

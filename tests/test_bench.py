@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import torch
 import torch.fx
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from PIL import Image
 
 import labelled_shapes
@@ -24,15 +26,21 @@ from random_network import every_operator
 from shufflenet import baselines, complexity, model_file
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.bench import layers, plot, report, runtime
+from shufflenet.bench.folder import FolderResults
+from shufflenet.bench.folder import table as folder_table
 from shufflenet.bench.graph import example
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
 from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
-from shufflenet.bench.training import _Plain
+from shufflenet.bench.training import TrainingResults, _Plain
+from shufflenet.bench.training import table as training_table
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.cli import commands
+from shufflenet.engine import Engine
 from shufflenet.export.graph import TunedNetwork
+from shufflenet.graph import GraphModel
+from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
 from shufflenet.plan import make_plan, step_names
 from shufflenet.threads import usable_cores
@@ -149,6 +157,52 @@ def test_one_wrong_configuration_is_enough() -> None:
     assert row.problem == "wrong: differs from PyTorch by nan of the largest logit"
 
 
+def test_the_faster_configuration_counts_and_each_core_has_a_peak() -> None:
+    class Two(FakeRuntime):
+        def runs(self, work: Work) -> list[Run]:
+            (run,) = super().runs(work)
+
+            def slowly() -> NDArray[np.float32]:
+                time.sleep(0.05)
+                return run()
+
+            return [slowly, run]
+
+    results = bench([small_work()], [Two("two", 0.0)], rounds=1)
+    (row,) = results.rows
+    assert row.ms is not None
+    assert row.ms < 40
+    row.threads, row.macs, row.ms, results.peak_gmacs_per_s = 2, 80_000_000, 1.0, 100.0
+    assert results.share_of_peak(row) == pytest.approx(0.4)
+
+
+def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    threads = []
+
+    class Spy(Engine):
+        def __init__(self, model: Model | GraphModel, isa: str | None = None, threads_: int = 1, **how: int) -> None:
+            threads.append(how.get("threads", threads_))
+            super().__init__(model, isa, **how)
+
+    monkeypatch.setattr(importlib.import_module("shufflenet.bench.engine"), "Engine", Spy)
+    options = ["--batch", "2", "--threads", "2", "--models", SMALL, "--sizes", "32", "--rounds", "1"]
+    out = tmp_path / "r.json"
+    ran = CliRunner().invoke(commands, ["bench", *options, "--runtimes", OURS, "--json", str(out)])
+    assert ran.exit_code == 0, ran.output
+    (row,) = json.loads(out.read_text())["rows"]
+    assert (row["batch"], row["threads"], threads) == (2, 2, [2])
+    assert row["macs"] == 2 * complexity.summary(Architecture.from_name(SMALL), 32, 32).macs
+
+
+def test_ratios_are_ours_over_the_others() -> None:
+    folders = FolderResults({"processor": "p"}, SMALL, 9, 2, 100, 300.0, 100.0, 1.0, 50, 80)
+    assert folders.ratio == 3
+    assert "3.00 times the images/s" in folder_table(folders)
+    loops = TrainingResults({"processor": "p"}, SMALL, 64, 128, 2, 1.0, 300.0, 100.0)
+    assert loops.ratio == 3
+    assert training_table([loops]).splitlines()[-1].split() == [SMALL, "300.0", "100.0", "3.00"]
+
+
 def test_without_pytorch_there_is_nothing_to_compare_with() -> None:
     code = "import sys; sys.modules['torch'] = None; from shufflenet.cli import main; main()"
     command = [sys.executable, "-c", code, "bench", "--models", SMALL, "--sizes", "32", "--runtimes", "shufflenet"]
@@ -224,6 +278,10 @@ def test_layers_are_those_of_the_summary() -> None:
     for layer in complexity.summary(work.model.arch, 64, 96).layers:
         assert by_name[layer.name].macs == layer.macs
         assert by_name[layer.name].ms >= 0
+    began = time.perf_counter()
+    Engine(work.model).step_seconds(work.x[0])
+    assert sum(layer.ms for layer in times.layers) < 1e4 * (time.perf_counter() - began), "milliseconds"
+    assert sum(layer.ms for layer in times.layers) > 0.01
     assert sum(layer.macs for layer in times.layers) == work.macs
     assert "stage2.0.pointwise1" in layers.table(times)
     step_count = struct.unpack_from("<3I", make_plan(work.model, 64, 96))[2]
@@ -258,6 +316,7 @@ def test_readme_section_is_written_anew(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert spec is not None
     assert spec.loader is not None
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)
     monkeypatch.setattr(update_readme, "ROOT", tmp_path)

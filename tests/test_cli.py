@@ -165,6 +165,7 @@ def test_predict_csv(model_path: Path, photos: Path) -> None:
     prediction = shufflenet.Classifier(model_path).predict(photos / "cat.jpg")
     assert [row["label"] for row in rows] == list(prediction.labels)
     assert [row["rank"] for row in rows] == list("12345")
+    assert [int(row["class_index"]) for row in rows] == list(prediction.class_indices)
     assert [float(row["probability"]) for row in rows] == pytest.approx(prediction.probabilities, abs=1e-6)
 
 

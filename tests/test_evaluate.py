@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet import cli, confusion, data, model_file
-from shufflenet.evaluate import BINS, Evaluation, evaluate, write
+from shufflenet.evaluate import BINS, Evaluation, _mistakes, evaluate, table, write
 
 
 @pytest.fixture
@@ -75,6 +76,29 @@ def test_engine_and_pytorch_agree(model_path: Path, root: Path) -> None:
     assert 0 < engine.top1_error < 100
 
 
+def test_pytorch_is_asked(model_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def last_class(model: model_file.Model) -> Any:
+        return lambda x: np.eye(5, dtype=np.float32)[[4] * len(x)]
+
+    monkeypatch.setattr("shufflenet.evaluate._pytorch", last_class)
+    assert (evaluate(model_path, root, by="pytorch").top[:, 0] == 4).all()
+    figures = json.loads(run(model_path, root, "--by", "pytorch", "--json").stdout)
+    assert [row["recall"] for row in figures["classes"]] == [0, 0, None, None, 100]
+    assert [row["precision"] for row in figures["classes"]] == [None, None, None, None, 100 * 13 / 40]
+    assert {"pictures", "failed", "top1_error", "top5_error", "calibration_error", "calibration"} < set(figures)
+
+
+def test_mistakes_and_the_table_begin_with_the_worst(model_path: Path, root: Path) -> None:
+    found = evaluate(model_path, root)
+    sure = [prediction.probabilities[0] for _, prediction in _mistakes(found)]
+    assert len(sure) > 5
+    assert sure == sorted(sure, reverse=True)
+    rows = [row for row in found.per_class() if row["pictures"]]
+    worst = min(rows, key=lambda row: row["recall"])
+    assert table(found).splitlines()[1].startswith(worst["label"])
+    assert table(found).count("classes of the model have no pictures here") == 1
+
+
 def test_classes_go_by_folder_name_not_by_place(model: model_file.Model, root: Path, tmp_path: Path) -> None:
     before = evaluate(model, root)
     assert sorted(set(before.targets.tolist())) == [0, 1, 4]
@@ -112,7 +136,7 @@ def test_command_prints_a_table(model_path: Path, root: Path) -> None:
     assert result.exit_code == 0
     error = evaluate(model_path, root).top1_error
     assert f"top-1 error        {error:6.2f} %" in result.stdout
-    assert "käse" in result.stdout
+    assert "tabby, tabby cat       14" in result.stdout
 
 
 def test_unknown_class_folder_is_refused(model_path: Path, root: Path) -> None:

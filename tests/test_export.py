@@ -186,6 +186,32 @@ def test_wrong_result(
     assert result.stdout.endswith("not checked\n")
 
 
+def test_wrong_preprocessing(model: model_file.Model, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a target that takes pictures: the network is right, what it is given is not."""
+
+    def open_(order: Order, path: Path) -> Runner:
+        right = target_that(lambda logits: logits).open(order, path)
+        return Runner(right.logits, lambda pixels: np.full(5, 0.2, np.float32))
+
+    monkeypatch.setattr(export, "TARGETS", {"test": replace(target_that(lambda logits: logits), open=open_)})
+    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
+    out = model_path.with_suffix(".test")
+    assert run(model_path, "--to", "test", "--out", out).exit_code == 1
+    assert not out.exists()
+
+
+def test_a_picture_that_cannot_be_read_is_found_first(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_(order: Order, path: Path) -> Runner:
+        raise AssertionError("built before the picture was read")
+
+    monkeypatch.setattr(export, "TARGETS", {"test": replace(target_that(lambda logits: logits), open=open_)})
+    picture = model_path.with_suffix(".jpg")
+    picture.write_bytes(b"no picture")
+    result = run(model_path, "--to", "test", "--out", model_path.with_suffix(".test"), "--check-on", picture)
+    assert result.exit_code == 2
+    assert str(picture) in result.stderr
+
+
 @pytest.mark.usefixtures("exact")
 def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(report, "TARGETS", export.TARGETS)

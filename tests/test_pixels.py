@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import labelled_shapes
 from shufflenet import data, images, pixels
@@ -87,6 +88,9 @@ def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
     fit = pixels.fit_for_training(64)
     assert fit.resample(picture.resize((300, 200))).size == (96, 64)
     assert fit.resample(picture.resize((200, 900))).size == (64, 96), "half as long again at most"
+    long = Image.new("RGB", (200, 900))
+    long.paste("white", (0, 300, 200, 600))
+    assert np.asarray(fit.resample(long)).min() > 200, "of the middle"
     assert fit.resample(picture.resize((50, 60))).size == (50, 60), "nothing is enlarged"
 
 

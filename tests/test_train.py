@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import os
 import random
 import shutil
@@ -25,14 +26,15 @@ pytest.importorskip("torch")
 import torch
 
 import labelled_shapes
-from shufflenet import cli, dry_run, model_file, teacher, training_data, validate
+from shufflenet import augment, cli, dry_run, model_file, teacher, training_data, validate
+from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.evaluate import evaluate
 from shufflenet.images import Preprocessing
 from shufflenet.job import Job, prepare
 from shufflenet.network import ShuffleNet
 from shufflenet.recipe import RECIPES, Recipe
 from shufflenet.run_folder import RunFolder
-from shufflenet.train import Stopped, _take_weights, train
+from shufflenet.train import Stopped, _take_weights, _Trainer, train
 
 ARCH = "shufflenet_g2_x0_25"
 QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
@@ -173,6 +175,51 @@ def test_other_settings_are_refused(unbroken: Path, shapes: Path) -> None:
     assert result.stderr.startswith(message)
 
 
+def test_rate_decay_and_average_are_the_recipes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, update = [], _Trainer._update_average
+
+    def record(trainer: _Trainer) -> None:
+        seen.append(trainer.state.network.get_parameter("fc.weight").detach().clone())
+        update(trainer)
+
+    monkeypatch.setattr(_Trainer, "_update_average", record)
+    chosen = job(shapes)
+    train(chosen, tmp_path)
+    checkpoint = torch.load(tmp_path / "checkpoint-12.pt", weights_only=True)
+    weights_, others = checkpoint["optimizer"]["param_groups"]
+    assert weights_["lr"] == others["lr"] == chosen.recipe.learning_rate_at(11 / 6)
+    assert (weights_["weight_decay"], others["weight_decay"], weights_["momentum"]) == (4e-5, 0, 0.9)
+    matrices = [p for p in ShuffleNet(chosen.arch).parameters() if p.ndim > 1]
+    assert len(weights_["params"]) == len(matrices)
+    average = seen[0]
+    for step, weight in enumerate(seen[1:], start=2):
+        average = torch.lerp(average, weight, max(1 - math.exp(-1 / 3), 9 / (step + 9)))
+    torch.testing.assert_close(checkpoint["average"]["fc.weight"], average)
+
+
+def test_all_validation_pictures_are_measured(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate, "_BATCH", 4)
+    folder = train(job(shapes, replace(QUICK, epochs=1)), tmp_path)
+    measured = model_file.load(folder.model).accuracy["top1_error"]
+    assert measured == pytest.approx(evaluate(folder.model, shapes).top1_error)
+
+
+def test_batch_norm_sees_whole_pictures_of_all_the_data(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, centre = [], augment.centre
+
+    def record(pixels: Any, indices: Any, size: int, keep: float) -> Any:
+        calls.append((len(indices), size, keep))
+        return centre(pixels, indices, size, keep)
+
+    monkeypatch.setattr(augment, "centre", record)
+    chosen = job(shapes, replace(QUICK, epochs=1))
+    train(chosen, tmp_path)
+    assert chosen.preprocessing == Preprocessing(size=32, resize=37)
+    assert calls == [(8, 32, 32 / 37)] * 12, "six batches at the epoch's end, six for the result"
+
+
 def test_it_learns(tmp_path: Path) -> None:
     shapes = labelled_shapes.make(tmp_path / "shapes", train=32, val=10)
     recipe = replace(RECIPES["short"], epochs=5, learning_rate=6, progressive=(1.0,), min_crop_area=0.7)
@@ -279,6 +326,18 @@ def two_unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_two_processes_have_the_losses_of_one(unbroken: Path, two_unbroken: Path) -> None:
     for two, one in zip(rows(two_unbroken), rows(unbroken), strict=True):
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=2e-5)
+        assert (two["top1_error"], two["top5_error"]) == (one["top1_error"], one["top5_error"])
+
+
+def test_two_processes_without_our_kernels(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    """What is partly frozen is trained by PyTorch, and with two processes by a batch norm over both."""
+    options: list[str | Path] = ["--from", unbroken / "model.safetensors", "--freeze", "stem", "--size", "32"]
+    options += ["--epochs", "2"]
+    assert run(shapes, "--out", tmp_path / "one", *options).exit_code == 0
+    Processes(2, shapes, "--out", tmp_path / "two", *options).end(0)
+    for two, one in zip(rows(tmp_path / "two"), rows(tmp_path / "one"), strict=True):
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
+        assert two["top1_error"] == one["top1_error"]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -356,6 +415,7 @@ def test_fine_tuning_keeps_what_is_frozen(unbroken: Path, shapes: Path, tmp_path
     shutil.copytree(shapes, other)
     for split in ("train", "val"):
         (other / split / "circle").rename(other / split / "wheel")
+    (other / "classes.tsv").write_text("wheel\ta round one\nsquare\tsquare\ntriangle\ttriangle\n")
     options: list[str | Path] = [
         "--from",
         unbroken / "model.safetensors",
@@ -377,6 +437,7 @@ def test_fine_tuning_keeps_what_is_frozen(unbroken: Path, shapes: Path, tmp_path
             assert not same, name
     tuned = model_file.load(tmp_path / "run" / "model.safetensors")
     assert tuned.classes == ["square", "triangle", "wheel"]
+    assert tuned.labels == ["square", "triangle", "a round one"]
     assert tuned.training["recipe"]["name"] == "finetune"
     assert tuned.training["from"] == ARCH
 
@@ -542,6 +603,14 @@ def test_choices_that_follow_from_the_data(shapes: Path, tmp_path: Path) -> None
     assert (small.preprocessing.size, small.arch.stem_stride, small.recipe.name) == (48, 1, "paper")
     photos = prepare(labelled_shapes.make(tmp_path / "photos", train=2, val=1, side=200))
     assert (photos.preprocessing, photos.arch.stem_stride) == (Preprocessing(size=128, resize=144), 2)
+    fine = prepare(photos.dataset.root, start=DEFAULT_MODEL)
+    assert (fine.preprocessing.size, fine.preprocessing.resize, fine.recipe.name) == (160, 180, "finetune")
+    grey = load_model(DEFAULT_MODEL)
+    grey.preprocessing = replace(grey.preprocessing, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    grey.self_test = []
+    model_file.save(grey, tmp_path / "grey.safetensors")
+    fine = prepare(shapes, start=str(tmp_path / "grey.safetensors"))
+    assert (fine.preprocessing.mean, fine.preprocessing.std) == ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     for epochs, sizes in ((16, "32 to 40"), (1, "32")):
         quick = prepare(shapes, replace(RECIPES["short"], epochs=epochs))
         assert f"input 48 x 48 (trained at {sizes})" in quick.describe()
@@ -555,6 +624,65 @@ def refused(result: Result, code: int = 2) -> str:
     line = result.stderr.splitlines()[-1]
     assert line.startswith("Error: ")
     return line.removeprefix("Error: ")
+
+
+def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Job, dict[str, Any]]] = []
+
+    def record(job: Job, out: Path, **how: Any) -> RunFolder:
+        calls.append((job, how))
+        return RunFolder(out)
+
+    monkeypatch.setattr(sys.modules["shufflenet.train"], "train", record)
+    recipe = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "2", "--seed", "5", "--mixup", "0.3"]
+    recipe += ["--cutmix", "0.7", "--amp", "--class-weights"]
+    others = ["--size", "32", "--val-fraction", "0.5", "--teacher", "resnet18", "--arch", ARCH]
+    how = ["--workers", "2", "--checkpoint-minutes", "7", "--skip-broken", "--no-sync-bn"]
+    assert run(shapes / "train", "--out", tmp_path, *recipe, *others, *how).exit_code == 0
+    ((taken, options),) = calls
+    assert taken.recipe == replace(
+        RECIPES["paper"], epochs=3, batch_size=4, learning_rate=2, seed=5, mixup=0.3, cutmix=0.7, bf16=True,
+        class_weights=True,
+    )  # fmt: skip
+    assert (len(taken.dataset.train), len(taken.dataset.val), taken.teacher) == (24, 24, "resnet18")
+    assert (taken.arch.name, taken.preprocessing.size) == (ARCH, 32)
+    command = options.pop("command")
+    assert command.startswith("shufflenet train train ")
+    assert options == {"workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "synchronise": False}
+
+
+def test_settings_tell_runs_apart(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    """All that a stopped run must not go on with if it has changed."""
+    moved, trained = tmp_path / "moved", str(unbroken / "model.safetensors")
+    shutil.copytree(shapes, moved)
+    (moved / "train" / "circle" / "000.png").rename(moved / "train" / "square" / "x.png")
+    (moved / "train" / "square" / "000.png").rename(moved / "train" / "circle" / "000.png")
+    (moved / "train" / "square" / "x.png").rename(moved / "train" / "square" / "000.png")
+    other = model_file.load(Path(trained))
+    other.tensors["fc.bias"] = other.tensors["fc.bias"] + 1
+    other.self_test = []
+    model_file.save(other, tmp_path / "model.safetensors")
+    variants = [
+        job(shapes),
+        job(shapes, size=48),
+        job(shapes, arch="shufflenet_g1_x0_25"),
+        job(shapes, start=trained),
+        job(shapes, start=str(tmp_path / "model.safetensors")),
+        job(shapes, teacher=trained),
+        job(shapes, teacher="resnet18"),
+        job(shapes, replace(QUICK, seed=1)),
+        job(moved),
+    ]
+    # Pictures of the same length that change places are not told apart: names, lengths and classes are.
+    sizes = [path.stat().st_size for path in (shapes / "train").glob("*/000.png")]
+    assert len({json.dumps(one.settings()) for one in variants}) == len(variants) - (len(set(sizes[:2])) == 1)
+    assert job(shapes).settings() == job(shapes).settings()
+    same_name = tmp_path / "same" / "model.safetensors"
+    same_name.parent.mkdir()
+    shutil.copy(trained, same_name)
+    before = job(shapes, teacher=str(same_name)).settings()
+    shutil.copy(tmp_path / "model.safetensors", same_name)
+    assert job(shapes, teacher=str(same_name)).settings() != before
 
 
 def test_broken_pictures(shapes: Path, tmp_path: Path) -> None:

@@ -190,11 +190,6 @@ class Architecture:
         return replace(self, classes=classes)
 
 
-def names() -> list[str]:
-    """Every combination that the paper has a figure for."""
-    return [Architecture(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
-
-
 def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) -> Node:
     """Adds a ShuffleNet unit that reads ``x``; returns its output.
 

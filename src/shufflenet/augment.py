@@ -85,8 +85,7 @@ def make_input(
 def normalise(pixels: NDArray[np.uint8], how: Preprocessing) -> Tensor:
     """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]."""
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    scale = 1 / (255 * torch.tensor(how.std))
-    shift = -torch.tensor(how.mean) / torch.tensor(how.std)
+    scale, shift = map(torch.from_numpy, how.scale_and_shift())
     return x.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
 
 

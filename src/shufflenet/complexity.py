@@ -60,7 +60,7 @@ def summary(arch: Architecture | Graph, height: int = 224, width: int = 224) -> 
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, not {height} x {width}")
-    graph = arch if isinstance(arch, Graph) else arch.graph()
+    graph = arch.graph()
     sizes = graph.sizes(height, width)
     layers = [_layer(node, *sizes[node]) for node in graph.nodes if isinstance(node, _LAYERS)]
     return Complexity(arch, height, width, layers)

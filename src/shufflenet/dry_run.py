@@ -15,6 +15,7 @@ from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import on_engine
 from shufflenet.progress import duration
 from shufflenet.train import EPOCH_PICTURES, frozen, set_training
+from shufflenet.training_data import TRAIN_MARGIN
 
 _STEPS = 2  # timed at every input size, after one that is not
 _PICTURES = 20  # decoded
@@ -35,7 +36,7 @@ def estimate(job: Job) -> str:
 
 
 def _decode_s(job: Job) -> float:
-    fit = pixels.fit_for_training(round(job.preprocessing.size * 1.25))
+    fit = pixels.fit_for_training(round(job.preprocessing.size * TRAIN_MARGIN))
     split = job.dataset.train
     chosen = split.pictures[:: -(-len(split) // _PICTURES)]
     began = time.perf_counter()

@@ -197,7 +197,8 @@ def write(evaluation: Evaluation, out: Path) -> None:
 
 def table(evaluation: Evaluation) -> str:
     """The figures as text: every class, or of many classes those with the lowest recall."""
-    rows = sorted(evaluation.per_class(), key=lambda row: 101 if row["recall"] is None else row["recall"])
+    every = evaluation.per_class()
+    rows = sorted((row for row in every if row["pictures"]), key=lambda row: row["recall"])
     shown = rows[:_ROWS]
     width = min(40, max(len(images.printable(row["label"])) for row in shown))
     lines = [f"{'class':{width}} {'pictures':>8} {'recall %':>9} {'precision %':>12}  most taken for"]
@@ -208,6 +209,8 @@ def table(evaluation: Evaluation) -> str:
         lines.append(f"{label:{width}} {row['pictures']:8,} {percent[0]:>9} {percent[1]:>12}  {other}".rstrip())
     if len(rows) > len(shown):
         lines.append(f"... and {len(rows) - len(shown)} classes of higher recall (all: --out or --json)")
+    if len(every) > len(rows):
+        lines.append(f"{len(every) - len(rows)} classes of the model have no pictures here")
     lines += [
         "",
         f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes",

@@ -130,6 +130,11 @@ class Preprocessing:
                 )
             object.__setattr__(self, field, tuple(map(float, values)))
 
+    def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Of red, green and blue, [3] each: a value v from 0 to 255 becomes v * scale + shift."""
+        mean, std = np.asarray(self.mean, dtype=np.float32), np.asarray(self.std, dtype=np.float32)
+        return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
 
 def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Image.Image:
     """Reads a picture as upright 8-bit RGB; transparent parts over white; of an animation the first frame.
@@ -155,7 +160,7 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = No
 
 
 @contextmanager
-def decoding(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Iterator[Image.Image]:
+def decoding(source: Source, max_pixels: int, resize: int | None) -> Iterator[Image.Image]:
     """`decode` for a block at whose end the picture is done with: other threads' large pictures wait until then."""
     with ExitStack() as held:
         yield _decode_or_explain(source, max_pixels, resize, held)
@@ -183,8 +188,7 @@ def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held
 
 def preprocess(picture: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     """An RGB picture of any size -> float32 [3, S, S]."""
-    scale = 1 / (255 * np.asarray(how.std, dtype=np.float32))
-    shift = -np.asarray(how.mean, dtype=np.float32) / np.asarray(how.std, dtype=np.float32)
+    scale, shift = how.scale_and_shift()
     levels = _LEVELS * scale[:, None] + shift[:, None]
     return central_square(picture, how.size, how.resize, levels.astype(np.float32))
 

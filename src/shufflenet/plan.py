@@ -91,7 +91,7 @@ def _plan(model: Model | GraphModel, height: int, width: int, lanes: Lanes) -> S
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
-    graph = model.arch if isinstance(model.arch, Graph) else model.arch.graph()
+    graph = model.arch.graph()
     planner = _Planner(model, graph, graph.sizes(height, width), lanes)
     in_strips = planner.add_strips()
     for node in graph.nodes[1:]:
@@ -127,10 +127,7 @@ class _Planner:
     planes: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.readers: dict[Node, list[Node]] = {node: [] for node in self.graph.nodes}
-        for node in self.graph.nodes:
-            for source in node.inputs:
-                self.readers[source].append(node)
+        self.readers = self.graph.readers()
         self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
         self.layouts = self._layouts()
 
@@ -182,7 +179,7 @@ class _Planner:
             case Split():
                 rows = self.rows[node.inputs[0]][node.first : node.first + node.channels]
             case Shuffle():
-                rows = self.rows[node.inputs[0]][np.arange(node.channels).reshape(node.groups, -1).T.ravel()]
+                rows = self.rows[node.inputs[0]][node.order]
             case _:
                 raise TypeError(f"no step for {type(node).__name__}")
         self.rows[node] = rows

@@ -58,7 +58,7 @@ def central_square(picture: Image.Image, size: int, resize: int, levels: NDArray
     left, top = (picture.width - side) / 2, (picture.height - side) / 2
     factor = max(1, int(side / size / _REDUCING_GAP))
     if factor > 1 or max(picture.size) > _LONG:
-        reach = side / size / 2
+        reach = max(1.0, side / size / 2)
         box = (
             max(0, int(left - reach)),
             max(0, int(top - reach)),

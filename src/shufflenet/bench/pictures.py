@@ -15,8 +15,8 @@ _SPREAD = 1.4  # files have from FILE_BYTES / _SPREAD to FILE_BYTES * _SPREAD
 _TRIES = 6
 
 
-def make_pictures(photos: Path, folder: Path, count: int, seed: int = 0) -> list[str]:
-    """Writes ``count`` JPEG files of about 100 KB to ``folder``; the same seed gives the same files.
+def make_pictures(photos: Path, folder: Path, count: int) -> list[str]:
+    """Writes ``count`` JPEG files of about 100 KB to ``folder``, the same ones each time.
 
     Raises:
         ValueError: there are no .jpg files in ``photos``.
@@ -24,7 +24,7 @@ def make_pictures(photos: Path, folder: Path, count: int, seed: int = 0) -> list
     sources = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*.jpg"))]
     if not sources:
         raise ValueError(f"{photos}: no .jpg files in this folder to make pictures from")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     strengths = [8.0] * len(sources)  # of the noise; what suited the last picture of a photo is a good first try
     paths = []
     for index in range(count):

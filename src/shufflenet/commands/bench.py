@@ -29,7 +29,13 @@ _MODELS = ",".join(
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the results to this PNG file.")
 @click.option("--layers", is_flag=True, help="Only this package's engine, layer by layer.")
 @click.option("--folder", type=click.IntRange(1), is_flag=False, flag_value=2000, help="Classify so many JPEG files.")
-@click.option("--photos", type=click.Path(path_type=Path), default="photos", help="What --folder makes them from.")
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    default="photos",
+    show_default=True,
+    help="What --folder makes them from.",
+)
 @click.option("--training", type=click.Path(exists=True, path_type=Path), help="Training's images/s on this folder.")
 def bench(**options: Any) -> None:
     """Time this package's engine and other runtimes side by side, on the same weights and input.

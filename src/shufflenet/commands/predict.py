@@ -15,7 +15,10 @@ from shufflenet.commands.terminal import complain, progress_bar
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--model", help="A model that comes with the package, a model file, or SOURCE:NETWORK (see import).")
+@click.option(
+    "--model",
+    help="One of the package's, a model file, or SOURCE:NETWORK (see import).  [default: shufflenet_g3_x0_5]",
+)
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="One line per picture and label.")

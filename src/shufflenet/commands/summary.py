@@ -54,6 +54,8 @@ def _architecture(network: str, classes: int | None, stem_stride: int | None) ->
             raise ValueError("--stem-stride goes with a ShuffleNet of the paper's Table 1")
         return baselines.graph(network, classes or 1000), 224, 224
     if not (network.endswith(".safetensors") or os.path.isfile(network)):
+        if not network.startswith("shufflenet_g"):
+            baselines.graph(network)  # refuses, and names all
         return Architecture.from_name(network, classes=classes or 1000, stem_stride=stem_stride or 2), 224, 224
     if classes is not None or stem_stride is not None:
         raise ValueError("--classes and --stem-stride go with a name; a model file has its own")

@@ -29,7 +29,11 @@ from shufflenet.commands.errors import needs_torch, refusing
 @click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="For a batch of 1024.")
 @click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]")
-@click.option("--val-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Split one folder.")
+@click.option(
+    "--val-fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Split one folder.  [default: 0.2]",
+)
 @click.option("--skip-broken", is_flag=True, help="Leave broken pictures out and list them.")
 @click.option("--class-weights", is_flag=True, help="Let each class count the same, however few its pictures.")
 @click.option("--mixup", type=click.FloatRange(0), help="Mix pictures; alpha of the Beta distribution, such as 0.2.")

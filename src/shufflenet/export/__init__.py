@@ -16,11 +16,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from shufflenet import __version__
 from shufflenet.atomic_file import temporary_beside
 from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
 from shufflenet.export.check import Check, compare, samples
-from shufflenet.export.target import ExportError, Order, Target, identifier
+from shufflenet.export.target import ExportError, Order, Target, identifier, made_by
 from shufflenet.images import printable
 from shufflenet.model_file import Model
 
@@ -128,6 +127,8 @@ def _check_replaceable(path: Path, target: Target) -> None:
         if content and target.signature not in content:
             raise ExportError(f"{path}: is there already, and not from this command; give another name with --out")
         return
+    if path.resolve() == Path.cwd():
+        raise ExportError(f"{path}: the folder that you are in can't be replaced; give another name with --out")
     if path.is_symlink() or not path.is_dir():
         raise ExportError(f"{path}: not a folder; give another name with --out")
     try:
@@ -142,7 +143,7 @@ def _check_replaceable(path: Path, target: Target) -> None:
 
 def _mark(folder: Path, order: Order, target: Target) -> None:
     text = {
-        "made_by": f"shufflenet {__version__} export --to {target.name}",
+        "made_by": made_by(target.name),
         "architecture": order.model.arch.name,
         "sha256": _hashes(folder),
     }

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from shufflenet import engine
 from shufflenet.export.target import ExportError, Order, Runner, Target
-from shufflenet.images import Preprocessing
 from shufflenet.plan import make_plan
 from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, STEP_FIELDS
 from shufflenet.strips import Lanes
@@ -47,7 +46,7 @@ def engine_folder() -> Path:
 
 
 def compiler() -> str:
-    return os.environ.get("CC") or "cc"
+    return os.environ.get("CC", "").strip() or "cc"
 
 
 def write(order: Order, folder: Path) -> None:
@@ -122,7 +121,8 @@ def _level_source(level: str) -> str:
 def _words(order: Order, plan: bytes) -> dict[str, str]:
     arch, how = order.model.arch, order.model.preprocessing
     network_bytes, arena_bytes = memory_bytes(plan)
-    scale, shift = _normalisation(how)
+    # As C writes them.
+    scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in how.scale_and_shift())
     return {
         "NAME": order.name,
         "GUARD": order.name.upper(),
@@ -137,15 +137,15 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
         "NETWORK_BYTES": str(network_bytes),
         "ARENA_BYTES": str(arena_bytes),
         "PLAN_KIB": f"{len(plan) / 1024:,.0f}",
-        "MEMORY_KIB": f"{(network_bytes + arena_bytes + 12 * order.height * order.width) / 1024:,.0f}",
+        "MEAN": ", ".join(f"{value:g}" for value in how.mean),
+        "STD": ", ".join(f"{value:g}" for value in how.std),
+        "MEMORY_KIB": f"{(network_bytes + arena_bytes + _preprocessing_bytes(order.height, order.width)) / 1024:,.0f}",
     }
 
 
-def _normalisation(how: Preprocessing) -> tuple[str, str]:
-    """`images.preprocess`'s scale and shift of each colour, as C writes them."""
-    std = np.asarray(how.std, dtype=np.float32)
-    scale, shift = 1 / (255 * std), -np.asarray(how.mean, dtype=np.float32) / std
-    return tuple(", ".join(f"{value:.9e}f" for value in values) for values in (scale, shift))  # type: ignore[return-value]
+def _preprocessing_bytes(height: int, width: int) -> int:
+    """The network's input, and what c_template/NAME_preprocess.c has beside it: two axes, and a row of sums."""
+    return 12 * height * width + 2 * (64 * max(height, width) + 12) + 3 * (6 * width + 28)
 
 
 def memory_bytes(plan: bytes) -> tuple[int, int]:

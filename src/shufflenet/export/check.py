@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -86,8 +87,8 @@ def network_input(picture: Image.Image, how: Preprocessing, height: int, width: 
     box = (left, top, left + across, top + down)
     resized = picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     pixels = np.asarray(resized, dtype=np.float32)
-    mean, std = np.asarray(how.mean, dtype=np.float32), np.asarray(how.std, dtype=np.float32)
-    return np.ascontiguousarray((pixels * (1 / (255 * std)) - mean / std).transpose(2, 0, 1))
+    scale, shift = how.scale_and_shift()
+    return np.ascontiguousarray((pixels * scale + shift).transpose(2, 0, 1))
 
 
 def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> Check:
@@ -96,6 +97,8 @@ def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> C
     Raises:
         ExportError: it can't be run at all.
     """
+    on = iter(on)
+    first = list(islice(on, 1))  # a picture that can't be read is found before something is built
     runner = target.open(order, path)
     engine = Engine(order.model)
     networks: dict[str, Callable[[Floats], Floats]] = {target.name: runner.logits}
@@ -105,7 +108,7 @@ def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> C
     logits: dict[str, list[Floats]] = {name: [] for name in networks}
     seconds: dict[str, list[float]] = {name: [] for name in networks}
     probability_error = None if runner.probabilities is None else 0.0
-    for sample in on:
+    for sample in chain(first, on):
         for name, network in networks.items():
             logits[name].append(network(sample.x))
             seconds[name].append(min(_seconds(network, sample.x) for _ in range(_RUNS)))

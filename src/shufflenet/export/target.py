@@ -99,8 +99,8 @@ def companions(order: Order, target: str, layout: Layout = "NCHW") -> dict[str, 
     }
 
 
-def write_companions(order: Order, target: str, folder: Path, layout: Layout = "NCHW") -> None:
-    for name, text in companions(order, target, layout).items():
+def write_companions(order: Order, target: str, folder: Path) -> None:
+    for name, text in companions(order, target).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 

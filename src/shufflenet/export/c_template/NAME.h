@@ -23,7 +23,8 @@ extern const char *const @NAME@_labels[@GUARD@_CLASSES];
 int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilities);
 
 // The network alone, for input that is preprocessed already: [3][@GUARD@_HEIGHT][@GUARD@_WIDTH], red, green, blue,
-// each (value / 255 - mean) / std -> logits[@GUARD@_CLASSES]. Returns the same.
+// each (value / 255 - mean) / std -> logits[@GUARD@_CLASSES]. Returns the same. Of red, green and blue, mean is
+// @MEAN@ and std @STD@.
 int @NAME@_run(const float *input, float *logits);
 
 // One line in English.

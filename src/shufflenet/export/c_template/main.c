@@ -31,7 +31,7 @@ static uint8_t *read_ppm(FILE *file, int *width, int *height)
         return NULL;
     *width = read_number(file);
     *height = read_number(file);
-    if (read_number(file) != 255 || *width < 1 || *height < 1)
+    if (read_number(file) != 255 || *width < 1 || *height < 1 || (size_t)*width > SIZE_MAX / 3 / (size_t)*height)
         return NULL;
     const size_t bytes = (size_t)*width * (size_t)*height * 3;
     uint8_t *rgb = malloc(bytes);
