@@ -221,7 +221,7 @@ def published(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     torch.save(state, tmp_path / "served.pth")
     server.content = (tmp_path / "served.pth").read_bytes()
     sha256 = hashlib.sha256(server.content).hexdigest()
-    network = PublicNetwork(arch.name, 61.7, 36.5, server.address, f"sha256:{sha256[:8]}")
+    network = PublicNetwork(arch.name, 61.7, 36.5, server.address, f"sha256:{sha256[:8]}", arch.classes)
     source = Source("here", "127.0.0.1", ".pointwise1.", {"net": network})
     monkeypatch.setitem(cast("dict[str, Source]", importers.SOURCES), "here", source)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -26,9 +26,6 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
-_CLASSES = 1000  # ImageNet's, on which all networks with a name were trained
-
-
 def import_model(name: str = "", file: Path | None = None, labels: list[str] | None = None) -> Model:
     """A public network, or a network in a file that is built like one, as a model of this package.
 
@@ -58,9 +55,9 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
         source = _source_of(state, source)
         if network is not None and arch.name != network.arch:
             raise ValueError(f"a {arch.name}, but {name} is a {network.arch}")
-        if network is not None and arch.classes != _CLASSES:
+        if network is not None and arch.classes != network.classes:
             raise ValueError(
-                f"{arch.classes} classes, but {name} has ImageNet's {_CLASSES}; for a network of your own leave out "
+                f"{arch.classes} classes, but {name} has {network.classes}; for a network of your own leave out "
                 f":{name.partition(':')[2]}"
             )
         arch, tensors = convert(arch, tensors, source.convention)

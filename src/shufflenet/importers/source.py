@@ -17,6 +17,7 @@ class PublicNetwork:
     top5_error: float | None = None
     address: str = ""  # empty: not at an address of its own
     hash: str = ""  # "sha1:..." or "sha256:..." of the checkpoint, its first digits if no more are published
+    classes: int = 1000  # ImageNet's
 
 
 @dataclass(frozen=True)
