@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet import images, model_file
+from shufflenet.folders import walk
 
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
 
@@ -210,13 +211,7 @@ class _Tree:
         return os.path.join(self.root, *self.prefix, *parts)
 
     def _read_folder(self) -> None:
-        seen: set[str] = set()
-        for parent, folders, files in os.walk(self.root, followlinks=True, onerror=_refuse):
-            real = os.path.realpath(parent)
-            if real in seen:  # a link that leads back
-                folders.clear()
-                continue
-            seen.add(real)
+        for parent, folders, files in walk(self.root, _refuse):
             folders[:] = [name for name in folders if not name.startswith(".")]
             relative = os.path.relpath(parent, self.root)
             parts = () if relative == "." else tuple(relative.split(os.sep))

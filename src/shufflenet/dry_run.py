@@ -14,7 +14,7 @@ from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import on_engine
 from shufflenet.progress import duration
-from shufflenet.train import EPOCH_PICTURES, frozen, set_training
+from shufflenet.train import EPOCH_PICTURES, freeze, set_training
 from shufflenet.training_data import TRAIN_MARGIN
 
 _STEPS = 2  # timed at every input size, after one that is not
@@ -24,8 +24,7 @@ _PICTURES = 20  # decoded
 def estimate(job: Job) -> str:
     """`Job.describe` and the estimated time, for people; takes seconds."""
     network = ShuffleNet(job.arch)
-    for module in frozen(network, job.recipe.freeze):
-        module.requires_grad_(False)
+    freeze(network, job.recipe.freeze)
     set_training(network, job.recipe.freeze)
     decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
     total_s = decode_s + train_s + validate_s

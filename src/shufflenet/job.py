@@ -54,10 +54,8 @@ class Job:
             "preprocessing": asdict(self.preprocessing),
             "recipe": asdict(self.recipe),
             "from": _weights_digest(self.start) if self.start else None,
-            "teacher": self.teacher,
+            "teacher": _teacher_digest(self.teacher) if self.teacher else None,
         }
-        if self.teacher is not None and is_model(self.teacher):
-            settings["teacher"] = f"{self.teacher} {_weights_digest(load_model(self.teacher))}"
         if self.comparison is not None:
             sizes = self.comparison.sizes(self.preprocessing.size, self.preprocessing.size)
             operators = [(node.name, node.channels, node.tensor_shapes(), size) for node, size in sizes.items()]
@@ -173,6 +171,10 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
 def is_model(teacher: str) -> bool:
     """A model file or one that comes with the package, not torchvision's."""
     return teacher.endswith(".safetensors") or os.path.exists(teacher) or teacher in embedded_models()
+
+
+def _teacher_digest(teacher: str) -> str:
+    return f"{teacher} {_weights_digest(load_model(teacher))}" if is_model(teacher) else teacher
 
 
 def _weights_digest(model: Model) -> str:

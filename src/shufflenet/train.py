@@ -199,8 +199,7 @@ class _Trainer:
         if self.job.start is not None:
             _take_weights(network, self.job.start, self.job.dataset.classes)
         network = network.to(self.device)
-        for module in frozen(network, self.recipe.freeze):
-            module.requires_grad_(False)
+        freeze(network, self.recipe.freeze)
         average = copy.deepcopy(network) if self.recipe.ema_epochs else None
         return State(network, average, optimizer(network, self.recipe))
 
@@ -463,17 +462,22 @@ def _take_weights(network: nn.Module, start: model_file.Model, classes: list[str
     network.load_state_dict(tensors, strict=False)
 
 
-def frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
-    """The parts whose weights stay as they are."""
-    last = FREEZABLE.index(freeze)
+def freeze(network: nn.Module, up_to: str) -> None:
+    """Lets the weights of these parts stay as they are."""
+    for module in _frozen(network, up_to):
+        module.requires_grad_(False)
+
+
+def _frozen(network: nn.Module, up_to: str) -> list[nn.Module]:
+    last = FREEZABLE.index(up_to)
     stem = ("conv1", "bn1") if last else ()
     return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
 
 
-def set_training(network: nn.Module, freeze: str) -> None:
+def set_training(network: nn.Module, frozen_up_to: str) -> None:
     """Frozen parts keep their batch norm statistics too."""
     network.train()
-    for module in frozen(network, freeze):
+    for module in _frozen(network, frozen_up_to):
         module.eval()
 
 

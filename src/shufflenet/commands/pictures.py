@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
+from shufflenet.folders import walk
+
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -45,17 +47,11 @@ def _in_folder(folder: str, problems: list[str]) -> list[str]:
 
     found: list[str] = []
     unreadable: list[str] = []
-    seen: set[str] = set()
 
     def refuse(error: OSError) -> None:
         unreadable.append(f"{error.filename}: {error.strerror}")
 
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
-        real = os.path.realpath(parent)
-        if real in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add(real)
+    for parent, folders, files in walk(folder, refuse):
         folders.sort()
         found += [os.path.join(parent, name) for name in sorted(files) if os.path.splitext(name)[1].lower() in SUFFIXES]
     problems += unreadable
