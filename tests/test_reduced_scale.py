@@ -85,13 +85,23 @@ def test_the_limit_is_on_the_stored_size() -> None:
         decode(jpeg(halves(640, 520)), max_pixels=332_799, resize=32)
 
 
-@pytest.mark.parametrize("size", [32, 40, 48])
-def test_the_photos_keep_their_labels(photos: Path, size: int) -> None:
-    """What the embedded model says to each, decoded in full and as `Classifier` decodes it."""
-    net, how = Classifier(), Preprocessing(size=size, resize=size)
+# At 32 pixels, half of what it was trained for, the 0.5x model finds two labels for china.jpg nearly equal: 24, 17 %.
+@pytest.mark.parametrize(
+    ("name", "size", "enlarged"),
+    [("shufflenet_g3_x0_5", size, 1.0) for size in (40, 48)]
+    + [("shufflenet_g3_x1_0", size, 1.0) for size in (32, 40, 48)]
+    + [(name, 64, enlarged) for name in ("shufflenet_g3_x0_5", "shufflenet_g3_x1_0") for enlarged in (1.5, 2.0)],
+)
+def test_the_photos_keep_their_labels(photos: Path, name: str, size: int, enlarged: float) -> None:
+    """What the embedded models say to each, decoded in full and as `Classifier` decodes it."""
+    net, how = Classifier(name), Preprocessing(size=size, resize=size)
     reduced = 0
     for path in sorted(photos.glob("*.jpg")):
-        full, small = decode(path), decode(path, resize=size)
+        data = path.read_bytes()
+        if enlarged > 1:
+            photo = decode(path)
+            data = jpeg(photo.resize((int(photo.width * enlarged), int(photo.height * enlarged))))
+        full, small = decode(data), decode(data, resize=size)
         reduced += small.size < full.size
         expected, found = preprocess(full, how), preprocess(small, how)
         assert 255 * 0.23 * np.abs(expected - found).mean() < 1.5, "levels of 255"
