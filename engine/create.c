@@ -2,6 +2,7 @@
 //
 // One walk over the plan serves both calls: without memory it measures, with memory it builds. After the checks here
 // no kernel checks anything.
+#include "division.h"
 #include "network.h"
 #include "shufflenet.h"
 #include "strips.h"
@@ -30,6 +31,7 @@ struct builder {
     int failed;
     const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
     struct window window;     // of the step that is being built
+    uint64_t box_floats;
 };
 
 static void require(struct builder *b, int condition)
@@ -88,13 +90,12 @@ static uint64_t plane(uint32_t height, uint32_t width, uint32_t pitch)
     return (uint64_t)(height - 1) * pitch + width;
 }
 
-// Floats from a row's start on that are written: the whole plane, or the windows of all lanes.
+// Floats from a row's start on that are written: the whole plane, or a window.
 static uint64_t written_floats(const struct builder *b, uint64_t whole, uint64_t pitch)
 {
     if (!b->group || !b->window.lines)
         return whole;
-    const struct strips *s = &b->group->as.strips;
-    return b->window.lines * pitch + (uint64_t)(s->lanes - 1) * s->lane_floats;
+    return b->window.lines * pitch;
 }
 
 // And that are read, of the step's source.
@@ -102,10 +103,9 @@ static uint64_t read_floats(struct builder *b, uint64_t whole, uint64_t pitch)
 {
     if (!b->group || b->window.source == WHOLE)
         return whole;
-    const struct strips *s = &b->group->as.strips;
     const uint32_t lines = b->group[1 + b->window.source].window.lines;
     require(b, lines > b->window.reach);
-    return (uint64_t)(lines - b->window.reach) * pitch + (uint64_t)(s->lanes - 1) * s->lane_floats;
+    return (uint64_t)(lines - b->window.reach) * pitch;
 }
 
 static void build_input(struct builder *b, const uint32_t *field, struct input *s)
@@ -224,6 +224,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
     s->far = !b->group && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
+    s->in_strips = b->group != NULL;
     s->packed = packed;
     if (b->memory && !b->failed) {
         s->tile_count = choose_tiles(b->kernels, s->m, s->k, tiles);
@@ -371,10 +372,29 @@ static void build_scale(struct builder *b, const uint32_t *field, struct scale *
     s->out = table(b, field[6], s->channels, 0, (uint64_t)s->pixels + ROW_TAIL);
 }
 
+// Whether the step may be divided so. What reads and writes the same pixels does both in the thread's own arena.
+static int divides_well(const struct step *step)
+{
+    switch (step->kind) {
+    case PLAN_CONVOLUTION:
+        return step->divided != PLAN_DIVIDED_IN && step->divided != PLAN_DIVIDED_OUT &&
+               (!step->divided || step->as.convolution.in_pitch == step->as.convolution.pitch);
+    case PLAN_DEPTHWISE:
+        return step->as.depthwise.stride == 2 || (step->divided != PLAN_DIVIDED_IN && step->divided != PLAN_DIVIDED_OUT);
+    case PLAN_MAX_POOL:
+    case PLAN_AVERAGE_POOL:
+        return 1;
+    default:
+        return !step->divided;
+    }
+}
+
 static void build_step(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     step->kind = plan->kind;
     step->window = b->window;
+    step->divided = b->group ? 0 : plan->field[PLAN_DIVISION_FIELD];
+    require(b, step->divided <= (PLAN_DIVIDED_IN | PLAN_DIVIDED_OUT));
     switch (plan->kind) {
     case PLAN_INPUT:
         build_input(b, plan->field, &step->as.input);
@@ -404,6 +424,7 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
     default:
         b->failed = 1;
     }
+    require(b, divides_well(step));
 }
 
 // The group's step, and those that it names behind it.
@@ -413,10 +434,11 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     const uint32_t *field = plan->field;
     struct strips *s = &group->as.strips;
     group->kind = PLAN_STRIPS;
-    *s = (struct strips){field[0], field[1], field[2], field[3], field[4]};
+    group->divided = field[PLAN_DIVISION_FIELD];
+    require(b, group->divided == 0 || group->divided == PLAN_DIVIDED_OUT);
+    *s = (struct strips){field[0], field[1], field[2]};
     require(b, s->count >= 1 && s->count <= MAX_STRIP_STEPS && s->count < plan_steps);
     require(b, is_size(s->height) && is_size(s->lines) && s->height / MOST_STRIPS < s->lines);
-    require(b, s->lanes >= 1 && s->lanes <= MAX_LANES && s->lane_floats < LIMIT);
     for (uint32_t i = 0; i < s->count && !b->failed; i++) {
         const uint32_t *window = plan[1 + i].field + PLAN_WINDOW_FIELD;
         b->group = group;
@@ -430,6 +452,14 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     b->group = NULL;
     b->window = (struct window){.source = WHOLE};
     require(b, !b->failed && strips_fit(group));
+}
+
+static void make_room_for_exchange(struct builder *b, const struct step *step)
+{
+    int fits = 1;
+    const uint64_t floats = box_floats(step, &fits);
+    require(b, fits);
+    b->box_floats = floats > b->box_floats ? floats : b->box_floats;
 }
 
 static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
@@ -468,7 +498,7 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
     b.tables_copy = take(&b, (uint64_t)sizeof(uint32_t) * b.plan.table_count);
     const size_t zero_row_floats = (size_t)b.plan.width + SLACK;
     b.zero_row = take(&b, sizeof(float) * zero_row_floats);
-    sizes->arena_bytes = sizeof(float) * ((size_t)b.plan.arena_floats + SLACK);
+    sizes->arena_bytes = sizeof(float) * (size_t)round_up(b.plan.arena_floats + SLACK, ROW_ALIGNMENT);
     sizes->input_floats = (size_t)b.plan.in_channels * b.plan.height * b.plan.width;
     sizes->output_floats = b.plan.classes;
     if (memory) {
@@ -487,8 +517,13 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         } else {
             build_step(&b, &steps[i], step);
         }
+        if (!b.failed)
+            make_room_for_exchange(&b, step);
     }
-    require(&b, b.used <= SIZE_MAX);
+    require(&b, b.used <= SIZE_MAX && b.box_floats < LIMIT);
+    sizes->team_bytes = sizes->arena_bytes + sizeof(float) * BOXES * (size_t)round_up(b.box_floats, ROW_ALIGNMENT);
+    if (memory)
+        network->team_bytes = sizes->team_bytes;
     sizes->network_bytes = (size_t)b.used;
     return b.failed ? SHUFFLENET_BAD_PLAN : SHUFFLENET_OK;
 }

@@ -49,6 +49,7 @@ struct convolution {
     const float *packed;
     const struct tile_run *tiles; // of a group, closed by one with mr 0
     uint32_t tile_count;          // of a group
+    int in_strips;
     int far;                      // all these rows are more than a second-level cache holds
 };
 
@@ -115,7 +116,6 @@ enum { MAX_STRIP_STEPS = 16, MAX_LANES = 8 };
 struct strips {
     uint32_t count;
     uint32_t height, lines; // lines that the last steps write, in all and in each strip
-    uint32_t lanes, lane_floats; // so many threads can take part; the windows of each are lane_floats behind the last one's
 };
 
 // Of a step that is run in strips.
@@ -129,6 +129,7 @@ struct window {
 
 struct step {
     uint32_t kind;
+    uint32_t divided; // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
     struct window window;
     union {
         struct input input;
@@ -170,6 +171,15 @@ static inline struct range shared_lines(struct share share, struct lines lines, 
     return range;
 }
 
+// Of a plane of so many pixels: those of some lines, from a multiple to a multiple, or the last pixel.
+static inline struct range pixels_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t multiple)
+{
+    const uint64_t begin = (uint64_t)lines.begin * pitch / multiple * multiple;
+    const uint64_t end = ((uint64_t)lines.end * pitch + multiple - 1) / multiple * multiple;
+    const struct range range = {(size_t)begin, end < pixels ? (size_t)end : pixels};
+    return range;
+}
+
 enum { MAX_TILE_ROWS = 8 };
 
 struct kernels {
@@ -178,9 +188,10 @@ struct kernels {
     uint32_t fully_connected_block;
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
-    void (*zero)(const struct zero *, float *arena, struct share);
-    // These can be run in strips: they write the given lines only. x: where offsets of rows that are read count from, the
-    // picture if there is no table; y: likewise for rows that are written.
+    void (*zero)(const struct zero *, float *arena);
+    // These write the given lines only; but outside of strips convolutions, and depthwise ones of stride 1, whole multiples
+    // of ROW_ALIGNMENT pixels. x: where offsets of rows that are read count from, the picture if there is no table; y:
+    // likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
     void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);

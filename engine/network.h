@@ -6,7 +6,7 @@
 
 struct shufflenet_network {
     const struct kernels *kernels;
-    size_t arena_bytes, input_floats, output_floats;
+    size_t arena_bytes, team_bytes, input_floats, output_floats;
     uint32_t step_count;
     struct step steps[];
 };

@@ -183,10 +183,11 @@ shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_ne
                                       size_t arena_bytes, const float *input, size_t batch, float *output)
 {
     // Refused here or by nobody: the threads would return without having met. Likewise with no picture.
-    const shufflenet_status check = shufflenet_run(network, arena, arena_bytes, input, 0, output);
+    struct run run = {network, arena, arena_bytes, input, batch, output, {0}, SHUFFLENET_OK};
+    const shufflenet_status check =
+        shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, &run.team, 0, pool->threads);
     if (check || batch == 0)
         return check;
-    struct run run = {network, arena, arena_bytes, input, batch, output, {0}, check};
     shufflenet_pool_call(pool, run_part, &run);
     return run.status;
 }

@@ -1,4 +1,5 @@
 // Walks the plan, picture by picture.
+#include "division.h"
 #include "network.h"
 #include "shufflenet.h"
 #include "strips.h"
@@ -15,13 +16,18 @@
 enum { SPINS = 20000 };
 
 static const struct lines all_lines = {0, UINT32_MAX};
+static const struct share alone = {.part = 0, .parts = 1};
 
-static void run_step(const struct kernels *kernels, const struct step *step, float *arena, const float *picture,
-                     float *logits, struct share share)
+// What is not divided is in the first arena.
+static void run_step(const struct kernels *kernels, const struct step *step, const float *picture, float *logits,
+                     struct member member)
 {
+    float *arena = member.arenas, *own = arena_of(member);
+    const struct share share = member.share;
+    const int in = divides_input(step, share.parts), out = divides_output(step, share.parts);
     switch (step->kind) {
     case PLAN_STRIPS:
-        run_strips(kernels, step, picture, arena, share);
+        run_strips(kernels, step, picture, own, out ? own : arena, share);
         break;
     case PLAN_INPUT:
         run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
@@ -30,10 +36,13 @@ static void run_step(const struct kernels *kernels, const struct step *step, flo
     case PLAN_DEPTHWISE:
     case PLAN_MAX_POOL:
     case PLAN_AVERAGE_POOL:
-        run_lines(kernels, step, arena, arena, all_lines, share);
+        if (in || out)
+            run_lines(kernels, step, in ? own : arena, out ? own : arena, lines_of(member, step), alone);
+        else
+            run_lines(kernels, step, arena, arena, all_lines, share);
         break;
-    case PLAN_ZERO:
-        kernels->zero(&step->as.zero, arena, share);
+    case PLAN_ZERO: // each thread for itself
+        kernels->zero(&step->as.zero, own);
         break;
     case PLAN_MEANS:
         kernels->means(&step->as.means, arena, logits, share);
@@ -53,11 +62,9 @@ static const struct step *next_step(const struct step *step)
     return step + 1 + (step->kind == PLAN_STRIPS ? step->as.strips.count : 0);
 }
 
-static const struct share alone = {.part = 0, .parts = 1};
-
-static shufflenet_status check_arena(const shufflenet_network *network, const void *arena, size_t arena_bytes)
+static shufflenet_status check_arena(size_t needed, const void *arena, size_t arena_bytes)
 {
-    if (arena_bytes < network->arena_bytes)
+    if (arena_bytes < needed)
         return SHUFFLENET_SMALL_MEMORY;
     if ((uintptr_t)arena % SHUFFLENET_ALIGNMENT)
         return SHUFFLENET_BAD_ALIGNMENT;
@@ -67,13 +74,13 @@ static shufflenet_status check_arena(const shufflenet_network *network, const vo
 shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                  const float *input, size_t batch, float *output)
 {
-    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
+    const struct member member = {.arenas = arena, .share = alone};
     for (size_t i = 0; i < batch; i++)
         for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step))
-            run_step(network->kernels, step, arena, input + i * network->input_floats,
-                     output + i * network->output_floats, alone);
+            run_step(network->kernels, step, input + i * network->input_floats, output + i * network->output_floats, member);
     return SHUFFLENET_OK;
 }
 
@@ -91,35 +98,66 @@ static void meet(shufflenet_team *team, uint32_t threads)
             yield_processor();
 }
 
+// Whether no thread sees what another one writes.
+static int keeps_to_own_arena(const struct step *step, uint32_t threads)
+{
+    switch (step->kind) {
+    case PLAN_ZERO:
+        return 1;
+    case PLAN_STRIPS:
+        return divides_output(step, threads);
+    default:
+        return divides_input(step, threads) && divides_output(step, threads);
+    }
+}
+
 shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                         const float *input, size_t batch, float *output, shufflenet_team *team,
                                         uint32_t thread, uint32_t threads)
 {
-    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / threads);
     if (status)
         return status;
-    const struct share share = {.part = thread, .parts = threads};
-    for (size_t i = 0; i < batch; i++)
+    const size_t arena_floats = network->arena_bytes / sizeof(float);
+    const size_t box_floats = (network->team_bytes / sizeof(float) - arena_floats) / BOXES;
+    const struct member member = {arena, arena_floats, box_floats, {thread, threads}};
+    unsigned turn = 0;
+    for (size_t i = 0; i < batch; i++) {
+        int apart = 1; // since they last met, all have kept to their own arenas
         for (const struct step *step = network->steps; step < network->steps + network->step_count;
              step = next_step(step)) {
-            run_step(network->kernels, step, arena, input + i * network->input_floats,
-                     output + i * network->output_floats, share);
-            meet(team, threads);
+            const int before = exchanges(step, BEFORE, threads), after = exchanges(step, AFTER, threads);
+            const int own = keeps_to_own_arena(step, threads);
+            if (before)
+                give_to_neighbours(member, step, BEFORE, ++turn);
+            if (before || !own || !apart)
+                meet(team, threads);
+            if (before)
+                take_from_neighbours(member, step, BEFORE, turn);
+            run_step(network->kernels, step, input + i * network->input_floats, output + i * network->output_floats, member);
+            if (after) {
+                give_to_neighbours(member, step, AFTER, ++turn);
+                meet(team, threads);
+                take_from_neighbours(member, step, AFTER, turn);
+            }
+            apart = own || after;
         }
+        meet(team, threads);
+    }
     return SHUFFLENET_OK;
 }
 
 shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                        const float *input, float *output, size_t first, size_t count)
 {
-    const shufflenet_status status = check_arena(network, arena, arena_bytes);
+    const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
     size_t number = 0;
     for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
          step = next_step(step), number++)
         if (number >= first)
-            run_step(network->kernels, step, arena, input, output, alone);
+            run_step(network->kernels, step, input, output, (struct member){.arenas = arena, .share = alone});
     return SHUFFLENET_OK;
 }
 

@@ -21,7 +21,7 @@ typedef enum shufflenet_status {
     SHUFFLENET_OK = 0,
     SHUFFLENET_BAD_PLAN = 1,      // not a plan, of another version, or its numbers contradict each other
     SHUFFLENET_UNKNOWN_ISA = 2,   // no kernels of that name, or this processor can't run them
-    SHUFFLENET_SMALL_MEMORY = 3,  // less memory given than shufflenet_measure said
+    SHUFFLENET_SMALL_MEMORY = 3,  // less memory given than shufflenet_measure said, for all threads
     SHUFFLENET_BAD_ALIGNMENT = 4, // network or arena memory not on a multiple of SHUFFLENET_ALIGNMENT
 } shufflenet_status;
 
@@ -29,7 +29,7 @@ typedef enum shufflenet_status {
 
 typedef struct shufflenet_network shufflenet_network;
 
-// Where a team's threads meet after each step; starts as zeros, one for each team that runs at the same time.
+// Where a team's threads meet between steps; starts as zeros, one for each team that runs at the same time.
 typedef struct shufflenet_team {
     atomic_uint arrived, meetings;
 } shufflenet_team;
@@ -37,6 +37,7 @@ typedef struct shufflenet_team {
 typedef struct shufflenet_sizes {
     size_t network_bytes;
     size_t arena_bytes;
+    size_t team_bytes;    // of an arena for each thread of a team
     size_t input_floats;  // of one picture: channels * height * width
     size_t output_floats; // of one picture: classes
 } shufflenet_sizes;
@@ -57,7 +58,8 @@ SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *networ
                                                 const float *input, size_t batch, float *output);
 
 // The same by a team of threads, which share the work of each step: every one of them makes this call, with its number
-// from 0 to threads - 1 and all else equal. The results are the same as by one thread, bit for bit.
+// from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread. The results are the same as
+// by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,
                                                        float *output, shufflenet_team *team, uint32_t thread,

@@ -17,31 +17,36 @@ struct plane written_by(const struct step *step)
     } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
         const struct pool *s = &step->as.pool;
         plane = (struct plane){s->out_height, s->out_pitch, s->channels, s->out};
+    } else if (step->kind == PLAN_STRIPS) {
+        const struct step *last = step + 1;
+        while (last->window.lines)
+            last++;
+        plane = written_by(last);
     }
     return plane;
 }
 
-// Height and pitch of what a step reads, as it takes them to be.
-static struct plane expected_by(const struct step *step)
+struct plane read_by(const struct step *step)
 {
     struct plane plane = {0};
     if (step->kind == PLAN_CONVOLUTION) {
-        plane.height = written_by(step).height + step->window.reach;
-        plane.pitch = step->as.convolution.in_pitch;
+        const struct convolution *s = &step->as.convolution;
+        plane = (struct plane){written_by(step).height + step->window.reach, s->in_pitch, s->groups * s->k, s->in};
     } else if (step->kind == PLAN_DEPTHWISE) {
-        plane = (struct plane){.height = step->as.depthwise.height, .pitch = step->as.depthwise.in_pitch};
+        const struct depthwise *s = &step->as.depthwise;
+        plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};
     } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
-        plane = (struct plane){.height = step->as.pool.height, .pitch = step->as.pool.in_pitch};
+        const struct pool *s = &step->as.pool;
+        plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};
     }
     return plane;
 }
 
-// The lines that a step reads to write others.
-static struct lines read_for(const struct step *step, struct lines lines)
+struct lines read_for(const struct step *step, struct lines lines)
 {
     if (step->kind == PLAN_CONVOLUTION)
         return (struct lines){lines.begin, lines.end + step->window.reach};
-    const uint32_t height = expected_by(step).height; // windows of three lines
+    const uint32_t height = read_by(step).height; // windows of three lines
     const uint32_t padding = step->kind == PLAN_DEPTHWISE ? 1 : step->as.pool.padding;
     const uint32_t stride = step->kind == PLAN_DEPTHWISE ? step->as.depthwise.stride : 2;
     const uint32_t begin = stride * lines.begin, end = stride * (lines.end - 1) + 3 - padding;
@@ -102,7 +107,7 @@ static int reads_what_is_there(const struct step *steps, uint32_t i)
         return 0;
     if (source >= i) // WHOLE too
         return 0;
-    const struct plane there = written_by(&steps[source]), expected = expected_by(&steps[i]);
+    const struct plane there = written_by(&steps[source]), expected = read_by(&steps[i]);
     return steps[source].window.lines && there.height == expected.height && there.pitch == expected.pitch;
 }
 
@@ -135,7 +140,7 @@ int strips_fit(const struct step *group)
         if (!steps[i].window.lines && written_by(&steps[i]).height != s->height)
             return 0;
     }
-    for (uint32_t lanes = 1; lanes <= s->lanes; lanes++)
+    for (uint32_t lanes = 1; lanes <= MAX_LANES; lanes++)
         for (uint32_t part = 0; part < lanes; part++)
             if (!lane_fits(group, (struct share){part, lanes}))
                 return 0;
@@ -171,18 +176,17 @@ static void slide(const struct plane *plane, float *windows, uint32_t last_first
         return;
     const size_t from = (size_t)(first - last_first) * plane->pitch, floats = (size_t)(end - first) * plane->pitch;
     for (uint32_t i = 0; i < plane->rows; i++)
-        memmove(windows + plane->out[i], windows + plane->out[i] + from, sizeof(float) * floats);
+        memmove(windows + plane->offsets[i], windows + plane->offsets[i] + from, sizeof(float) * floats);
 }
 
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *arena,
+void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *own, float *arena,
                 struct share share)
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;
-    const struct share lanes = {share.part, share.parts < s->lanes ? share.parts : s->lanes};
+    const struct share lanes = {share.part, share.parts < MAX_LANES ? share.parts : MAX_LANES};
     if (lanes.part >= lanes.parts)
         return;
-    float *windows = arena + (size_t)lanes.part * s->lane_floats;
     float *outputs[MAX_STRIP_STEPS]; // where line 0 of each would be
     struct lane lane = begin_lane(group, lanes);
     while (next_strip(group, &lane))
@@ -191,8 +195,8 @@ void run_strips(const struct kernels *kernels, const struct step *group, const f
             outputs[i] = arena;
             if (step->window.lines) {
                 const struct plane plane = written_by(step);
-                slide(&plane, windows, lane.last_first[i], lane.first[i], lane.lines[i].begin);
-                outputs[i] = windows - (size_t)lane.first[i] * plane.pitch;
+                slide(&plane, own, lane.last_first[i], lane.first[i], lane.lines[i].begin);
+                outputs[i] = own - (size_t)lane.first[i] * plane.pitch;
             }
             if (lane.lines[i].begin < lane.lines[i].end)
                 run_lines(kernels, step, step->kind == PLAN_INPUT ? picture : outputs[step->window.source], outputs[i],

@@ -8,13 +8,17 @@
 
 #include "kernels.h"
 
-// Of what a step writes.
+// What a step writes, strips' last steps alike, or reads.
 struct plane {
     uint32_t height, pitch, rows;
-    const uint32_t *out; // [rows]
+    const uint32_t *offsets; // [rows], if they lie in the arena
 };
 
 struct plane written_by(const struct step *step);
+struct plane read_by(const struct step *step);
+
+// The lines that a step reads to write others.
+struct lines read_for(const struct step *step, struct lines lines);
 
 // How far a lane has come.
 struct lane {
@@ -33,7 +37,8 @@ int next_strip(const struct step *group, struct lane *lane);
 // Whether each step reads what is where it looks for it, and all windows are large enough, for any number of threads.
 int strips_fit(const struct step *group);
 
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *arena,
+// Windows are in the lane's own arena, the last steps' planes in arena.
+void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *own, float *arena,
                 struct share share);
 
 // Any step but that of kind PLAN_STRIPS that writes a plane.

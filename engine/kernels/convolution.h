@@ -110,9 +110,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
         }
         return;
     }
-    struct range pixels = {(size_t)lines.begin * s->pitch, s->pixels};
-    if (lines.end <= s->pixels / s->pitch)
-        pixels.end = (size_t)lines.end * s->pitch;
+    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels, s->in_strips ? 1 : ROW_ALIGNMENT);
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
         convolve_groups(s, tiles, pixels_in(pixels, range_of(share, vectors)), x, y);

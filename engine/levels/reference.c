@@ -23,10 +23,9 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     }
 }
 
-static void zero(const struct zero *s, float *arena, struct share share)
+static void zero(const struct zero *s, float *arena)
 {
-    const struct range rows = range_of(share, s->count);
-    for (size_t i = rows.begin; i < rows.end; i++)
+    for (size_t i = 0; i < s->count; i++)
         for (uint32_t p = 0; p < s->length; p++)
             arena[s->out[i] + p] = 0;
 }
@@ -34,15 +33,16 @@ static void zero(const struct zero *s, float *arena, struct share share)
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range rows = range_of(share, (size_t)s->groups * s->m);
+    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels, s->in_strips ? 1 : ROW_ALIGNMENT);
     for (size_t row = rows.begin; row < rows.end; row++) {
         const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
-        for (uint32_t p = lines.begin * s->pitch; p < s->pixels && p / s->pitch < lines.end; p++) {
+        for (size_t p = pixels.begin; p < pixels.end; p++) {
             float sum = packed[0];
             for (uint32_t k = 0; k < s->k; k++)
-                sum += packed[1 + k] * x[in[k] + (size_t)(p / s->pitch) * s->in_pitch + p % s->pitch];
+                sum += packed[1 + k] * x[in[k] + p / s->pitch * s->in_pitch + p % s->pitch];
             if (s->residual)
-                sum += x[s->residual[row] + p];
+                sum += y[s->residual[row] + p];
             y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;
         }
     }
@@ -58,18 +58,18 @@ static void zero_gap(float *y, uint32_t i, uint32_t width, uint32_t pitch)
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
-    const uint32_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
+    const size_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
+    const struct range pixels = pixels_in_lines(lines, s->out_pitch, out_height * s->out_pitch,
+                                          s->stride == 1 && !s->in_strips ? ROW_ALIGNMENT : 1);
     for (size_t c = channels.begin; c < channels.end; c++) {
-        for (uint32_t i = lines.begin; i < lines.end && i < out_height; i++) {
-            for (uint32_t j = 0; j < out_width; j++) {
-                float sum = s->bias[c];
-                for (int tap = 0; tap < 9; tap++)
-                    sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
-                                                            (int64_t)i * s->stride + tap / 3 - 1,
-                                                            (int64_t)j * s->stride + tap % 3 - 1);
-                y[s->out[c] + (size_t)i * s->out_pitch + j] = sum < s->least ? s->least : sum;
-            }
-            zero_gap(y + s->out[c], i, out_width, s->out_pitch);
+        for (size_t p = pixels.begin; p < pixels.end; p++) {
+            const size_t i = p / s->out_pitch, j = p % s->out_pitch;
+            float sum = s->bias[c];
+            for (int tap = 0; tap < 9; tap++)
+                sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
+                                                        (int64_t)(i * s->stride) + tap / 3 - 1,
+                                                        (int64_t)(j * s->stride) + tap % 3 - 1);
+            y[s->out[c] + p] = j >= out_width ? 0 : sum < s->least ? s->least : sum;
         }
     }
 }

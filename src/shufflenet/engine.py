@@ -18,7 +18,7 @@ from shufflenet.library import open_library
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan, step_names
 from shufflenet.second_level_cache import bytes_of_a_core
-from shufflenet.strips import Lanes
+from shufflenet.strips import WINDOW_FLOATS
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _HUGE_PAGE = 2 << 20  # bytes
@@ -27,9 +27,15 @@ _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
 
 
 class Sizes(ctypes.Structure):
-    """What a network needs for pictures of one size: bytes of memory, floats of a picture and of its logits."""
+    """What a network needs for pictures of one size: bytes of memory, floats of a picture and of its logits.
 
-    _fields_ = [(name, ctypes.c_size_t) for name in ("network_bytes", "arena_bytes", "input_floats", "output_floats")]
+    ``team_bytes``: of an arena for each of several threads that share a picture.
+    """
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("network_bytes", "arena_bytes", "team_bytes", "input_floats", "output_floats")
+    ]
 
 
 @cache
@@ -96,10 +102,11 @@ class Engine:
             raise ValueError(f"no instruction set level {self.isa!r} on this processor; it has {', '.join(available)}")
         if not 1 <= threads <= 1024:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
+        self._threads = threads
         self._pool = Pool(threads) if threads > 1 else None
         self._model = model
         # A quarter of a large cache: what strips read besides their windows, and what is left of them, passes as well.
-        self._lanes = Lanes(min(threads, Lanes.count), max(Lanes.floats, bytes_of_a_core() // 4 // 4))
+        self._window_floats = max(WINDOW_FLOATS, bytes_of_a_core() // 4 // 4)
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -117,7 +124,7 @@ class Engine:
     def step_seconds(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Runs one picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and the seconds it took."""
         network = self._network(x.shape[1], x.shape[2])
-        names = step_names(self._model, x.shape[1], x.shape[2], self._lanes)
+        names = step_names(self._model, x.shape[1], x.shape[2], self._window_floats)
         return list(zip(names, network.step_seconds(np.ascontiguousarray(x), len(names)), strict=True))
 
     def sizes(self, height: int, width: int) -> Sizes:
@@ -132,7 +139,8 @@ class Engine:
         with self._lock:
             network = self._networks.get((height, width))
             if network is None:
-                network = _Network(make_plan(self._model, height, width, self._lanes), self.isa)
+                plan = make_plan(self._model, height, width, self._window_floats)
+                network = _Network(plan, self.isa, self._threads)
                 self._networks[height, width] = network
                 if len(self._networks) > _SIZES_KEPT:
                     self._networks.popitem(last=False)
@@ -153,9 +161,10 @@ class Pool:
 class _Network:
     """A plan's network in the engine's memory, and arenas for as many threads as run it at once."""
 
-    def __init__(self, plan: bytes, isa: str) -> None:
+    def __init__(self, plan: bytes, isa: str, threads: int = 1) -> None:
         library, name = _library(), isa.encode()
         self.sizes = measure(plan, isa)
+        self._threads = threads
         self._memory = _aligned(self.sizes.network_bytes)
         self._handle = ctypes.c_void_p()
         _check(
@@ -196,7 +205,8 @@ class _Network:
         try:
             return self._idle_arenas.pop()
         except IndexError:
-            return _aligned(self.sizes.arena_bytes)
+            sizes = self.sizes
+            return _aligned(sizes.arena_bytes if self._threads == 1 else self._threads * sizes.team_bytes)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:

@@ -31,6 +31,8 @@ from shufflenet.steps import (
     AVERAGE_POOL,
     CONVOLUTION,
     DEPTHWISE,
+    DIVIDED_IN,
+    DIVIDED_OUT,
     FULLY_CONNECTED,
     INPUT,
     MAX_POOL,
@@ -47,7 +49,7 @@ from shufflenet.steps import (
     round_up,
 )
 from shufflenet.strips import (
-    Lanes,
+    WINDOW_FLOATS,
     Strips,
     choose_strips,
     origin,
@@ -64,36 +66,33 @@ _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
 
-_LANES = Lanes()
-
-
-def make_plan(model: Model | GraphModel, height: int, width: int, lanes: Lanes = _LANES) -> bytes:
-    """The plan of ``model`` for pictures of ``height`` x ``width`` pixels.
+def make_plan(model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> bytes:
+    """The plan of ``model`` for pictures of ``height`` x ``width`` pixels; ``window_floats`` as in `choose_strips`.
 
     Raises:
         ValueError: as `step_names`.
     """
     arch = model.arch
-    return _plan(model, height, width, lanes).serialise(arch.in_channels, height, width, arch.classes)
+    return _plan(model, height, width, window_floats).serialise(arch.in_channels, height, width, arch.classes)
 
 
-def step_names(model: Model | GraphModel, height: int, width: int, lanes: Lanes = _LANES) -> list[str]:
+def step_names(model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> list[str]:
     """What each step of the plan is called: the layer that it computes, where it is one.
 
     Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
     """
-    return _plan(model, height, width, lanes).names
+    return _plan(model, height, width, window_floats).names
 
 
-def _plan(model: Model | GraphModel, height: int, width: int, lanes: Lanes) -> Steps:
+def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int) -> Steps:
     if height < 32 or width < 32:
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     graph = model.arch.graph()
-    planner = _Planner(model, graph, graph.sizes(height, width), lanes)
-    in_strips = planner.add_strips()
+    planner = _Planner(model, graph, graph.sizes(height, width))
+    in_strips = planner.add_strips(window_floats)
     for node in graph.nodes[1:]:
         if node not in in_strips:
             planner.add(node)
@@ -119,7 +118,6 @@ class _Planner:
     model: Model | GraphModel
     graph: Graph
     sizes: dict[Node, tuple[int, int]]
-    lanes: Lanes
     steps: Steps = field(default_factory=Steps)
     rows: dict[Node, Rows] = field(default_factory=dict)  # of every node's output, until its last reader has run
     # Of what runs in strips: where it writes, and where the picture is split for it.
@@ -130,10 +128,11 @@ class _Planner:
         self.readers = self.graph.readers()
         self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
         self.layouts = self._layouts()
+        self.divisible = self._divisible()
 
-    def add_strips(self) -> list[Node]:
+    def add_strips(self, window_floats: int) -> list[Node]:
         """Adds the operators at the start that are better run in strips, and returns them."""
-        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts, self.lanes)
+        strips = choose_strips(self.graph, self.readers, self.fused, self.layouts, window_floats)
         if not strips:
             return []
         self._place_windows(strips)
@@ -156,11 +155,13 @@ class _Planner:
             steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
         shift = ROW_ALIGNMENT - 1  # planes of the picture begin with any float of a vector: `_input_planes`
         sizes = [(count, window.lines * pitch + shift) for _, _, count, pitch, window in steps if window.lines]
-        windows, lane_floats = self.steps.new_windows(self.lanes.count, sizes)
+        windows = self.steps.new_windows(sizes)
         for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
             rows[node] = whole or windows.pop(0), window
-        self.steps.begin_strips(len(steps), strips.height, strips.lines, self.lanes.count, lane_floats)
+        sizes = {self.sizes[node] for node, lines in strips.windows.items() if not lines}
+        divided = DIVIDED_OUT * (len(sizes) == 1 and sizes <= self.divisible)
+        self.steps.begin_strips(len(steps), strips.height, strips.lines, divided)
 
     def add(self, node: Node) -> None:
         match node:
@@ -218,6 +219,20 @@ class _Planner:
             for node, (height, width) in self.sizes.items()
         }
 
+    def _divisible(self) -> set[tuple[int, int]]:
+        """Sizes of planes that threads may divide by lines: none of their writers and readers needs all of them."""
+        sizes = set(self.sizes.values())
+        for node in self.graph.nodes:
+            only_moves = isinstance(node, Concat | Split | Shuffle | Add)
+            pointwise = isinstance(node, Convolution) and node.kernel_size == 1 and self._keeps_size(node)
+            if not (only_moves or pointwise or isinstance(node, Pool) or runs_depthwise(node)):
+                sizes -= {self.sizes[node], *(self.sizes[source] for source in node.inputs)}
+        return sizes
+
+    def _divided(self, node: Node) -> int:
+        sizes = self.sizes[node.inputs[0]], self.sizes[node]
+        return DIVIDED_IN * (sizes[0] in self.divisible) + DIVIDED_OUT * (sizes[1] in self.divisible)
+
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""
         (source,) = node.inputs
@@ -257,7 +272,7 @@ class _Planner:
         self.steps.add(
             node.name, CONVOLUTION, node.groups, k, node.channels // node.groups, layout.floats,
             layout.width if layout.padding else layout.pitch, layout.pitch, in_pitch, int(relu),
-            taps, target, residual, *self._weights(node), window=self._window(node),
+            taps, target, residual, *self._weights(node), window=self._window(node), divided=self._divided(node),
         )  # fmt: skip
         return target
 
@@ -297,6 +312,7 @@ class _Planner:
         self.steps.add(
             node.name, DEPTHWISE, node.channels, height, width, node.stride, layout.pitch, self.layouts[node].pitch,
             int(relu), self.rows[source], target, *self._weights(node), window=self._window(node),
+            divided=self._divided(node),
         )  # fmt: skip
         return target
 
@@ -309,6 +325,7 @@ class _Planner:
         self.steps.add(
             node.name, kind, node.channels, *self.sizes[source], self.layouts[source].pitch, self.layouts[node].pitch,
             node.padding, *self.sizes[node], self.rows[source], target, window=self._window(node),
+            divided=self._divided(node),
         )  # fmt: skip
         return target
 

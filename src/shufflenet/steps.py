@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = 0x4C504E53
-VERSION = 4
+VERSION = 5
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
-STEP_FIELDS = 16
+STEP_FIELDS = 17
 WHOLE = 0xFFFFFFFF
 _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
+
+DIVIDED_IN, DIVIDED_OUT = 1, 2
 
 INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
 
@@ -95,29 +97,34 @@ class Steps:
     """Steps in the order in which they run, and the buffers that they use."""
 
     names: list[str] = field(default_factory=list)
-    _steps: list[tuple[int, list[int | Rows | Floats], Window]] = field(default_factory=list)
+    _steps: list[tuple[int, list[int | Rows | Floats], Window, int]] = field(default_factory=list)
     _strips: int | None = None  # the step that says what follows runs in strips, if this is not over
     _buffers: list[_Buffer] = field(default_factory=list)
     _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def add(self, name: str, kind: int, *fields: int | Rows | Floats, window: Window | None = None) -> None:
-        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
+    def add(
+        self, name: str, kind: int, *fields: int | Rows | Floats, window: Window | None = None, divided: int = 0
+    ) -> None:
+        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is.
+
+        ``divided``: the planes that it reads and writes may be divided by lines; see engine/division.h.
+        """
         for value in fields:
             if isinstance(value, Rows):
                 for number in np.unique(value.buffers).tolist():
                     buffer = self._buffers[number]
                     buffer.first_use = len(self._steps) if buffer.first_use < 0 else buffer.first_use
                     buffer.last_use = len(self._steps)
-        self._steps.append((kind, list(fields), window or Window()))
+        self._steps.append((kind, list(fields), window or Window(), divided))
         if self._strips is None:
             self.names.append(name)
         else:
             self.names[-1] += f" + {name}" if self.names[-1] else name
 
-    def begin_strips(self, steps: int, height: int, lines: int, lanes: int, lane_floats: int) -> None:
+    def begin_strips(self, steps: int, height: int, lines: int, divided: int) -> None:
         """The next ``steps`` are run in strips, and have one name."""
-        self.add("", STRIPS, steps, height, lines, lanes, lane_floats)
+        self.add("", STRIPS, steps, height, lines, divided=divided)
         self._strips = len(self._steps) - 1
 
     def end_strips(self) -> None:
@@ -129,16 +136,16 @@ class Steps:
                 buffer.last_use = len(self._steps) - 1
         self._strips = None
 
-    def new_windows(self, lanes: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[Rows], int]:
-        """Rows of the first lane for each number of them and of floats in one; floats from one lane to the next."""
+    def new_windows(self, sizes: Sequence[tuple[int, int]]) -> list[Rows]:
+        """Rows for each number of them and of floats in one."""
         windows, end = [], 0
         for count, floats in sizes:
             pitch, front = _row_pitch(floats, 0)
             offsets = end + front + pitch * np.arange(count, dtype=np.int64)
             windows.append(Rows(np.full(count, len(self._buffers)), offsets))
             end += front + count * pitch
-        self._buffers.append(_Buffer(lanes * end))
-        return windows, end
+        self._buffers.append(_Buffer(end))
+        return windows
 
     def new_rows(self, count: int, floats: int, guard: int = 0) -> Rows:
         """Room for ``count`` rows of ``floats`` floats, ``guard`` or more before and behind each, and the tail."""
@@ -189,7 +196,7 @@ class Steps:
         tables: list[memoryview] = []
         weights: list[memoryview] = []
         table_count = weight_count = 0
-        for kind, fields, window in self._steps:
+        for kind, fields, window, divided in self._steps:
             words = [kind]
             for value in fields:
                 if isinstance(value, Rows):
@@ -202,7 +209,8 @@ class Steps:
                     weight_count += value.size
                 else:
                     words.append(value)
-            words += [0] * (1 + STEP_FIELDS - 3 - len(words)) + [window.reach, window.source, window.lines]
+            last = [window.reach, window.source, window.lines, divided]
+            words += [0] * (1 + STEP_FIELDS - len(words) - len(last)) + last
             records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words))
         header = struct.pack(
             "<10I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,

@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from shufflenet.graph import Convolution, Graph, Input, Node, Pool, Shuffle
 from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
 
-# What a thread's windows may hold if even strips of one line need more than `Lanes.floats`: a third-level cache is
-# still nearer than memory.
-_MOST_LANE_FLOATS = 256 << 10
+# What a thread's windows may hold, 384 KB of a second-level cache of 512: more makes a plan faster, not different.
+WINDOW_FLOATS = 96 << 10
+# And if even strips of one line need more: a third-level cache is still nearer than memory.
+_MOST_WINDOW_FLOATS = 256 << 10
 _MOST_STEPS = 16  # MAX_STRIP_STEPS
 _MOST_STRIPS = 1 << 12
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """Memory for windows. More of it makes a plan faster, the logits stay the same."""
-
-    count: int = 4  # threads that can take part
-    floats: int = 96 << 10  # of each: 384 KB of a second-level cache of 512
 
 
 @dataclass(frozen=True)
@@ -59,24 +52,24 @@ def choose_strips(
     readers: Mapping[Node, Sequence[Node]],
     added_to: Iterable[Node],
     layouts: Mapping[Node, Layout],
-    lanes: Lanes,
+    window_floats: int,
 ) -> Strips | None:
     """As many operators as have room for their windows. None if strips would not help.
 
-    ``added_to``: convolutions that add another value.
+    ``added_to``: convolutions that add another value; ``window_floats``: room for a thread's windows.
     """
     added_to = set(added_to)
     ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
     for end in reversed(ends):
         nodes = _members(graph.nodes[1 : end + 1], readers, added_to, layouts)
-        strips = _strips(nodes, readers, layouts, lanes.floats)
+        strips = _strips(nodes, readers, layouts, window_floats)
         if strips:
             return strips
     return None
 
 
 def _strips(
-    nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout], lane_floats: int
+    nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout], window_floats: int
 ) -> Strips | None:
     last = [node for node in nodes if any(reader not in nodes for reader in readers[node])]
     heights = {layouts[node].height for node in last}
@@ -89,7 +82,7 @@ def _strips(
         strips = _with_lines(nodes, set(last), readers, height, lines)
         floats = sum(n.channels * n_lines * layouts[n].pitch for n, n_lines in strips.windows.items())
         floats += sum(planes_of(n) * n_lines * planes_pitch(n, layouts[n]) for n, n_lines in strips.planes.items())
-        if floats > (lane_floats if best else max(lane_floats, _MOST_LANE_FLOATS)):
+        if floats > (window_floats if best else max(window_floats, _MOST_WINDOW_FLOATS)):
             return best
         best = strips
     return None  # a window would hold whole planes

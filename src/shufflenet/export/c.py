@@ -20,7 +20,6 @@ from shufflenet import engine
 from shufflenet.export.target import ExportError, Order, Runner, Target
 from shufflenet.plan import make_plan
 from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, STEP_FIELDS
-from shufflenet.strips import Lanes
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -32,7 +31,7 @@ _X86_TARGETS = {
     ),
 }
 # What a program with one thread needs, beside the levels; the other files serve the Python package.
-_CORE = ("cpu.c", "create.c", "run.c", "strips.c")
+_CORE = ("cpu.c", "create.c", "division.c", "run.c", "strips.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 
@@ -51,7 +50,7 @@ def compiler() -> str:
 
 def write(order: Order, folder: Path) -> None:
     # Refuses bad sizes before anything is written. The program has one thread.
-    plan = make_plan(order.model, order.height, order.width, Lanes(1))
+    plan = make_plan(order.model, order.height, order.width)
     folder.mkdir()
     sources = _write_engine(folder)
     words = _words(order, plan)

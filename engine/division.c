@@ -1,0 +1,190 @@
+#include "division.h"
+
+#include "strips.h"
+
+#include <string.h>
+
+// Of a part, at least; and of a line. With less, the rest of a vector could be more than the next thread's lines. Measured on
+// two cores: parts of 7 lines of 14 pixels are worth it.
+enum { LEAST_LINES = 7, LEAST_PITCH = 8 };
+
+static int divides(struct plane plane, uint32_t threads)
+{
+    return threads > 1 && threads <= MAX_LANES && plane.pitch >= LEAST_PITCH && plane.height / threads >= LEAST_LINES;
+}
+
+int divides_input(const struct step *step, uint32_t threads)
+{
+    return (step->divided & PLAN_DIVIDED_IN) && divides(read_by(step), threads);
+}
+
+int divides_output(const struct step *step, uint32_t threads)
+{
+    return (step->divided & PLAN_DIVIDED_OUT) && divides(written_by(step), threads);
+}
+
+float *arena_of(struct member member)
+{
+    return member.arenas + member.share.part * (member.arena_floats + BOXES * member.box_floats);
+}
+
+static struct lines part_of(struct plane plane, struct share share)
+{
+    const struct range range = range_of(share, plane.height);
+    return (struct lines){(uint32_t)range.begin, (uint32_t)range.end};
+}
+
+struct lines lines_of(struct member member, const struct step *step)
+{
+    return part_of(written_by(step), member.share);
+}
+
+static int writes_lines(const struct step *step)
+{
+    return step->kind == PLAN_STRIPS || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL ||
+           (step->kind == PLAN_DEPTHWISE && step->as.depthwise.stride == 2);
+}
+
+static int has_windows(const struct step *step)
+{
+    return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
+}
+
+int exchanges(const struct step *step, enum exchange when, uint32_t threads)
+{
+    return when == BEFORE ? has_windows(step) && divides_input(step, threads)
+                          : writes_lines(step) && divides_output(step, threads);
+}
+
+static struct range pixels_of_lines(struct plane plane, struct lines lines)
+{
+    return (struct range){(size_t)lines.begin * plane.pitch, (size_t)lines.end * plane.pitch};
+}
+
+static struct range vectors_of(struct plane plane, struct lines lines)
+{
+    return pixels_in_lines(lines, plane.pitch, (size_t)plane.height * plane.pitch, ROW_ALIGNMENT);
+}
+
+// Of a plane that the step reads or writes: what a part has, and what it needs.
+struct want {
+    struct range there, needed;
+};
+
+static struct want want_before(const struct step *step, struct share share)
+{
+    const struct plane plane = read_by(step);
+    const struct range there = vectors_of(plane, part_of(plane, share));
+    if (writes_lines(step)) {
+        const struct lines lines = part_of(written_by(step), share);
+        return (struct want){there, lines.begin < lines.end ? pixels_of_lines(plane, read_for(step, lines)) : there};
+    }
+    const size_t around = plane.pitch + 1;
+    return (struct want){there, {there.begin < around ? 0 : there.begin - around, there.end + around}};
+}
+
+static struct want want_after(const struct step *step, struct share share)
+{
+    const struct plane plane = written_by(step);
+    const struct lines lines = part_of(plane, share);
+    return (struct want){pixels_of_lines(plane, lines), vectors_of(plane, lines)};
+}
+
+// What a part needs of the one before it, or of the one behind it: no more than that has, since parts are not so small.
+static struct range needed_of(struct want want, int before)
+{
+    const struct range above = {want.needed.begin, want.there.begin}, below = {want.there.end, want.needed.end};
+    const struct range range = before ? above : below;
+    return range.begin < range.end ? range : (struct range){0, 0};
+}
+
+static struct range handed(const struct step *step, enum exchange when, struct share to, int from_before)
+{
+    return needed_of(when == BEFORE ? want_before(step, to) : want_after(step, to), from_before);
+}
+
+// The planes of which the step exchanges pixels: one; of strips as many as their last steps write.
+static uint32_t planes_of(const struct step *step, enum exchange when, struct plane *planes)
+{
+    if (step->kind != PLAN_STRIPS) {
+        planes[0] = when == BEFORE ? read_by(step) : written_by(step);
+        return 1;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= step->as.strips.count; i++)
+        if (!step[i].window.lines)
+            planes[count++] = written_by(&step[i]);
+    return count;
+}
+
+// Between the rows of a thread's own arena and a box.
+static void pass(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int give)
+{
+    struct plane planes[MAX_STRIP_STEPS];
+    const uint32_t count = planes_of(step, when, planes);
+    const size_t floats = pixels.end - pixels.begin;
+    float *own = arena_of(member) + pixels.begin;
+    for (uint32_t plane = 0; floats && plane < count; plane++)
+        for (uint32_t i = 0; i < planes[plane].rows; i++, box += floats) {
+            float *row = own + planes[plane].offsets[i];
+            memcpy(give ? box : row, give ? row : box, sizeof(float) * floats);
+        }
+}
+
+// A member's box for the part behind its own, or the one before.
+static float *box_of(struct member member, unsigned turn, int behind)
+{
+    return arena_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
+}
+
+void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
+{
+    const struct share share = member.share, before = {share.part - 1, share.parts}, behind = {share.part + 1, share.parts};
+    if (share.part > 0)
+        pass(member, step, when, handed(step, when, before, 0), box_of(member, turn, 0), 1);
+    if (behind.part < share.parts)
+        pass(member, step, when, handed(step, when, behind, 1), box_of(member, turn, 1), 1);
+}
+
+void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
+{
+    struct member before = member, behind = member;
+    before.share.part--;
+    behind.share.part++;
+    if (member.share.part > 0)
+        pass(member, step, when, handed(step, when, member.share, 1), box_of(before, turn, 1), 0);
+    if (behind.share.part < member.share.parts)
+        pass(member, step, when, handed(step, when, member.share, 0), box_of(behind, turn, 0), 0);
+}
+
+static uint64_t most(const struct step *step, enum exchange when, uint32_t threads, int *fits)
+{
+    struct plane planes[MAX_STRIP_STEPS];
+    const uint32_t count = planes_of(step, when, planes);
+    uint64_t rows = 0, floats = 0;
+    for (uint32_t i = 0; i < count; i++)
+        rows += planes[i].rows;
+    for (uint32_t part = 0; part < threads; part++)
+        for (int before = 0; before <= 1; before++) {
+            const uint32_t from = before ? part - 1 : part + 1;
+            if (from >= threads)
+                continue;
+            const struct range range = handed(step, when, (struct share){part, threads}, before);
+            const struct range own = pixels_of_lines(planes[0], part_of(planes[0], (struct share){from, threads}));
+            *fits &= range.begin == range.end || (own.begin <= range.begin && range.end <= own.end);
+            floats = range.end - range.begin > floats ? range.end - range.begin : floats;
+        }
+    return rows * floats;
+}
+
+uint64_t box_floats(const struct step *step, int *fits)
+{
+    uint64_t floats = 0;
+    for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
+        for (int when = BEFORE; when <= AFTER; when++)
+            if (exchanges(step, (enum exchange)when, threads)) {
+                const uint64_t needed = most(step, (enum exchange)when, threads, fits);
+                floats = needed > floats ? needed : floats;
+            }
+    return floats;
+}

@@ -1,0 +1,43 @@
+// Planes that a team's threads divide by lines, each with an arena of its own.
+//
+// Where two threads read and wrote parts of one row, each core would take from the other what it has just written, and fetch
+// ahead what that is about to write. So a thread keeps its lines of a divided plane in its own arena, and whatever else is in the
+// vectors in which they begin and end. Convolutions and shuffles go on from there without a look at the other threads. A step
+// with windows needs lines around them, and one that writes line by line the rest of the vectors afterwards: the neighbours
+// leave them in a box, where no row is near.
+#ifndef SHUFFLENET_DIVISION_H
+#define SHUFFLENET_DIVISION_H
+
+#include "kernels.h"
+
+// A thread of a team, and the memory of all. Each has its arena and behind it four boxes: for the parts before and after its
+// own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
+// others have met since.
+struct member {
+    float *arenas;
+    size_t arena_floats, box_floats;
+    struct share share;
+};
+
+enum { BOXES = 4 };
+
+float *arena_of(struct member member);
+
+// Whether a team of so many divides what the step reads, and what it writes.
+int divides_input(const struct step *step, uint32_t threads);
+int divides_output(const struct step *step, uint32_t threads);
+
+// The lines of its output that are the member's.
+struct lines lines_of(struct member member, const struct step *step);
+
+// What neighbours hand over: before a step with windows, and after one that writes lines. They have to meet in between.
+enum exchange { BEFORE, AFTER };
+int exchanges(const struct step *step, enum exchange when, uint32_t threads);
+void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
+void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
+
+// Room that the step needs in a box, whatever the number of threads. *fits becomes 0 if one would be asked for pixels that are
+// not its own.
+uint64_t box_floats(const struct step *step, int *fits);
+
+#endif
