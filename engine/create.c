@@ -457,7 +457,8 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
 static void make_room_for_exchange(struct builder *b, const struct step *step)
 {
     int fits = 1;
-    const uint64_t floats = box_floats(step, &fits);
+    const struct alignment aligned = {b->plan.aligned_height, b->plan.aligned_pitch};
+    const uint64_t floats = box_floats(step, aligned, &fits);
     require(b, fits);
     b->box_floats = floats > b->box_floats ? floats : b->box_floats;
 }
@@ -476,6 +477,7 @@ static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
     require(b, header->height >= 1 && header->height < LIMIT && header->width >= 1 && header->width < LIMIT);
     require(b, (uint64_t)header->height * header->width < LIMIT && header->classes >= 1 && header->classes < LIMIT);
     require(b, (uint64_t)header->height * header->width * header->in_channels < LIMIT);
+    require(b, (uint64_t)header->aligned_height * header->aligned_pitch < LIMIT);
     if (!b->failed)
         require(b, plan_bytes == sizeof *header + (uint64_t)header->step_count * sizeof(struct plan_step) +
                                      sizeof(uint32_t) * ((uint64_t)header->table_count + header->weight_count));
@@ -508,6 +510,7 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         network->arena_bytes = sizes->arena_bytes;
         network->input_floats = sizes->input_floats;
         network->output_floats = sizes->output_floats;
+        network->aligned = (struct alignment){b.plan.aligned_height, b.plan.aligned_pitch};
     }
     for (uint32_t i = 0; i < b.plan.step_count && !b.failed; i++) {
         struct step scratch[1 + MAX_STRIP_STEPS], *step = memory ? &network->steps[i] : scratch;
@@ -521,7 +524,8 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
             make_room_for_exchange(&b, step);
     }
     require(&b, b.used <= SIZE_MAX && b.box_floats < LIMIT);
-    sizes->team_bytes = sizes->arena_bytes + sizeof(float) * BOXES * (size_t)round_up(b.box_floats, ROW_ALIGNMENT);
+    const size_t behind_arena = ROW_ALIGNMENT + BOXES * (size_t)round_up(b.box_floats, ROW_ALIGNMENT); // it may be shifted
+    sizes->team_bytes = sizes->arena_bytes + sizeof(float) * behind_arena;
     if (memory)
         network->team_bytes = sizes->team_bytes;
     sizes->network_bytes = (size_t)b.used;

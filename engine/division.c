@@ -23,20 +23,26 @@ int divides_output(const struct step *step, uint32_t threads)
     return (step->divided & PLAN_DIVIDED_OUT) && divides(written_by(step), threads);
 }
 
-float *arena_of(struct member member)
+// Of a part's planes: less than ROW_ALIGNMENT floats.
+static size_t shift_of_part(struct alignment aligned, struct share share)
+{
+    const size_t begin = (size_t)part_of(share, aligned.height).begin * aligned.pitch;
+    return (ROW_ALIGNMENT - begin % ROW_ALIGNMENT) % ROW_ALIGNMENT;
+}
+
+static float *memory_of(struct member member)
 {
     return member.arenas + member.share.part * (member.arena_floats + BOXES * member.box_floats);
 }
 
-static struct lines part_of(struct plane plane, struct share share)
+float *arena_of(struct member member)
 {
-    const struct range range = range_of(share, plane.height);
-    return (struct lines){(uint32_t)range.begin, (uint32_t)range.end};
+    return memory_of(member) + shift_of_part(member.aligned, member.share);
 }
 
 struct lines lines_of(struct member member, const struct step *step)
 {
-    return part_of(written_by(step), member.share);
+    return part_of(member.share, written_by(step).height);
 }
 
 static int writes_lines(const struct step *step)
@@ -58,12 +64,12 @@ int exchanges(const struct step *step, enum exchange when, uint32_t threads)
 
 static struct range pixels_of_lines(struct plane plane, struct lines lines)
 {
-    return (struct range){(size_t)lines.begin * plane.pitch, (size_t)lines.end * plane.pitch};
+    return pixels_in_lines(lines, plane.pitch, (size_t)plane.height * plane.pitch);
 }
 
-static struct range vectors_of(struct plane plane, struct lines lines)
+static struct range convolved(struct plane plane, struct lines lines, size_t shift)
 {
-    return pixels_in_lines(lines, plane.pitch, (size_t)plane.height * plane.pitch, ROW_ALIGNMENT);
+    return convolved_in_lines(lines, plane.pitch, (size_t)plane.height * plane.pitch, shift);
 }
 
 // Of a plane that the step reads or writes: what a part has, and what it needs.
@@ -71,23 +77,29 @@ struct want {
     struct range there, needed;
 };
 
-static struct want want_before(const struct step *step, struct share share)
+static struct want want_before(const struct step *step, struct share share, size_t shift)
 {
     const struct plane plane = read_by(step);
-    const struct range there = vectors_of(plane, part_of(plane, share));
+    const struct lines own = part_of(share, plane.height);
+    const struct range there = convolved(plane, own, shift);
     if (writes_lines(step)) {
-        const struct lines lines = part_of(written_by(step), share);
-        return (struct want){there, lines.begin < lines.end ? pixels_of_lines(plane, read_for(step, lines)) : there};
+        const struct lines lines = part_of(share, written_by(step).height);
+        if (lines.begin == lines.end)
+            return (struct want){there, there};
+        const struct range read = pixels_of_lines(plane, read_for(step, lines));
+        const size_t end = (read.end + ROW_TAIL) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+        return (struct want){there, {read.begin / ROW_ALIGNMENT * ROW_ALIGNMENT, end}};
     }
+    const struct range written = multiples_in_lines(own, plane.pitch, (size_t)plane.height * plane.pitch, shift);
     const size_t around = plane.pitch + 1;
-    return (struct want){there, {there.begin < around ? 0 : there.begin - around, there.end + around}};
+    return (struct want){there, {written.begin < around ? 0 : written.begin - around, written.end + around}};
 }
 
-static struct want want_after(const struct step *step, struct share share)
+static struct want want_after(const struct step *step, struct share share, size_t shift)
 {
     const struct plane plane = written_by(step);
-    const struct lines lines = part_of(plane, share);
-    return (struct want){pixels_of_lines(plane, lines), vectors_of(plane, lines)};
+    const struct lines lines = part_of(share, plane.height);
+    return (struct want){pixels_of_lines(plane, lines), convolved(plane, lines, shift)};
 }
 
 // What a part needs of the one before it, or of the one behind it: no more than that has, since parts are not so small.
@@ -98,9 +110,11 @@ static struct range needed_of(struct want want, int before)
     return range.begin < range.end ? range : (struct range){0, 0};
 }
 
-static struct range handed(const struct step *step, enum exchange when, struct share to, int from_before)
+static struct range handed(const struct step *step, enum exchange when, struct alignment aligned, struct share to,
+                           int from_before)
 {
-    return needed_of(when == BEFORE ? want_before(step, to) : want_after(step, to), from_before);
+    const size_t shift = shift_of_part(aligned, to);
+    return needed_of(when == BEFORE ? want_before(step, to, shift) : want_after(step, to, shift), from_before);
 }
 
 // The planes of which the step exchanges pixels: one; of strips as many as their last steps write.
@@ -126,24 +140,29 @@ static void pass(struct member member, const struct step *step, enum exchange wh
     float *own = arena_of(member) + pixels.begin;
     for (uint32_t plane = 0; floats && plane < count; plane++)
         for (uint32_t i = 0; i < planes[plane].rows; i++, box += floats) {
-            float *row = own + planes[plane].offsets[i];
-            memcpy(give ? box : row, give ? row : box, sizeof(float) * floats);
+            float *row = own + planes[plane].offsets[i], *to = give ? box : row;
+            const float *from = give ? row : box;
+            size_t p = 0;
+            for (; p + ROW_ALIGNMENT <= floats; p += ROW_ALIGNMENT) // few floats: a call would take longer
+                memcpy(to + p, from + p, sizeof(float) * ROW_ALIGNMENT);
+            for (; p < floats; p++)
+                to[p] = from[p];
         }
 }
 
 // A member's box for the part behind its own, or the one before.
 static float *box_of(struct member member, unsigned turn, int behind)
 {
-    return arena_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
+    return memory_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
 }
 
 void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
 {
     const struct share share = member.share, before = {share.part - 1, share.parts}, behind = {share.part + 1, share.parts};
     if (share.part > 0)
-        pass(member, step, when, handed(step, when, before, 0), box_of(member, turn, 0), 1);
+        pass(member, step, when, handed(step, when, member.aligned, before, 0), box_of(member, turn, 0), 1);
     if (behind.part < share.parts)
-        pass(member, step, when, handed(step, when, behind, 1), box_of(member, turn, 1), 1);
+        pass(member, step, when, handed(step, when, member.aligned, behind, 1), box_of(member, turn, 1), 1);
 }
 
 void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
@@ -152,12 +171,12 @@ void take_from_neighbours(struct member member, const struct step *step, enum ex
     before.share.part--;
     behind.share.part++;
     if (member.share.part > 0)
-        pass(member, step, when, handed(step, when, member.share, 1), box_of(before, turn, 1), 0);
+        pass(member, step, when, handed(step, when, member.aligned, member.share, 1), box_of(before, turn, 1), 0);
     if (behind.share.part < member.share.parts)
-        pass(member, step, when, handed(step, when, member.share, 0), box_of(behind, turn, 0), 0);
+        pass(member, step, when, handed(step, when, member.aligned, member.share, 0), box_of(behind, turn, 0), 0);
 }
 
-static uint64_t most(const struct step *step, enum exchange when, uint32_t threads, int *fits)
+static uint64_t most(const struct step *step, enum exchange when, struct alignment aligned, uint32_t threads, int *fits)
 {
     struct plane planes[MAX_STRIP_STEPS];
     const uint32_t count = planes_of(step, when, planes);
@@ -169,21 +188,21 @@ static uint64_t most(const struct step *step, enum exchange when, uint32_t threa
             const uint32_t from = before ? part - 1 : part + 1;
             if (from >= threads)
                 continue;
-            const struct range range = handed(step, when, (struct share){part, threads}, before);
-            const struct range own = pixels_of_lines(planes[0], part_of(planes[0], (struct share){from, threads}));
+            const struct range range = handed(step, when, aligned, (struct share){part, threads}, before);
+            const struct range own = pixels_of_lines(planes[0], part_of((struct share){from, threads}, planes[0].height));
             *fits &= range.begin == range.end || (own.begin <= range.begin && range.end <= own.end);
             floats = range.end - range.begin > floats ? range.end - range.begin : floats;
         }
     return rows * floats;
 }
 
-uint64_t box_floats(const struct step *step, int *fits)
+uint64_t box_floats(const struct step *step, struct alignment aligned, int *fits)
 {
     uint64_t floats = 0;
     for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
         for (int when = BEFORE; when <= AFTER; when++)
             if (exchanges(step, (enum exchange)when, threads)) {
-                const uint64_t needed = most(step, (enum exchange)when, threads, fits);
+                const uint64_t needed = most(step, (enum exchange)when, aligned, threads, fits);
                 floats = needed > floats ? needed : floats;
             }
     return floats;

@@ -10,12 +10,18 @@
 
 #include "kernels.h"
 
+// The plane of which each part begins with a vector: in its thread's arena all planes are shifted by as much as that takes.
+struct alignment {
+    uint32_t height, pitch;
+};
+
 // A thread of a team, and the memory of all. Each has its arena and behind it four boxes: for the parts before and after its
 // own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
 // others have met since.
 struct member {
-    float *arenas;
+    float *arenas; // the first thread's
     size_t arena_floats, box_floats;
+    struct alignment aligned;
     struct share share;
 };
 
@@ -38,6 +44,6 @@ void take_from_neighbours(struct member member, const struct step *step, enum ex
 
 // Room that the step needs in a box, whatever the number of threads. *fits becomes 0 if one would be asked for pixels that are
 // not its own.
-uint64_t box_floats(const struct step *step, int *fits);
+uint64_t box_floats(const struct step *step, struct alignment aligned, int *fits);
 
 #endif

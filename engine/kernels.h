@@ -164,6 +164,14 @@ static inline struct range range_of(struct share share, size_t count)
     return range;
 }
 
+// The lines of a plane that are a thread's. The first part has one more, if not all are equal: then the windows of the next
+// one, of stride 2, begin with its own lines.
+static inline struct lines part_of(struct share share, uint32_t height)
+{
+    const uint64_t begin = (uint64_t)height * share.part, end = begin + height, up = share.parts - 1;
+    return (struct lines){(uint32_t)((begin + up) / share.parts), (uint32_t)((end + up) / share.parts)};
+}
+
 static inline struct range shared_lines(struct share share, struct lines lines, uint32_t height)
 {
     const struct range part = range_of(share, (lines.end < height ? lines.end : height) - lines.begin);
@@ -171,13 +179,40 @@ static inline struct range shared_lines(struct share share, struct lines lines, 
     return range;
 }
 
-// Of a plane of so many pixels: those of some lines, from a multiple to a multiple, or the last pixel.
-static inline struct range pixels_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t multiple)
+// Of a plane of so many pixels, those of some lines.
+static inline struct range pixels_in_lines(struct lines lines, size_t pitch, size_t pixels)
 {
-    const uint64_t begin = (uint64_t)lines.begin * pitch / multiple * multiple;
-    const uint64_t end = ((uint64_t)lines.end * pitch + multiple - 1) / multiple * multiple;
-    const struct range range = {(size_t)begin, end < pixels ? (size_t)end : pixels};
+    const uint64_t end = (uint64_t)lines.end * pitch;
+    const struct range range = {(size_t)lines.begin * pitch, end < pixels ? (size_t)end : pixels};
     return range;
+}
+
+// So many pixels behind whole vectors are convolved one by one, where another vector would be nearly empty.
+enum { MOST_COLUMNS = 2 };
+
+// And what else is in the vectors of ROW_ALIGNMENT floats in which the lines begin and end, if that is not MOST_COLUMNS pixels.
+// The plane begins shift floats behind the start of a vector.
+static inline struct range convolved_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
+{
+    const struct range exact = pixels_in_lines(lines, pitch, pixels);
+    const size_t before = (exact.begin + shift) % ROW_ALIGNMENT, rest = (exact.end + shift) % ROW_ALIGNMENT;
+    const size_t begin = exact.begin < before ? 0 : exact.begin - before;
+    const size_t end = rest > MOST_COLUMNS ? exact.end - rest + ROW_ALIGNMENT : exact.end;
+    return (struct range){begin, end < pixels ? end : pixels};
+}
+
+// And the whole multiples of ROW_ALIGNMENT pixels in which these are.
+static inline struct range multiples_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
+{
+    const struct range convolved = convolved_in_lines(lines, pitch, pixels, shift);
+    const size_t end = (convolved.end + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
+    return (struct range){convolved.begin / ROW_ALIGNMENT * ROW_ALIGNMENT, end < pixels ? end : pixels};
+}
+
+// The shift of all planes that count from here.
+static inline size_t shift_of(const float *arena)
+{
+    return (uintptr_t)arena / sizeof(float) % ROW_ALIGNMENT;
 }
 
 enum { MAX_TILE_ROWS = 8 };
@@ -189,9 +224,9 @@ struct kernels {
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     void (*zero)(const struct zero *, float *arena);
-    // These write the given lines only; but outside of strips convolutions, and depthwise ones of stride 1, whole multiples
-    // of ROW_ALIGNMENT pixels. x: where offsets of rows that are read count from, the picture if there is no table; y:
-    // likewise for rows that are written.
+    // These write the given lines only; but outside of strips convolutions those that are convolved_in_lines, and depthwise
+    // ones of stride 1 the multiples_in_lines. x: where offsets of rows that are read count from, the picture if there is no
+    // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
     void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);

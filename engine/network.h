@@ -2,12 +2,13 @@
 #ifndef SHUFFLENET_NETWORK_H
 #define SHUFFLENET_NETWORK_H
 
-#include "kernels.h"
+#include "division.h"
 
 struct shufflenet_network {
     const struct kernels *kernels;
     size_t arena_bytes, team_bytes, input_floats, output_floats;
     uint32_t step_count;
+    struct alignment aligned;
     struct step steps[];
 };
 

@@ -36,8 +36,12 @@ static void run_step(const struct kernels *kernels, const struct step *step, con
     case PLAN_DEPTHWISE:
     case PLAN_MAX_POOL:
     case PLAN_AVERAGE_POOL:
-        if (in || out)
-            run_lines(kernels, step, in ? own : arena, out ? own : arena, lines_of(member, step), alone);
+        if (out)
+            run_lines(kernels, step, in ? own : arena, own, lines_of(member, step), alone);
+        else if (in) // each thread begins with other channels: where lines meet, two would write the same vector at once
+            for (uint32_t i = 0; i < share.parts; i++)
+                run_lines(kernels, step, own, arena, lines_of(member, step),
+                          (struct share){(share.part + i) % share.parts, share.parts});
         else
             run_lines(kernels, step, arena, arena, all_lines, share);
         break;
@@ -118,9 +122,9 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
     const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / threads);
     if (status)
         return status;
-    const size_t arena_floats = network->arena_bytes / sizeof(float);
+    const size_t arena_floats = network->arena_bytes / sizeof(float) + ROW_ALIGNMENT;
     const size_t box_floats = (network->team_bytes / sizeof(float) - arena_floats) / BOXES;
-    const struct member member = {arena, arena_floats, box_floats, {thread, threads}};
+    const struct member member = {arena, arena_floats, box_floats, network->aligned, {thread, threads}};
     unsigned turn = 0;
     for (size_t i = 0; i < batch; i++) {
         int apart = 1; // since they last met, all have kept to their own arenas

@@ -1,4 +1,4 @@
-// One pixel left over behind whole vectors, the 49th of a 7x7 plane, where the level has no tile that takes it along. Here
+// A pixel left over behind whole vectors, the 49th of a 7x7 plane, where the level has no tile that takes it along. Here
 // the lanes are a tile's outputs, whose weights lie side by side, so one multiply-add serves mr of them.
 
 enum { COLUMN_TILES = 4 }; // at once: they share each pixel

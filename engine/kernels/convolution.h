@@ -29,20 +29,20 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
     const size_t whole = (pixels.end - pixels.begin) / VECTOR_FLOATS, rest = (pixels.end - pixels.begin) % VECTOR_FLOATS;
-    int one_more = rest == 1 && run->mr > 1 && run->mr <= VECTOR_FLOATS;
-    const struct parts parts = split(whole + (rest && !one_more), widest_tile[run->mr]);
+    size_t few = rest <= MOST_COLUMNS && run->mr > 1 && run->mr <= VECTOR_FLOATS ? rest : 0;
+    const struct parts parts = split(whole + (rest && !few), widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = pixels.end - p;
         tile_function *function = tile_functions[run->mr][nv];
-        if (one_more && left == all + 1 && column_tile_functions[run->mr][nv]) {
-            function = column_tile_functions[run->mr][nv];
-            one_more = 0;
+        if (few && left == all + few && column_tile_functions[few - 1][run->mr][nv]) {
+            function = column_tile_functions[few - 1][run->mr][nv];
+            few = 0;
         }
         function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p, left < all ? left : all);
         p += all;
     }
-    if (one_more)
+    for (size_t i = 0; i < few; i++, p++)
         columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
     if (s->width < s->pitch)
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
@@ -110,7 +110,8 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
         }
         return;
     }
-    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels, s->in_strips ? 1 : ROW_ALIGNMENT);
+    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
+                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
         convolve_groups(s, tiles, pixels_in(pixels, range_of(share, vectors)), x, y);

@@ -89,7 +89,7 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
                                      struct share share, const int relu, const int gaps)
 {
     const size_t pixels = (size_t)(s->height - 1) * s->in_pitch + s->width, pitch = s->in_pitch;
-    const struct range all = pixels_in_lines(lines, pitch, pixels, ROW_ALIGNMENT);
+    const struct range all = multiples_in_lines(lines, pitch, pixels, shift_of(y));
     const size_t vectors = (all.end - all.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     // By pixels, as the convolutions around it are shared, so that a thread finds what it has written itself.
     const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;

@@ -30,8 +30,8 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 enum { WEIGHTS_AHEAD = 1024 }; // floats
 
 // tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
-// zeros. With a column, there is one pixel more behind them, for which the weights need not be read again.
-ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const int column, const struct convolution *s, size_t tiles,
+// zeros. There are so many columns, single pixels, behind them, for which the weights need not be read again.
+ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, const struct convolution *s, size_t tiles,
                         const float *packed, const uint32_t *in, const uint32_t *out, const uint32_t *residual,
                         const float *x, float *y, size_t pixels)
 {
@@ -46,7 +46,10 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const int column, cons
 #pragma GCC unroll 8
             for (size_t v = 0; v < nv; v++)
                 sum[m][v] = broadcast(packed[m]);
-        vector sum_of_column = column ? load(packed) : (vector){0}; // the lanes from mr on are of no use
+        vector sum_of_column[MOST_COLUMNS]; // the lanes from mr on are of no use
+#pragma GCC unroll 2
+        for (size_t c = 0; c < columns; c++)
+            sum_of_column[c] = load(packed);
         packed += mr;
         // Rows lie so far apart that no processor foresees what is read next of all of them.
         if (prefetched_by_each) {
@@ -73,14 +76,16 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const int column, cons
                 for (size_t v = 0; v < nv; v++)
                     sum[m][v] += weight * pixel[v];
             }
-            if (column)
-                sum_of_column += load(packed) * broadcast(row[nv * VECTOR_FLOATS]);
+#pragma GCC unroll 2
+            for (size_t c = 0; c < columns; c++)
+                sum_of_column[c] += load(packed) * broadcast(row[nv * VECTOR_FLOATS + c]);
             __builtin_prefetch(packed + WEIGHTS_AHEAD);
             packed += mr;
         }
 
-        if (column)
-            store_column(mr, s->least, sum_of_column, out, residual, y + nv * VECTOR_FLOATS);
+#pragma GCC unroll 2
+        for (size_t c = 0; c < columns; c++)
+            store_column(mr, s->least, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
         if (residual) {
 #pragma GCC unroll 8
             for (size_t m = 0; m < mr; m++)
@@ -101,12 +106,12 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const int column, cons
     } while (--tiles);
 }
 
-#define DEFINE_TILE_(name, mr, nv, column)                                                                             \
+#define DEFINE_TILE_(name, mr, nv, columns)                                                                            \
     static void name##_##mr##x##nv(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in, \
                                    const uint32_t *out, const uint32_t *residual, const float *x, float *y,            \
                                    size_t pixels)                                                                      \
     {                                                                                                                  \
-        tile(mr, nv, column, s, tiles, packed, in, out, residual, x, y, pixels);                                       \
+        tile(mr, nv, columns, s, tiles, packed, in, out, residual, x, y, pixels);                                       \
     }
 #define DEFINE_TILE(mr, nv) DEFINE_TILE_(tile, mr, nv, 0)
 #define DEFINE_TILES(mr, nv) UP_TO_##nv(DEFINE_TILE, mr)
@@ -117,16 +122,18 @@ TILE_TABLE(DEFINE_TILES)
 static tile_function *const tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {TILE_TABLE(TILE_ENTRIES)};
 
 #ifdef COLUMN_TILE_TABLE
-#define DEFINE_COLUMN_TILE(mr, nv) DEFINE_TILE_(column_tile, mr, nv, 1)
+#define DEFINE_COLUMN_TILE(mr, nv) DEFINE_TILE_(one_column_tile, mr, nv, 1) DEFINE_TILE_(two_column_tile, mr, nv, 2)
 #define DEFINE_COLUMN_TILES(mr, nv) UP_TO_##nv(DEFINE_COLUMN_TILE, mr)
 COLUMN_TILE_TABLE(DEFINE_COLUMN_TILES)
 
-#define COLUMN_TILE_ENTRY(mr, nv) [mr][nv] = column_tile_##mr##x##nv,
-#define COLUMN_TILE_ENTRIES(mr, nv) UP_TO_##nv(COLUMN_TILE_ENTRY, mr)
-static tile_function *const column_tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {
-    COLUMN_TILE_TABLE(COLUMN_TILE_ENTRIES)};
+#define ONE_COLUMN_TILE(mr, nv) [mr][nv] = one_column_tile_##mr##x##nv,
+#define ONE_COLUMN_TILES(mr, nv) UP_TO_##nv(ONE_COLUMN_TILE, mr)
+#define TWO_COLUMN_TILE(mr, nv) [mr][nv] = two_column_tile_##mr##x##nv,
+#define TWO_COLUMN_TILES(mr, nv) UP_TO_##nv(TWO_COLUMN_TILE, mr)
+static tile_function *const column_tile_functions[MOST_COLUMNS][MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {
+    {COLUMN_TILE_TABLE(ONE_COLUMN_TILES)}, {COLUMN_TILE_TABLE(TWO_COLUMN_TILES)}};
 #else
-static tile_function *const column_tile_functions[MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {{0}};
+static tile_function *const column_tile_functions[MOST_COLUMNS][MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {{{0}}};
 #endif
 
 // vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units

@@ -7,7 +7,7 @@
 #endif
 // mr * nv sums, nv pixels and a weight in registers.
 #define TILE_TABLE(T) T(1, 8) T(2, 8) T(3, 7) T(4, 6) T(5, 5) T(6, 4) T(8, 3)
-// Tiles that can take one more pixel along: the 49th of a 7x7 plane, behind three vectors.
+// Tiles that can take one or two more pixels along: the 49th of a 7x7 plane, behind three vectors; the last of 7x14.
 #define COLUMN_TILE_TABLE(T) T(2, 3) T(3, 3) T(4, 3) T(5, 3) T(6, 3) T(8, 3)
 
 // Likewise of weight gradients in training: mr * nr sums, mr vectors and one more in registers.

@@ -33,7 +33,8 @@ static void zero(const struct zero *s, float *arena)
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range rows = range_of(share, (size_t)s->groups * s->m);
-    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels, s->in_strips ? 1 : ROW_ALIGNMENT);
+    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
+                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
     for (size_t row = rows.begin; row < rows.end; row++) {
         const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
@@ -59,8 +60,9 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
 {
     const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
-    const struct range pixels = pixels_in_lines(lines, s->out_pitch, out_height * s->out_pitch,
-                                          s->stride == 1 && !s->in_strips ? ROW_ALIGNMENT : 1);
+    const size_t all = out_height * s->out_pitch;
+    const struct range pixels = s->stride == 2 || s->in_strips ? pixels_in_lines(lines, s->out_pitch, all)
+                                                               : multiples_in_lines(lines, s->out_pitch, all, shift_of(y));
     for (size_t c = channels.begin; c < channels.end; c++) {
         for (size_t p = pixels.begin; p < pixels.end; p++) {
             const size_t i = p / s->out_pitch, j = p % s->out_pitch;

@@ -15,6 +15,7 @@ VERSION = 5
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
+HEADER_FIELDS = 12
 STEP_FIELDS = 17
 WHOLE = 0xFFFFFFFF
 _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
@@ -187,7 +188,8 @@ class Steps:
         """No other value has a part in ``rows``."""
         return all(self._references[place] == 1 for place in rows.places())
 
-    def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:
+    def serialise(self, in_channels: int, height: int, width: int, classes: int, aligned: tuple[int, int]) -> bytes:
+        """``aligned``: height and pitch of the planes of which each thread's part begins with a vector."""
         arena_floats = self._lay_out()
         if arena_floats >= _MOST_ARENA_FLOATS:
             raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass of this network")
@@ -213,8 +215,8 @@ class Steps:
             words += [0] * (1 + STEP_FIELDS - len(words) - len(last)) + last
             records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words))
         header = struct.pack(
-            "<10I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
-            in_channels, height, width, classes,
+            f"<{HEADER_FIELDS}I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
+            in_channels, height, width, classes, *aligned,
         )  # fmt: skip
         return b"".join([header, *records, *tables, *weights])
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shufflenet import engine
 from shufflenet.export.target import ExportError, Order, Runner, Target
 from shufflenet.plan import make_plan
-from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, STEP_FIELDS
+from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, HEADER_FIELDS, STEP_FIELDS
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -154,7 +154,7 @@ def memory_bytes(plan: bytes) -> tuple[int, int]:
     each depthwise convolution, and the last block of a fully connected layer (engine/create.c).
     """
     sizes = engine.measure(plan, "reference")
-    steps = np.frombuffer(plan, "<u4")[10:].tolist()
+    steps = np.frombuffer(plan, "<u4")[HEADER_FIELDS:].tolist()
     count = int(np.frombuffer(plan, "<u4")[2])
     steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]
 
