@@ -454,12 +454,12 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     require(b, !b->failed && strips_fit(group));
 }
 
-static void make_room_for_exchange(struct builder *b, const struct step *step)
+static void build_exchanges(struct builder *b, struct step *step)
 {
-    int fits = 1;
+    int fit = 1;
     const struct alignment aligned = {b->plan.aligned_height, b->plan.aligned_pitch};
-    const uint64_t floats = box_floats(step, aligned, &fits);
-    require(b, fits);
+    const uint64_t floats = plan_exchanges(step, aligned, &fit);
+    require(b, fit);
     b->box_floats = floats > b->box_floats ? floats : b->box_floats;
 }
 
@@ -521,7 +521,7 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
             build_step(&b, &steps[i], step);
         }
         if (!b.failed)
-            make_room_for_exchange(&b, step);
+            build_exchanges(&b, step);
     }
     require(&b, b.used <= SIZE_MAX && b.box_floats < LIMIT);
     const size_t behind_arena = ROW_ALIGNMENT + BOXES * (size_t)round_up(b.box_floats, ROW_ALIGNMENT); // it may be shifted

@@ -30,14 +30,14 @@ static size_t shift_of_part(struct alignment aligned, struct share share)
     return (ROW_ALIGNMENT - begin % ROW_ALIGNMENT) % ROW_ALIGNMENT;
 }
 
-static float *memory_of(struct member member)
+float *windows_of(struct member member)
 {
     return member.arenas + member.share.part * (member.arena_floats + BOXES * member.box_floats);
 }
 
 float *arena_of(struct member member)
 {
-    return memory_of(member) + shift_of_part(member.aligned, member.share);
+    return windows_of(member) + shift_of_part(member.aligned, member.share);
 }
 
 struct lines lines_of(struct member member, const struct step *step)
@@ -58,8 +58,7 @@ static int has_windows(const struct step *step)
 
 int exchanges(const struct step *step, enum exchange when, uint32_t threads)
 {
-    return when == BEFORE ? has_windows(step) && divides_input(step, threads)
-                          : writes_lines(step) && divides_output(step, threads);
+    return threads <= MAX_LANES && step->exchanges[when] >> (threads - 1) & 1;
 }
 
 static struct range pixels_of_lines(struct plane plane, struct lines lines)
@@ -86,13 +85,10 @@ static struct want want_before(const struct step *step, struct share share, size
         const struct lines lines = part_of(share, written_by(step).height);
         if (lines.begin == lines.end)
             return (struct want){there, there};
-        const struct range read = pixels_of_lines(plane, read_for(step, lines));
-        const size_t end = (read.end + ROW_TAIL) / ROW_ALIGNMENT * ROW_ALIGNMENT;
-        return (struct want){there, {read.begin / ROW_ALIGNMENT * ROW_ALIGNMENT, end}};
+        return (struct want){there, pixels_of_lines(plane, read_for(step, lines))};
     }
-    const struct range written = multiples_in_lines(own, plane.pitch, (size_t)plane.height * plane.pitch, shift);
-    const size_t around = plane.pitch + 1;
-    return (struct want){there, {written.begin < around ? 0 : written.begin - around, written.end + around}};
+    const size_t around = (plane.pitch + 1 + ROW_TAIL) / ROW_ALIGNMENT * ROW_ALIGNMENT; // as copy() likes it
+    return (struct want){there, {there.begin < around ? 0 : there.begin - around, there.end + around}};
 }
 
 static struct want want_after(const struct step *step, struct share share, size_t shift)
@@ -131,6 +127,18 @@ static uint32_t planes_of(const struct step *step, enum exchange when, struct pl
     return count;
 }
 
+// Of few floats: calls of memcpy would take longer.
+static void copy(float *to, const float *from, size_t floats)
+{
+    enum { MANY = ROW_ALIGNMENT };
+    for (size_t p = 0; p < floats && floats < MANY; p++)
+        to[p] = from[p];
+    for (size_t p = 0; p < floats && floats >= MANY; p += MANY) {
+        const size_t first = p + MANY <= floats ? p : floats - MANY;
+        memcpy(to + first, from + first, sizeof(float) * MANY);
+    }
+}
+
 // Between the rows of a thread's own arena and a box.
 static void pass(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int give)
 {
@@ -142,18 +150,14 @@ static void pass(struct member member, const struct step *step, enum exchange wh
         for (uint32_t i = 0; i < planes[plane].rows; i++, box += floats) {
             float *row = own + planes[plane].offsets[i], *to = give ? box : row;
             const float *from = give ? row : box;
-            size_t p = 0;
-            for (; p + ROW_ALIGNMENT <= floats; p += ROW_ALIGNMENT) // few floats: a call would take longer
-                memcpy(to + p, from + p, sizeof(float) * ROW_ALIGNMENT);
-            for (; p < floats; p++)
-                to[p] = from[p];
+            copy(to, from, floats);
         }
 }
 
 // A member's box for the part behind its own, or the one before.
 static float *box_of(struct member member, unsigned turn, int behind)
 {
-    return memory_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
+    return windows_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
 }
 
 void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
@@ -176,8 +180,12 @@ void take_from_neighbours(struct member member, const struct step *step, enum ex
         pass(member, step, when, handed(step, when, member.aligned, member.share, 0), box_of(behind, turn, 0), 0);
 }
 
-static uint64_t most(const struct step *step, enum exchange when, struct alignment aligned, uint32_t threads, int *fits)
+// Room for the largest of what members of the team hand to one another.
+static uint64_t room_for(const struct step *step, enum exchange when, struct alignment aligned, uint32_t threads, int *fit)
 {
+    if (when == BEFORE ? !has_windows(step) || !divides_input(step, threads)
+                       : !writes_lines(step) || !divides_output(step, threads))
+        return 0;
     struct plane planes[MAX_STRIP_STEPS];
     const uint32_t count = planes_of(step, when, planes);
     uint64_t rows = 0, floats = 0;
@@ -190,20 +198,22 @@ static uint64_t most(const struct step *step, enum exchange when, struct alignme
                 continue;
             const struct range range = handed(step, when, aligned, (struct share){part, threads}, before);
             const struct range own = pixels_of_lines(planes[0], part_of((struct share){from, threads}, planes[0].height));
-            *fits &= range.begin == range.end || (own.begin <= range.begin && range.end <= own.end);
+            *fit &= range.begin == range.end || (own.begin <= range.begin && range.end <= own.end);
             floats = range.end - range.begin > floats ? range.end - range.begin : floats;
         }
     return rows * floats;
 }
 
-uint64_t box_floats(const struct step *step, struct alignment aligned, int *fits)
+uint64_t plan_exchanges(struct step *step, struct alignment aligned, int *fit)
 {
     uint64_t floats = 0;
-    for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
-        for (int when = BEFORE; when <= AFTER; when++)
-            if (exchanges(step, (enum exchange)when, threads)) {
-                const uint64_t needed = most(step, (enum exchange)when, aligned, threads, fits);
-                floats = needed > floats ? needed : floats;
-            }
+    for (int when = BEFORE; when <= AFTER; when++) {
+        step->exchanges[when] = 0;
+        for (uint32_t threads = 2; threads <= MAX_LANES; threads++) {
+            const uint64_t needed = room_for(step, (enum exchange)when, aligned, threads, fit);
+            step->exchanges[when] |= (uint8_t)((needed > 0) << (threads - 1));
+            floats = needed > floats ? needed : floats;
+        }
+    }
     return floats;
 }

@@ -29,6 +29,9 @@ enum { BOXES = 4 };
 
 float *arena_of(struct member member);
 
+// The same without the shift, for windows, whose lines are whole vectors. Before the first of them the arena has room enough.
+float *windows_of(struct member member);
+
 // Whether a team of so many divides what the step reads, and what it writes.
 int divides_input(const struct step *step, uint32_t threads);
 int divides_output(const struct step *step, uint32_t threads);
@@ -38,12 +41,12 @@ struct lines lines_of(struct member member, const struct step *step);
 
 // What neighbours hand over: before a step with windows, and after one that writes lines. They have to meet in between.
 enum exchange { BEFORE, AFTER };
+
+// Fills in step->exchanges, and returns the room that the step needs in a box, whatever the number of threads. *fit becomes
+// 0 if one would be asked for pixels that are not its own.
+uint64_t plan_exchanges(struct step *step, struct alignment aligned, int *fit);
+
 int exchanges(const struct step *step, enum exchange when, uint32_t threads);
 void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
 void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
-
-// Room that the step needs in a box, whatever the number of threads. *fits becomes 0 if one would be asked for pixels that are
-// not its own.
-uint64_t box_floats(const struct step *step, struct alignment aligned, int *fits);
-
 #endif

@@ -129,7 +129,8 @@ struct window {
 
 struct step {
     uint32_t kind;
-    uint32_t divided; // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
+    uint32_t divided;    // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
+    uint8_t exchanges[2]; // before and after it: bit threads - 1, if a team of so many has something to hand over
     struct window window;
     union {
         struct input input;

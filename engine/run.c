@@ -27,7 +27,7 @@ static void run_step(const struct kernels *kernels, const struct step *step, con
     const int in = divides_input(step, share.parts), out = divides_output(step, share.parts);
     switch (step->kind) {
     case PLAN_STRIPS:
-        run_strips(kernels, step, picture, own, out ? own : arena, share);
+        run_strips(kernels, step, picture, windows_of(member), out ? own : arena, share);
         break;
     case PLAN_INPUT:
         run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);

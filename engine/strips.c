@@ -179,7 +179,7 @@ static void slide(const struct plane *plane, float *windows, uint32_t last_first
         memmove(windows + plane->offsets[i], windows + plane->offsets[i] + from, sizeof(float) * floats);
 }
 
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *own, float *arena,
+void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
                 struct share share)
 {
     const struct strips *s = &group->as.strips;
@@ -195,8 +195,8 @@ void run_strips(const struct kernels *kernels, const struct step *group, const f
             outputs[i] = arena;
             if (step->window.lines) {
                 const struct plane plane = written_by(step);
-                slide(&plane, own, lane.last_first[i], lane.first[i], lane.lines[i].begin);
-                outputs[i] = own - (size_t)lane.first[i] * plane.pitch;
+                slide(&plane, windows, lane.last_first[i], lane.first[i], lane.lines[i].begin);
+                outputs[i] = windows - (size_t)lane.first[i] * plane.pitch;
             }
             if (lane.lines[i].begin < lane.lines[i].end)
                 run_lines(kernels, step, step->kind == PLAN_INPUT ? picture : outputs[step->window.source], outputs[i],

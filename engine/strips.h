@@ -37,8 +37,8 @@ int next_strip(const struct step *group, struct lane *lane);
 // Whether each step reads what is where it looks for it, and all windows are large enough, for any number of threads.
 int strips_fit(const struct step *group);
 
-// Windows are in the lane's own arena, the last steps' planes in arena.
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *own, float *arena,
+// windows: where their offsets count from; arena: those of the last steps' planes.
+void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
                 struct share share);
 
 // Any step but that of kind PLAN_STRIPS that writes a plane.
