@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.engine import _Network, isas
+from shufflenet.engine import Pool, _Network, isas
 
 
 def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
     random = np.random.default_rng(0)
     words = np.frombuffer(plan, dtype=np.uint32)
     not_weights = len(words) - int(words[4])
+    pool = Pool(2)
     for number in range(2000):
         changed = words.copy()
         place = random.integers(not_weights)
@@ -21,8 +22,8 @@ def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
         )
         try:
             # The plain kernels take their time.
-            network = _Network(changed.tobytes(), isas()[0] if number % 50 else "reference")
+            network = _Network(changed.tobytes(), isas()[0] if number % 50 else "reference", threads=2)
         except RuntimeError:
             continue
         if network.sizes.input_floats <= x.size:
-            network.run(x, None)
+            network.run(x, pool if number % 2 else None)

@@ -31,7 +31,7 @@ ARCHITECTURES = [
     Architecture(8, 0.5, shuffle=False),
     Architecture(4, 0.05, classes=1, in_channels=1),
 ]
-SIZES = [(32, 32), (97, 131), (64, 33)]
+SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
 SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]

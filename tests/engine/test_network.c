@@ -1,6 +1,10 @@
 // Whole networks against logits from PyTorch: test_network NAME..., each with files NAME.plan, NAME.input (float32
 // [batch, channels, height, width]) and NAME.logits (float32 [batch, classes]). Runs every level of this processor in
-// memory of exactly the sizes that the engine asks for, so that a sanitizer sees a stray access.
+// memory of exactly the sizes that the engine asks for, so that a sanitizer sees a stray access; where there are threads, by
+// teams of them too.
+#ifndef __wasm__
+#include "pool.h"
+#endif
 #include "shufflenet.h"
 
 #include <math.h>
@@ -29,6 +33,28 @@ static void *read_file(const char *name, const char *suffix, size_t *bytes)
 static void *aligned(size_t bytes)
 {
     return aligned_alloc(SHUFFLENET_ALIGNMENT, (bytes + SHUFFLENET_ALIGNMENT - 1) / SHUFFLENET_ALIGNMENT * SHUFFLENET_ALIGNMENT);
+}
+
+// The logits by a team of threads, which must be the same bits. Its arena begins with what is not a number.
+static int same_by_team(const shufflenet_network *network, size_t team_bytes, uint32_t threads, const float *input, size_t batch,
+                        const float *want, size_t logits_bytes)
+{
+#ifdef __wasm__
+    (void)network, (void)team_bytes, (void)threads, (void)input, (void)batch, (void)want, (void)logits_bytes;
+    return 1;
+#else
+    shufflenet_pool *pool = shufflenet_pool_create(threads);
+    float *got = malloc(logits_bytes);
+    void *arena = aligned(threads * team_bytes);
+    memset(arena, 0xff, threads * team_bytes);
+    const int small = shufflenet_pool_run(pool, network, arena, threads * team_bytes - 1, input, batch, got);
+    const int status = shufflenet_pool_run(pool, network, arena, threads * team_bytes, input, batch, got);
+    const int same = small == SHUFFLENET_SMALL_MEMORY && status == SHUFFLENET_OK && !memcmp(want, got, logits_bytes);
+    shufflenet_pool_destroy(pool);
+    free(got);
+    free(arena);
+    return same;
+#endif
 }
 
 static int test(const char *name, const char *isa)
@@ -61,6 +87,11 @@ static int test(const char *name, const char *isa)
         fprintf(stderr, "FAILED %s, %s: error %.2e of the largest logit\n", name, isa, error / largest);
         failures = 1;
     }
+    for (uint32_t threads = 2; !failures && threads <= 4; threads++)
+        if (!same_by_team(network, sizes.team_bytes, threads, input, batch, got, logits_bytes)) {
+            fprintf(stderr, "FAILED %s, %s: other logits by a team of %u threads\n", name, isa, threads);
+            failures = 1;
+        }
     free(input);
     free(want);
     free(got);
