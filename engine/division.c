@@ -2,8 +2,6 @@
 
 #include "strips.h"
 
-#include <string.h>
-
 // Of a part, at least; and of a line. With less, the rest of a vector could be more than the next thread's lines. Measured on
 // two cores: parts of 7 lines of 14 pixels are worth it.
 enum { LEAST_LINES = 7, LEAST_PITCH = 8 };
@@ -127,18 +125,6 @@ static uint32_t planes_of(const struct step *step, enum exchange when, struct pl
     return count;
 }
 
-// Of few floats: calls of memcpy would take longer.
-static void copy(float *to, const float *from, size_t floats)
-{
-    enum { MANY = ROW_ALIGNMENT };
-    for (size_t p = 0; p < floats && floats < MANY; p++)
-        to[p] = from[p];
-    for (size_t p = 0; p < floats && floats >= MANY; p += MANY) {
-        const size_t first = p + MANY <= floats ? p : floats - MANY;
-        memcpy(to + first, from + first, sizeof(float) * MANY);
-    }
-}
-
 // Between the rows of a thread's own arena and a box.
 static void pass(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int give)
 {
@@ -146,12 +132,13 @@ static void pass(struct member member, const struct step *step, enum exchange wh
     const uint32_t count = planes_of(step, when, planes);
     const size_t floats = pixels.end - pixels.begin;
     float *own = arena_of(member) + pixels.begin;
-    for (uint32_t plane = 0; floats && plane < count; plane++)
-        for (uint32_t i = 0; i < planes[plane].rows; i++, box += floats) {
-            float *row = own + planes[plane].offsets[i], *to = give ? box : row;
-            const float *from = give ? row : box;
-            copy(to, from, floats);
-        }
+    for (uint32_t i = 0; floats && i < count; i++) {
+        if (give)
+            member.kernels->fill_box(planes[i].offsets, planes[i].rows, own, floats, box);
+        else
+            member.kernels->empty_box(planes[i].offsets, planes[i].rows, own, floats, box);
+        box += planes[i].rows * floats;
+    }
 }
 
 // A member's box for the part behind its own, or the one before.

@@ -19,6 +19,7 @@ struct alignment {
 // own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
 // others have met since.
 struct member {
+    const struct kernels *kernels;
     float *arenas; // the first thread's
     size_t arena_floats, box_floats;
     struct alignment aligned;

@@ -225,6 +225,9 @@ struct kernels {
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     void (*zero)(const struct zero *, float *arena);
+    // From so many floats of each of count rows to one after the other in a box, and back.
+    void (*fill_box)(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box);
+    void (*empty_box)(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box);
     // These write the given lines only; but outside of strips convolutions those that are convolved_in_lines, and depthwise
     // ones of stride 1 the multiples_in_lines. x: where offsets of rows that are read count from, the picture if there is no
     // table; y: likewise for rows that are written.

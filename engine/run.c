@@ -19,9 +19,9 @@ static const struct lines all_lines = {0, UINT32_MAX};
 static const struct share alone = {.part = 0, .parts = 1};
 
 // What is not divided is in the first arena.
-static void run_step(const struct kernels *kernels, const struct step *step, const float *picture, float *logits,
-                     struct member member)
+static void run_step(struct member member, const struct step *step, const float *picture, float *logits)
 {
+    const struct kernels *kernels = member.kernels;
     float *arena = member.arenas, *own = arena_of(member);
     const struct share share = member.share;
     const int in = divides_input(step, share.parts), out = divides_output(step, share.parts);
@@ -81,10 +81,10 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.arenas = arena, .share = alone};
+    const struct member member = {.kernels = network->kernels, .arenas = arena, .share = alone};
     for (size_t i = 0; i < batch; i++)
         for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step))
-            run_step(network->kernels, step, input + i * network->input_floats, output + i * network->output_floats, member);
+            run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
     return SHUFFLENET_OK;
 }
 
@@ -124,7 +124,7 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
         return status;
     const size_t arena_floats = network->arena_bytes / sizeof(float) + ROW_ALIGNMENT;
     const size_t box_floats = (network->team_bytes / sizeof(float) - arena_floats) / BOXES;
-    const struct member member = {arena, arena_floats, box_floats, network->aligned, {thread, threads}};
+    const struct member member = {network->kernels, arena, arena_floats, box_floats, network->aligned, {thread, threads}};
     unsigned turn = 0;
     for (size_t i = 0; i < batch; i++) {
         int apart = 1; // since they last met, all have kept to their own arenas
@@ -138,7 +138,7 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
                 meet(team, threads);
             if (before)
                 take_from_neighbours(member, step, BEFORE, turn);
-            run_step(network->kernels, step, input + i * network->input_floats, output + i * network->output_floats, member);
+            run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
             if (after) {
                 give_to_neighbours(member, step, AFTER, ++turn);
                 meet(team, threads);
@@ -157,11 +157,12 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
+    const struct member member = {.kernels = network->kernels, .arenas = arena, .share = alone};
     size_t number = 0;
     for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
          step = next_step(step), number++)
         if (number >= first)
-            run_step(network->kernels, step, input, output, (struct member){.arenas = arena, .share = alone});
+            run_step(member, step, input, output);
     return SHUFFLENET_OK;
 }
 

@@ -22,6 +22,7 @@ enum { MAX_TILE_VECTORS = 8 };
 static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
 #include "../kernels/activation.h"
+#include "../kernels/box.h"
 #include "../kernels/scale.h"
 #include "../kernels/tile.h"
 #include "../kernels/column.h"
@@ -51,6 +52,8 @@ const struct kernels TABLE_OF(LEVEL) = {
     .vectors = {TILE_TABLE(WIDEST)},
     .input = input,
     .zero = zero,
+    .fill_box = fill_box,
+    .empty_box = empty_box,
     .convolution = convolution,
     .depthwise = depthwise,
     .max_pool = max_pool,

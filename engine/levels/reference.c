@@ -30,6 +30,18 @@ static void zero(const struct zero *s, float *arena)
             arena[s->out[i] + p] = 0;
 }
 
+static void fill_box(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box)
+{
+    for (size_t i = 0; i < count * floats; i++)
+        box[i] = x[rows[i / floats] + i % floats];
+}
+
+static void empty_box(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box)
+{
+    for (size_t i = 0; i < count * floats; i++)
+        y[rows[i / floats] + i % floats] = box[i];
+}
+
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range rows = range_of(share, (size_t)s->groups * s->m);
@@ -154,6 +166,8 @@ const struct kernels kernels_reference = {
     .vectors = {[1] = 1},
     .input = input,
     .zero = zero,
+    .fill_box = fill_box,
+    .empty_box = empty_box,
     .convolution = convolution,
     .depthwise = depthwise,
     .max_pool = max_pool,
