@@ -31,6 +31,8 @@ struct builder {
     int failed;
     const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
     struct window window;     // of the step that is being built
+    const struct input *picture; // if that is a convolution for the stem kernel
+    struct division division;
     uint64_t box_floats;
 };
 
@@ -182,6 +184,17 @@ static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, uint32_t
     return tiles;
 }
 
+static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
+{
+    const uint32_t whole = m / kernels->stem_rows, rest = m % kernels->stem_rows;
+    if (whole)
+        *runs++ = (struct tile_run){.mr = kernels->stem_rows, .count = whole};
+    if (rest)
+        *runs++ = (struct tile_run){.mr = rest, .count = 1, .row = m - rest};
+    *runs = (struct tile_run){0};
+    return whole + (rest > 0);
+}
+
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
 {
     memset(packed + (size_t)s->groups * s->m * (1 + s->k), 0, sizeof(float) * ROW_ALIGNMENT);
@@ -226,8 +239,10 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     s->far = !b->group && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
     s->in_strips = b->group != NULL;
     s->packed = packed;
+    s->picture = b->picture;
+    s->zero_row = b->zero_row;
     if (b->memory && !b->failed) {
-        s->tile_count = choose_tiles(b->kernels, s->m, s->k, tiles);
+        s->tile_count = s->picture ? stem_tiles(b->kernels, s->m, tiles) : choose_tiles(b->kernels, s->m, s->k, tiles);
         pack_convolution(s, w, bias, packed);
     }
 }
@@ -427,6 +442,37 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
     require(b, divides_well(step));
 }
 
+// The input step that a convolution in strips reads, if the stem kernel can read the picture in its place.
+static const struct input *stem_input(struct builder *b, const struct plan_step *plan, const struct step *group, uint32_t i)
+{
+    const uint32_t *field = plan[1 + i].field, source = b->window.source;
+    if (!b->kernels->stem || plan[1 + i].kind != PLAN_CONVOLUTION || source >= i || plan[1 + source].kind != PLAN_INPUT)
+        return NULL;
+    const struct input *in = &group[1 + source].as.input;
+    const uint32_t k = 9 * in->channels, taps = field[8], planes = plan[1 + source].field[10];
+    const int fits = in->stride == 2 && in->phases == 2 && in->padding == 1 && in->channels <= MAX_STEM_CHANNELS &&
+                     field[0] == 1 && field[1] == k && field[2] % 4 == 0 && b->window.reach == 1 &&
+                     field[6] == in->pitch && field[10] == PLAN_NO_TABLE;
+    if (!fits || taps > b->plan.table_count || k > b->plan.table_count - taps)
+        return NULL;
+    for (uint32_t tap = 0; tap < k; tap++) {
+        const uint32_t y = tap % 9 / 3, x = tap % 3, plane = tap / 9 * 4 + y % 2 * 2 + x % 2;
+        if (b->tables[taps + tap] != b->tables[planes + plane] + y / 2 * in->pitch + x / 2)
+            return NULL;
+    }
+    return in;
+}
+
+static int is_unread(const struct step *group, uint32_t input)
+{
+    for (uint32_t i = 0; i < group->as.strips.count; i++) {
+        const struct step *step = &group[1 + i];
+        if (step->window.source == input && !(step->kind == PLAN_CONVOLUTION && step->as.convolution.picture))
+            return 0;
+    }
+    return 1;
+}
+
 // The group's step, and those that it names behind it.
 static void build_strips(struct builder *b, const struct plan_step *plan, uint32_t plan_steps, struct step *group)
 {
@@ -446,19 +492,38 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
         require(b, b->window.reach < LIMIT && b->window.lines < LIMIT);
         require(b, b->window.reach == 0 || plan[1 + i].kind == PLAN_CONVOLUTION);
         require(b, b->window.source == WHOLE || b->window.source < i);
-        if (!b->failed)
+        if (!b->failed) {
+            b->picture = stem_input(b, plan, group, i);
             build_step(b, &plan[1 + i], &group[1 + i]);
+        }
     }
+    b->picture = NULL;
+    for (uint32_t i = 0; i < s->count && !b->failed; i++)
+        if (group[1 + i].kind == PLAN_INPUT)
+            group[1 + i].as.input.unread = is_unread(group, i);
     b->group = NULL;
     b->window = (struct window){.source = WHOLE};
     require(b, !b->failed && strips_fit(group));
+    for (uint32_t i = 0; i < s->count && !b->failed; i++) // for the same pixels are exchanged of all of them
+        require(b, group[1 + i].window.lines || written_by(&group[1 + i]).pitch == written_by(group).pitch);
+}
+
+// The planes of the last convolutions that a team divides: most of them are on those.
+static void choose_alignment(struct builder *b, const struct plan_step *steps)
+{
+    for (uint64_t i = 0; i < b->plan.step_count; i++) {
+        const uint32_t pixels = steps[i].field[3], pitch = steps[i].field[5];
+        if (steps[i].kind == PLAN_STRIPS)
+            i += steps[i].field[0];
+        else if (steps[i].kind == PLAN_CONVOLUTION && steps[i].field[PLAN_DIVISION_FIELD] && is_size(pixels) && is_size(pitch))
+            align_parts(&b->division, (pixels + pitch - 1) / pitch, pitch);
+    }
 }
 
 static void build_exchanges(struct builder *b, struct step *step)
 {
     int fit = 1;
-    const struct alignment aligned = {b->plan.aligned_height, b->plan.aligned_pitch};
-    const uint64_t floats = plan_exchanges(step, aligned, &fit);
+    const uint64_t floats = plan_exchanges(&b->division, step, &fit);
     require(b, fit);
     b->box_floats = floats > b->box_floats ? floats : b->box_floats;
 }
@@ -477,7 +542,6 @@ static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
     require(b, header->height >= 1 && header->height < LIMIT && header->width >= 1 && header->width < LIMIT);
     require(b, (uint64_t)header->height * header->width < LIMIT && header->classes >= 1 && header->classes < LIMIT);
     require(b, (uint64_t)header->height * header->width * header->in_channels < LIMIT);
-    require(b, (uint64_t)header->aligned_height * header->aligned_pitch < LIMIT);
     if (!b->failed)
         require(b, plan_bytes == sizeof *header + (uint64_t)header->step_count * sizeof(struct plan_step) +
                                      sizeof(uint32_t) * ((uint64_t)header->table_count + header->weight_count));
@@ -510,8 +574,8 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         network->arena_bytes = sizes->arena_bytes;
         network->input_floats = sizes->input_floats;
         network->output_floats = sizes->output_floats;
-        network->aligned = (struct alignment){b.plan.aligned_height, b.plan.aligned_pitch};
     }
+    choose_alignment(&b, steps);
     for (uint32_t i = 0; i < b.plan.step_count && !b.failed; i++) {
         struct step scratch[1 + MAX_STRIP_STEPS], *step = memory ? &network->steps[i] : scratch;
         if (steps[i].kind == PLAN_STRIPS) {
@@ -523,11 +587,17 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         if (!b.failed)
             build_exchanges(&b, step);
     }
-    require(&b, b.used <= SIZE_MAX && b.box_floats < LIMIT);
-    const size_t behind_arena = ROW_ALIGNMENT + BOXES * (size_t)round_up(b.box_floats, ROW_ALIGNMENT); // it may be shifted
-    sizes->team_bytes = sizes->arena_bytes + sizeof(float) * behind_arena;
-    if (memory)
+    const uint64_t arena_floats = sizes->arena_bytes / sizeof(float) + ROW_ALIGNMENT; // since it may be shifted
+    const uint64_t box_floats = round_up(b.box_floats, ROW_ALIGNMENT);
+    const uint64_t team_bytes = sizeof(float) * (arena_floats + BOXES * box_floats);
+    require(&b, b.used <= SIZE_MAX && box_floats < LIMIT && team_bytes <= SIZE_MAX);
+    sizes->team_bytes = (size_t)team_bytes;
+    if (memory) {
         network->team_bytes = sizes->team_bytes;
+        network->arena_floats = (size_t)arena_floats;
+        network->box_floats = (size_t)box_floats;
+        network->division = b.division;
+    }
     sizes->network_bytes = (size_t)b.used;
     return b.failed ? SHUFFLENET_BAD_PLAN : SHUFFLENET_OK;
 }

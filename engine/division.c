@@ -6,25 +6,35 @@
 // two cores: parts of 7 lines of 14 pixels are worth it.
 enum { LEAST_LINES = 7, LEAST_PITCH = 8 };
 
-static int divides(struct plane plane, uint32_t threads)
+_Static_assert(MAX_LANES <= 8, "step->exchanges has a bit for each number of threads");
+
+static int divides(uint32_t height, uint32_t pitch, uint32_t threads)
 {
-    return threads > 1 && threads <= MAX_LANES && plane.pitch >= LEAST_PITCH && plane.height / threads >= LEAST_LINES;
+    return threads > 1 && threads <= MAX_LANES && pitch >= LEAST_PITCH && height / threads >= LEAST_LINES;
+}
+
+static int divides_plane(struct plane plane, uint32_t threads)
+{
+    return divides(plane.height, plane.pitch, threads);
 }
 
 int divides_input(const struct step *step, uint32_t threads)
 {
-    return (step->divided & PLAN_DIVIDED_IN) && divides(read_by(step), threads);
+    return (step->divided & PLAN_DIVIDED_IN) && divides_plane(read_by(step), threads);
 }
 
 int divides_output(const struct step *step, uint32_t threads)
 {
-    return (step->divided & PLAN_DIVIDED_OUT) && divides(written_by(step), threads);
+    return (step->divided & PLAN_DIVIDED_OUT) && divides_plane(written_by(step), threads);
 }
 
 // Of a part's planes: less than ROW_ALIGNMENT floats.
-static size_t shift_of_part(struct alignment aligned, struct share share)
+static size_t shift_of_part(const struct division *division, struct share share)
 {
-    const size_t begin = (size_t)part_of(share, aligned.height).begin * aligned.pitch;
+    if (share.parts > MAX_LANES)
+        return 0;
+    const uint32_t height = division->aligned[share.parts].height, pitch = division->aligned[share.parts].pitch;
+    const size_t begin = (size_t)part_of(share, height).begin * pitch;
     return (ROW_ALIGNMENT - begin % ROW_ALIGNMENT) % ROW_ALIGNMENT;
 }
 
@@ -35,7 +45,12 @@ float *windows_of(struct member member)
 
 float *arena_of(struct member member)
 {
-    return windows_of(member) + shift_of_part(member.aligned, member.share);
+    return windows_of(member) + shift_of_part(member.division, member.share);
+}
+
+int uses_own_arena(struct member member)
+{
+    return member.share.parts <= MAX_LANES && member.division->divides >> (member.share.parts - 1) & 1;
 }
 
 struct lines lines_of(struct member member, const struct step *step)
@@ -54,7 +69,7 @@ static int has_windows(const struct step *step)
     return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
 }
 
-int exchanges(const struct step *step, enum exchange when, uint32_t threads)
+int has_exchange(const struct step *step, enum exchange when, uint32_t threads)
 {
     return threads <= MAX_LANES && step->exchanges[when] >> (threads - 1) & 1;
 }
@@ -85,7 +100,7 @@ static struct want want_before(const struct step *step, struct share share, size
             return (struct want){there, there};
         return (struct want){there, pixels_of_lines(plane, read_for(step, lines))};
     }
-    const size_t around = (plane.pitch + 1 + ROW_TAIL) / ROW_ALIGNMENT * ROW_ALIGNMENT; // as copy() likes it
+    const size_t around = (plane.pitch + 1 + ROW_TAIL) / ROW_ALIGNMENT * ROW_ALIGNMENT; // vectors are copied fast
     return (struct want){there, {there.begin < around ? 0 : there.begin - around, there.end + around}};
 }
 
@@ -96,7 +111,7 @@ static struct want want_after(const struct step *step, struct share share, size_
     return (struct want){pixels_of_lines(plane, lines), convolved(plane, lines, shift)};
 }
 
-// What a part needs of the one before it, or of the one behind it: no more than that has, since parts are not so small.
+// What a part needs of the one before it, or of the one behind it.
 static struct range needed_of(struct want want, int before)
 {
     const struct range above = {want.needed.begin, want.there.begin}, below = {want.there.end, want.needed.end};
@@ -104,10 +119,10 @@ static struct range needed_of(struct want want, int before)
     return range.begin < range.end ? range : (struct range){0, 0};
 }
 
-static struct range handed(const struct step *step, enum exchange when, struct alignment aligned, struct share to,
-                           int from_before)
+static struct range pixels_for(const struct division *division, const struct step *step, enum exchange when, struct share to,
+                               int from_before)
 {
-    const size_t shift = shift_of_part(aligned, to);
+    const size_t shift = shift_of_part(division, to);
     return needed_of(when == BEFORE ? want_before(step, to, shift) : want_after(step, to, shift), from_before);
 }
 
@@ -125,15 +140,15 @@ static uint32_t planes_of(const struct step *step, enum exchange when, struct pl
     return count;
 }
 
-// Between the rows of a thread's own arena and a box.
-static void pass(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int give)
+// Copies pixels between the rows of a thread's own arena and a box.
+static void copy(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int fill)
 {
     struct plane planes[MAX_STRIP_STEPS];
     const uint32_t count = planes_of(step, when, planes);
     const size_t floats = pixels.end - pixels.begin;
     float *own = arena_of(member) + pixels.begin;
     for (uint32_t i = 0; floats && i < count; i++) {
-        if (give)
+        if (fill)
             member.kernels->fill_box(planes[i].offsets, planes[i].rows, own, floats, box);
         else
             member.kernels->empty_box(planes[i].offsets, planes[i].rows, own, floats, box);
@@ -151,9 +166,9 @@ void give_to_neighbours(struct member member, const struct step *step, enum exch
 {
     const struct share share = member.share, before = {share.part - 1, share.parts}, behind = {share.part + 1, share.parts};
     if (share.part > 0)
-        pass(member, step, when, handed(step, when, member.aligned, before, 0), box_of(member, turn, 0), 1);
+        copy(member, step, when, pixels_for(member.division, step, when, before, 0), box_of(member, turn, 0), 1);
     if (behind.part < share.parts)
-        pass(member, step, when, handed(step, when, member.aligned, behind, 1), box_of(member, turn, 1), 1);
+        copy(member, step, when, pixels_for(member.division, step, when, behind, 1), box_of(member, turn, 1), 1);
 }
 
 void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
@@ -162,13 +177,13 @@ void take_from_neighbours(struct member member, const struct step *step, enum ex
     before.share.part--;
     behind.share.part++;
     if (member.share.part > 0)
-        pass(member, step, when, handed(step, when, member.aligned, member.share, 1), box_of(before, turn, 1), 0);
+        copy(member, step, when, pixels_for(member.division, step, when, member.share, 1), box_of(before, turn, 1), 0);
     if (behind.share.part < member.share.parts)
-        pass(member, step, when, handed(step, when, member.aligned, member.share, 0), box_of(behind, turn, 0), 0);
+        copy(member, step, when, pixels_for(member.division, step, when, member.share, 0), box_of(behind, turn, 0), 0);
 }
 
 // Room for the largest of what members of the team hand to one another.
-static uint64_t room_for(const struct step *step, enum exchange when, struct alignment aligned, uint32_t threads, int *fit)
+static uint64_t room_for(const struct division *division, const struct step *step, enum exchange when, uint32_t threads, int *fit)
 {
     if (when == BEFORE ? !has_windows(step) || !divides_input(step, threads)
                        : !writes_lines(step) || !divides_output(step, threads))
@@ -183,7 +198,7 @@ static uint64_t room_for(const struct step *step, enum exchange when, struct ali
             const uint32_t from = before ? part - 1 : part + 1;
             if (from >= threads)
                 continue;
-            const struct range range = handed(step, when, aligned, (struct share){part, threads}, before);
+            const struct range range = pixels_for(division, step, when, (struct share){part, threads}, before);
             const struct range own = pixels_of_lines(planes[0], part_of((struct share){from, threads}, planes[0].height));
             *fit &= range.begin == range.end || (own.begin <= range.begin && range.end <= own.end);
             floats = range.end - range.begin > floats ? range.end - range.begin : floats;
@@ -191,14 +206,24 @@ static uint64_t room_for(const struct step *step, enum exchange when, struct ali
     return rows * floats;
 }
 
-uint64_t plan_exchanges(struct step *step, struct alignment aligned, int *fit)
+void align_parts(struct division *division, uint32_t height, uint32_t pitch)
+{
+    for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
+        if (divides(height, pitch, threads)) {
+            division->aligned[threads].height = height;
+            division->aligned[threads].pitch = pitch;
+        }
+}
+
+uint64_t plan_exchanges(struct division *division, struct step *step, int *fit)
 {
     uint64_t floats = 0;
-    for (int when = BEFORE; when <= AFTER; when++) {
-        step->exchanges[when] = 0;
-        for (uint32_t threads = 2; threads <= MAX_LANES; threads++) {
-            const uint64_t needed = room_for(step, (enum exchange)when, aligned, threads, fit);
-            step->exchanges[when] |= (uint8_t)((needed > 0) << (threads - 1));
+    for (uint32_t threads = 2; threads <= MAX_LANES; threads++) {
+        division->divides |= (uint32_t)divides_output(step, threads) << (threads - 1);
+        for (int when = BEFORE; when <= AFTER; when++) {
+            const uint64_t needed = room_for(division, step, (enum exchange)when, threads, fit);
+            const uint8_t bit = (uint8_t)(1u << (threads - 1));
+            step->exchanges[when] = needed ? step->exchanges[when] | bit : step->exchanges[when] & ~bit;
             floats = needed > floats ? needed : floats;
         }
     }

@@ -10,9 +10,13 @@
 
 #include "kernels.h"
 
-// The plane of which each part begins with a vector: in its thread's arena all planes are shifted by as much as that takes.
-struct alignment {
-    uint32_t height, pitch;
+// By the number of a team's threads.
+struct division {
+    uint32_t divides; // bit threads - 1: anything at all
+    // The plane of which each part begins with a vector: in a thread's arena all planes are shifted by as much as that takes.
+    struct {
+        uint32_t height, pitch;
+    } aligned[MAX_LANES + 1];
 };
 
 // A thread of a team, and the memory of all. Each has its arena and behind it four boxes: for the parts before and after its
@@ -22,7 +26,7 @@ struct member {
     const struct kernels *kernels;
     float *arenas; // the first thread's
     size_t arena_floats, box_floats;
-    struct alignment aligned;
+    const struct division *division;
     struct share share;
 };
 
@@ -30,7 +34,10 @@ enum { BOXES = 4 };
 
 float *arena_of(struct member member);
 
-// The same without the shift, for windows, whose lines are whole vectors. Before the first of them the arena has room enough.
+// Whether its team divides anything.
+int uses_own_arena(struct member member);
+
+// The same without the shift, for windows: their buffer begins with as many floats that nobody uses (steps.py).
 float *windows_of(struct member member);
 
 // Whether a team of so many divides what the step reads, and what it writes.
@@ -43,11 +50,14 @@ struct lines lines_of(struct member member, const struct step *step);
 // What neighbours hand over: before a step with windows, and after one that writes lines. They have to meet in between.
 enum exchange { BEFORE, AFTER };
 
+// For plans that are being built: planes of the later convolutions are to be the aligned ones.
+void align_parts(struct division *division, uint32_t height, uint32_t pitch);
+
 // Fills in step->exchanges, and returns the room that the step needs in a box, whatever the number of threads. *fit becomes
 // 0 if one would be asked for pixels that are not its own.
-uint64_t plan_exchanges(struct step *step, struct alignment aligned, int *fit);
+uint64_t plan_exchanges(struct division *division, struct step *step, int *fit);
 
-int exchanges(const struct step *step, enum exchange when, uint32_t threads);
+int has_exchange(const struct step *step, enum exchange when, uint32_t threads);
 void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
 void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
 #endif

@@ -21,6 +21,7 @@ struct input {
     uint32_t channels, height, width, in_pitch;
     const uint32_t *in;  // [channels], or NULL: the picture
     const uint32_t *out; // [channels][phases][phases]
+    int unread;          // whoever would read it reads the picture itself
 };
 
 // y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
@@ -50,6 +51,8 @@ struct convolution {
     const struct tile_run *tiles; // of a group, closed by one with mr 0
     uint32_t tile_count;          // of a group
     int in_strips;
+    const struct input *picture; // whose picture the stem kernel reads instead of in, or NULL
+    const float *zero_row;       // as long as a line of it
     int far;                      // all these rows are more than a second-level cache holds
 };
 
@@ -111,7 +114,7 @@ struct scale {
 
 // The next count steps, at most MAX_STRIP_STEPS, are run a few lines at a time, so that what one of them writes is still in
 // the second-level cache when the next one reads it. See strips.h.
-enum { MAX_STRIP_STEPS = 16, MAX_LANES = 8 };
+enum { MAX_STRIP_STEPS = 16, MAX_LANES = 8 }; // more threads don't divide planes either
 
 struct strips {
     uint32_t count;
@@ -165,8 +168,8 @@ static inline struct range range_of(struct share share, size_t count)
     return range;
 }
 
-// The lines of a plane that are a thread's. The first part has one more, if not all are equal: then the windows of the next
-// one, of stride 2, begin with its own lines.
+// The lines of a plane that are a thread's. If not all parts are equal, first ones have one more: of 7 lines that windows of
+// stride 2 make of 14, each of two threads finds its windows' middle lines in its own part.
 static inline struct lines part_of(struct share share, uint32_t height)
 {
     const uint64_t begin = (uint64_t)height * share.part, end = begin + height, up = share.parts - 1;
@@ -191,8 +194,8 @@ static inline struct range pixels_in_lines(struct lines lines, size_t pitch, siz
 // So many pixels behind whole vectors are convolved one by one, where another vector would be nearly empty.
 enum { MOST_COLUMNS = 2 };
 
-// And what else is in the vectors of ROW_ALIGNMENT floats in which the lines begin and end, if that is not MOST_COLUMNS pixels.
-// The plane begins shift floats behind the start of a vector.
+// The pixels that a convolution writes for these lines: of ROW_ALIGNMENT floats whole vectors, but of the last one at most
+// MOST_COLUMNS pixels by themselves. The plane begins shift floats behind the start of a vector.
 static inline struct range convolved_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
 {
     const struct range exact = pixels_in_lines(lines, pitch, pixels);
@@ -202,7 +205,7 @@ static inline struct range convolved_in_lines(struct lines lines, size_t pitch, 
     return (struct range){begin, end < pixels ? end : pixels};
 }
 
-// And the whole multiples of ROW_ALIGNMENT pixels in which these are.
+// Those that a depthwise convolution of stride 1 writes: the whole multiples of ROW_ALIGNMENT pixels in which these are.
 static inline struct range multiples_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
 {
     const struct range convolved = convolved_in_lines(lines, pitch, pixels, shift);
@@ -216,7 +219,7 @@ static inline size_t shift_of(const float *arena)
     return (uintptr_t)arena / sizeof(float) % ROW_ALIGNMENT;
 }
 
-enum { MAX_TILE_ROWS = 8 };
+enum { MAX_TILE_ROWS = 8, MAX_STEM_CHANNELS = 4 };
 
 struct kernels {
     const char *name;
@@ -224,15 +227,19 @@ struct kernels {
     uint32_t fully_connected_block;
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
+    uint32_t stem_rows;
     void (*zero)(const struct zero *, float *arena);
     // From so many floats of each of count rows to one after the other in a box, and back.
     void (*fill_box)(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box);
     void (*empty_box)(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box);
-    // These write the given lines only; but outside of strips convolutions those that are convolved_in_lines, and depthwise
-    // ones of stride 1 the multiples_in_lines. x: where offsets of rows that are read count from, the picture if there is no
+    // These write the given lines only; but outside of strips convolutions the pixels that are convolved_in_lines, and
+    // depthwise ones of stride 1 the multiples_in_lines. x: where offsets of rows that are read count from, the picture if there is no
     // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
+    // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
+    // so.
+    void (*stem)(const struct convolution *, const float *picture, float *y, struct lines);
     void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);
     void (*max_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
     void (*average_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);

@@ -7,8 +7,9 @@
 struct shufflenet_network {
     const struct kernels *kernels;
     size_t arena_bytes, team_bytes, input_floats, output_floats;
+    size_t arena_floats, box_floats; // of a member of a team
+    struct division division;
     uint32_t step_count;
-    struct alignment aligned;
     struct step steps[];
 };
 

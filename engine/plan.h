@@ -31,7 +31,6 @@ struct plan_header {
     uint32_t height;
     uint32_t width;
     uint32_t classes;
-    uint32_t aligned_height, aligned_pitch; // of the plane of which each thread's part begins with a vector: division.h
 };
 
 enum plan_kind {

@@ -38,7 +38,7 @@ static void run_step(struct member member, const struct step *step, const float 
     case PLAN_AVERAGE_POOL:
         if (out)
             run_lines(kernels, step, in ? own : arena, own, lines_of(member, step), alone);
-        else if (in) // each thread begins with other channels: where lines meet, two would write the same vector at once
+        else if (in) // each thread begins with other channels: two would write to the same cache line at once
             for (uint32_t i = 0; i < share.parts; i++)
                 run_lines(kernels, step, own, arena, lines_of(member, step),
                           (struct share){(share.part + i) % share.parts, share.parts});
@@ -46,7 +46,8 @@ static void run_step(struct member member, const struct step *step, const float 
             run_lines(kernels, step, arena, arena, all_lines, share);
         break;
     case PLAN_ZERO: // each thread for itself
-        kernels->zero(&step->as.zero, own);
+        if (share.part == 0 || uses_own_arena(member))
+            kernels->zero(&step->as.zero, own);
         break;
     case PLAN_MEANS:
         kernels->means(&step->as.means, arena, logits, share);
@@ -81,7 +82,7 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .arenas = arena, .share = alone};
+    const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
     for (size_t i = 0; i < batch; i++)
         for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step))
             run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
@@ -122,15 +123,14 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
     const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / threads);
     if (status)
         return status;
-    const size_t arena_floats = network->arena_bytes / sizeof(float) + ROW_ALIGNMENT;
-    const size_t box_floats = (network->team_bytes / sizeof(float) - arena_floats) / BOXES;
-    const struct member member = {network->kernels, arena, arena_floats, box_floats, network->aligned, {thread, threads}};
+    const struct member member = {
+        network->kernels, arena, network->arena_floats, network->box_floats, &network->division, {thread, threads}};
     unsigned turn = 0;
     for (size_t i = 0; i < batch; i++) {
         int apart = 1; // since they last met, all have kept to their own arenas
         for (const struct step *step = network->steps; step < network->steps + network->step_count;
              step = next_step(step)) {
-            const int before = exchanges(step, BEFORE, threads), after = exchanges(step, AFTER, threads);
+            const int before = has_exchange(step, BEFORE, threads), after = has_exchange(step, AFTER, threads);
             const int own = keeps_to_own_arena(step, threads);
             if (before)
                 give_to_neighbours(member, step, BEFORE, ++turn);
@@ -157,7 +157,7 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .arenas = arena, .share = alone};
+    const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
     size_t number = 0;
     for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
          step = next_step(step), number++)

@@ -36,8 +36,8 @@ typedef struct shufflenet_team {
 
 typedef struct shufflenet_sizes {
     size_t network_bytes;
-    size_t arena_bytes;
-    size_t team_bytes;    // of an arena for each thread of a team
+    size_t arena_bytes;   // for shufflenet_run
+    size_t team_bytes;    // for shufflenet_run_shared, for each thread
     size_t input_floats;  // of one picture: channels * height * width
     size_t output_floats; // of one picture: classes
 } shufflenet_sizes;

@@ -155,7 +155,10 @@ void run_lines(const struct kernels *kernels, const struct step *step, const flo
         kernels->input(&step->as.input, x, y, lines, share);
         break;
     case PLAN_CONVOLUTION:
-        kernels->convolution(&step->as.convolution, x, y, lines, share);
+        if (step->as.convolution.picture)
+            kernels->stem(&step->as.convolution, x, y, lines);
+        else
+            kernels->convolution(&step->as.convolution, x, y, lines, share);
         break;
     case PLAN_DEPTHWISE:
         kernels->depthwise(&step->as.depthwise, x, y, lines, share);
@@ -179,6 +182,11 @@ static void slide(const struct plane *plane, float *windows, uint32_t last_first
         memmove(windows + plane->offsets[i], windows + plane->offsets[i] + from, sizeof(float) * floats);
 }
 
+static int reads_picture(const struct step *step)
+{
+    return step->kind == PLAN_INPUT || (step->kind == PLAN_CONVOLUTION && step->as.convolution.picture);
+}
+
 void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
                 struct share share)
 {
@@ -192,6 +200,8 @@ void run_strips(const struct kernels *kernels, const struct step *group, const f
     while (next_strip(group, &lane))
         for (uint32_t i = 0; i < s->count; i++) {
             const struct step *step = &steps[i];
+            if (step->kind == PLAN_INPUT && step->as.input.unread)
+                continue;
             outputs[i] = arena;
             if (step->window.lines) {
                 const struct plane plane = written_by(step);
@@ -199,7 +209,7 @@ void run_strips(const struct kernels *kernels, const struct step *group, const f
                 outputs[i] = windows - (size_t)lane.first[i] * plane.pitch;
             }
             if (lane.lines[i].begin < lane.lines[i].end)
-                run_lines(kernels, step, step->kind == PLAN_INPUT ? picture : outputs[step->window.source], outputs[i],
+                run_lines(kernels, step, reads_picture(step) ? picture : outputs[step->window.source], outputs[i],
                           lane.lines[i], (struct share){0, 1});
         }
 }

@@ -104,23 +104,6 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return lambda program, *arguments: process(folder / program, *arguments)
 
 
-def test_kernels(platform: str, run: Run) -> None:
-    levels = {"aarch64": ["neon", "generic", "reference"], "wasm32": ["simd128", "generic", "reference"]}
-    expected = " ".join(levels.get(platform, isas()))
-    assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_kernels"))
-
-
-@pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
-def test_sixteen_lanes_without_avx512(run: Run) -> None:
-    assert run("test_kernels_lowered").endswith(" 0 failures\n")
-    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
-
-
-@pytest.mark.parametrize("platform", ["release", "sanitized", "aarch64"], indirect=True)
-def test_training(run: Run) -> None:
-    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training"))
-
-
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Names of plans, inputs and PyTorch's logits in files."""
@@ -142,6 +125,24 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     # In strips, with a depthwise convolution of stride 1 among them.
     write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
     return names
+
+
+def test_kernels(platform: str, run: Run) -> None:
+    levels = {"aarch64": ["neon", "generic", "reference"], "wasm32": ["simd128", "generic", "reference"]}
+    expected = " ".join(levels.get(platform, isas()))
+    assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_kernels"))
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
+def test_sixteen_lanes_without_avx512(run: Run, networks: list[str]) -> None:
+    assert run("test_kernels_lowered").endswith(" 0 failures\n")
+    assert run("test_network_lowered", *networks).endswith(" 0 failures\n")
+    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized", "aarch64"], indirect=True)
+def test_training(run: Run) -> None:
+    assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training"))
 
 
 def test_networks(run: Run, networks: list[str]) -> None:

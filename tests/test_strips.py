@@ -14,6 +14,7 @@ from shufflenet.arch import Architecture
 from shufflenet.engine import Engine, isas
 from shufflenet.graph import Graph, GraphModel
 from shufflenet.plan import make_plan, step_names
+from shufflenet.steps import AVERAGE_POOL, HEADER_FIELDS, STEP_FIELDS
 
 
 def random_model(name: str) -> GraphModel:
@@ -59,7 +60,7 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
         patch.setattr(plan, "choose_strips", lambda *_: None)
         whole = {isa: logits(model, x, isa) for isa in isas() if isa != "reference"}
     for isa, expected in whole.items():
-        for threads in (1, 2, 3, 4, 7):  # more than there are lanes, too
+        for threads in (1, 2, 3, 4, 7, 9):  # more than there are lanes, too
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
@@ -143,3 +144,19 @@ def test_damaged_plans_are_refused(name: str, width: int) -> None:
     model = random_model(name)
     assert "depthwise" in step_names(model, 100, width)[0]
     damaged_plans.run_or_refuse(make_plan(model, 100, width), random_input(1, 100, width))
+
+
+def test_strips_whose_last_planes_differ_in_pitch_are_refused() -> None:
+    """Of all of them neighbouring threads exchange the same pixels."""
+    model = random_model("shufflenet_g3_x0_25")
+    words = np.frombuffer(make_plan(model, 224, 224), dtype=np.uint32)
+    steps = words[HEADER_FIELDS:][: words[2] * (1 + STEP_FIELDS)].reshape(-1, 1 + STEP_FIELDS)
+    pool = next(i for i, step in enumerate(steps) if step[0] == AVERAGE_POOL)
+    for pitch in (steps[pool, 5], steps[pool, 5] + 1):
+        changed = words.copy()
+        changed[HEADER_FIELDS + pool * (1 + STEP_FIELDS) + 5] = pitch
+        if pitch == steps[pool, 5]:
+            engine.measure(changed.tobytes(), isas()[0])
+        else:
+            with pytest.raises(RuntimeError, match="damaged"):
+                engine.measure(changed.tobytes(), isas()[0])

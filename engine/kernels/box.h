@@ -2,9 +2,12 @@
 
 ALWAYS_INLINE void copy_few(float *to, const float *from, size_t floats)
 {
-    for (size_t p = 0; p < floats && floats < VECTOR_FLOATS; p++)
-        to[p] = from[p];
-    for (size_t p = 0; p < floats && floats >= VECTOR_FLOATS; p += VECTOR_FLOATS) {
+    if (floats < VECTOR_FLOATS) {
+        for (size_t p = 0; p < floats; p++)
+            to[p] = from[p];
+        return;
+    }
+    for (size_t p = 0; p < floats; p += VECTOR_FLOATS) { // the last of them may begin within the one before
         const size_t first = p + VECTOR_FLOATS <= floats ? p : floats - VECTOR_FLOATS;
         store(to + first, load(from + first));
     }

@@ -10,6 +10,9 @@
 // Tiles that can take one or two more pixels along: the 49th of a 7x7 plane, behind three vectors; the last of 7x14.
 #define COLUMN_TILE_TABLE(T) T(2, 3) T(3, 3) T(4, 3) T(5, 3) T(6, 3) T(8, 3)
 
+// Outputs of the stem by two vectors, their three taps of two vectors and a weight in registers.
+#define STEM_ROWS 12
+
 // Likewise of weight gradients in training: mr * nr sums, mr vectors and one more in registers.
 #define OUTER_TABLE(T) T(1, 5) T(2, 5) T(3, 5) T(4, 5) T(5, 5)
 

@@ -1,6 +1,6 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
 // defines VECTOR_FLOATS, vector_max, TILE_TABLE, OUTER_TABLE and LEVEL, and includes this. If it has registers to spare, also
-// COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well.
+// COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well, and STEM_ROWS.
 //
 // Everything here is static or has the level in its name, so that the linker can't put one level's code in place of
 // another's.
@@ -30,6 +30,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/convolution.h"
 #include "../kernels/fully_connected.h"
 #include "../kernels/peak.h"
+#include "../kernels/stem.h"
 #include "../kernels/stride2.h"
 // These need stride2.h.
 #include "../kernels/depthwise.h"
@@ -55,6 +56,10 @@ const struct kernels TABLE_OF(LEVEL) = {
     .fill_box = fill_box,
     .empty_box = empty_box,
     .convolution = convolution,
+#ifdef STEM_ROWS
+    .stem = stem,
+    .stem_rows = STEM_ROWS,
+#endif
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,

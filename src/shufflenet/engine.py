@@ -138,8 +138,8 @@ class Engine:
         """
         return self._network(height, width).sizes
 
-    # A small network runs for a third of a millisecond: Python that is in no cache any more can be seen there. So it is
-    # little from the second picture on, here and in _Network.run.
+    # A small network runs for a third of a millisecond, and behind it Python's memory is in no cache: from the second
+    # picture on this and _Network.run touch little of it.
     def _network(self, height: int, width: int) -> _Network:
         latest = self._latest
         if latest and latest[0] == height and latest[1] == width:

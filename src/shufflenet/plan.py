@@ -6,7 +6,6 @@ through tables, so shuffle, concatenation, split and groups cost nothing when th
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,8 +73,7 @@ def make_plan(model: Model | GraphModel, height: int, width: int, window_floats:
         ValueError: as `step_names`.
     """
     arch = model.arch
-    planner = _plan(model, height, width, window_floats)
-    return planner.steps.serialise(arch.in_channels, height, width, arch.classes, planner.aligned())
+    return _plan(model, height, width, window_floats).serialise(arch.in_channels, height, width, arch.classes)
 
 
 def step_names(model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> list[str]:
@@ -84,10 +82,10 @@ def step_names(model: Model | GraphModel, height: int, width: int, window_floats
     Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
     """
-    return _plan(model, height, width, window_floats).steps.names
+    return _plan(model, height, width, window_floats).names
 
 
-def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int) -> _Planner:
+def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int) -> Steps:
     if height < 32 or width < 32:
         raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
     if height * width > 1 << 24:
@@ -98,7 +96,7 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     for node in graph.nodes[1:]:
         if node not in in_strips:
             planner.add(node)
-    return planner
+    return planner.steps
 
 
 def fold_batch_norm(model: Model | GraphModel, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
@@ -230,15 +228,6 @@ class _Planner:
             if not (only_moves or pointwise or isinstance(node, Pool) or runs_depthwise(node)):
                 sizes -= {self.sizes[node], *(self.sizes[source] for source in node.inputs)}
         return sizes
-
-    def aligned(self) -> tuple[int, int]:
-        """Height and pitch of the planes of which most convolutions gain by parts that begin with a vector."""
-        counts = Counter(
-            (self.layouts[node].height, self.layouts[node].pitch)
-            for node in self.graph.nodes
-            if isinstance(node, Convolution) and not runs_depthwise(node) and self._divided(node)
-        )
-        return counts.most_common(1)[0][0] if counts else (0, 0)
 
     def _divided(self, node: Node) -> int:
         sizes = self.sizes[node.inputs[0]], self.sizes[node]

@@ -15,7 +15,7 @@ VERSION = 5
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
-HEADER_FIELDS = 12
+HEADER_FIELDS = 10
 STEP_FIELDS = 17
 WHOLE = 0xFFFFFFFF
 _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
@@ -142,7 +142,7 @@ class Steps:
         windows, end = [], 0
         for count, floats in sizes:
             pitch, front = _row_pitch(floats, 0)
-            offsets = end + front + pitch * np.arange(count, dtype=np.int64)
+            offsets = end + front + pitch * np.arange(count, dtype=np.int64)  # rows below may be shifted into the front
             windows.append(Rows(np.full(count, len(self._buffers)), offsets))
             end += front + count * pitch
         self._buffers.append(_Buffer(end))
@@ -188,8 +188,7 @@ class Steps:
         """No other value has a part in ``rows``."""
         return all(self._references[place] == 1 for place in rows.places())
 
-    def serialise(self, in_channels: int, height: int, width: int, classes: int, aligned: tuple[int, int]) -> bytes:
-        """``aligned``: height and pitch of the planes of which each thread's part begins with a vector."""
+    def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:
         arena_floats = self._lay_out()
         if arena_floats >= _MOST_ARENA_FLOATS:
             raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass of this network")
@@ -216,7 +215,7 @@ class Steps:
             records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words))
         header = struct.pack(
             f"<{HEADER_FIELDS}I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
-            in_channels, height, width, classes, *aligned,
+            in_channels, height, width, classes,
         )  # fmt: skip
         return b"".join([header, *records, *tables, *weights])
 

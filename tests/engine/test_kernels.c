@@ -407,6 +407,41 @@ static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual
 }
 
 // Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
+// Some floats of every other row to a box and, doubled, back.
+static int test_box(uint32_t floats, const char *only)
+{
+    enum { ROWS = 10, PITCH = 70 };
+    static float rows[ROWS * PITCH], box[ROWS * PITCH];
+    uint32_t offsets[ROWS / 2];
+    for (uint32_t i = 0; i < ROWS / 2; i++)
+        offsets[i] = 2 * (ROWS / 2 - 1 - i) * PITCH;
+    int failures = 0;
+    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
+        if (only && strcmp(only, *isa))
+            continue;
+        const struct kernels *kernels = find_kernels(*isa);
+        for (uint32_t i = 0; i < ROWS * PITCH; i++) {
+            rows[i] = (float)(1 + i);
+            box[i] = -1;
+        }
+        kernels->fill_box(offsets, ROWS / 2, rows + 1, floats, box);
+        int right = box[ROWS / 2 * floats] == -1;
+        for (uint32_t i = 0; i < ROWS / 2 * floats; i++) {
+            right &= box[i] == rows[1 + offsets[i / floats] + i % floats];
+            box[i] *= 2;
+        }
+        kernels->empty_box(offsets, ROWS / 2, rows + 1, floats, box);
+        for (uint32_t i = 0; i < ROWS * PITCH; i++) {
+            const int taken = i / PITCH % 2 == 0 && i % PITCH >= 1 && i % PITCH < 1 + floats;
+            right &= rows[i] == (float)((taken ? 2 : 1) * (1 + i));
+        }
+        if (!right)
+            fprintf(stderr, "FAILED box of %u floats a row, %s\n", floats, *isa);
+        failures += !right;
+    }
+    return failures;
+}
+
 static int test_more_steps_than_there_are(void)
 {
     const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = 63161284, .arena_floats = 1,
@@ -506,6 +541,8 @@ int main(int count, char **arguments)
         CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
         CASE(test_depthwise(2, 12, 112, stride, 1, 0, only));
     }
+    for (uint32_t floats = 1; floats < 60; floats += 1 + floats / 20)
+        CASE(test_box(floats, only));
     CASE(test_more_steps_than_there_are());
     CASE(test_network_of_more_bytes_than_a_pointer_reaches());
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)

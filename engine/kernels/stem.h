@@ -1,0 +1,117 @@
+// The first convolution, 3x3 with stride 2 and padding 1, straight from the picture: what INPUT would lay out for the
+// microkernel is picked into registers. It takes many of them, of sixteen floats.
+#ifdef STEM_ROWS
+
+enum { STEM_VECTORS = 2 };
+
+#define EVERY_OTHER(first)                                                                                             \
+    first, first + 2, first + 4, first + 6, first + 8, first + 10, first + 12, first + 14, first + 16, first + 18,     \
+        first + 20, first + 22, first + 24, first + 26, first + 28, first + 30
+
+// mr outputs by nv vectors of one line, from number column of it on. rows: the three around it of each channel, of which all
+// floats from number first on are there that the vectors see. The left neighbour of a line's first pixel is 0.
+ALWAYS_INLINE void stem_tile(const size_t mr, const size_t nv, const struct convolution *s, const float *packed,
+                             const float *const *rows, size_t first, const uint32_t *out, float *y, size_t column,
+                             vector_mask inside)
+{
+    vector sum[STEM_ROWS][STEM_VECTORS];
+#pragma GCC unroll 12
+    for (size_t m = 0; m < mr; m++)
+#pragma GCC unroll 2
+        for (size_t v = 0; v < nv; v++)
+            sum[m][v] = broadcast(packed[m]);
+    packed += mr;
+    for (size_t row = 0; row < s->k / 3; row++) {
+        const float *x = rows[row] + first;
+        vector tap[3][STEM_VECTORS], before = column ? broadcast(x[-1]) : (vector){0};
+#pragma GCC unroll 2
+        for (size_t v = 0; v < nv; v++) {
+            const vector low = load(x + 2 * v * VECTOR_FLOATS), high = load(x + (2 * v + 1) * VECTOR_FLOATS);
+            tap[1][v] = __builtin_shufflevector(low, high, EVERY_OTHER(0));
+            tap[2][v] = __builtin_shufflevector(low, high, EVERY_OTHER(1));
+            tap[0][v] = shifted_right(before, tap[2][v]);
+            before = tap[2][v];
+        }
+#pragma GCC unroll 3
+        for (size_t t = 0; t < 3; t++, packed += mr)
+#pragma GCC unroll 12
+            for (size_t m = 0; m < mr; m++) {
+                const vector weight = broadcast(packed[m]);
+#pragma GCC unroll 2
+                for (size_t v = 0; v < nv; v++)
+                    sum[m][v] += weight * tap[t][v];
+            }
+    }
+    const vector least = broadcast(s->least);
+#pragma GCC unroll 12
+    for (size_t m = 0; m < mr; m++) {
+        float *line = y + out[m] + column;
+#pragma GCC unroll 2
+        for (size_t v = 0; v + 1 < nv; v++)
+            store(line + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
+        store(line + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
+    }
+}
+
+typedef void stem_function(const struct convolution *s, const float *packed, const float *const *rows, size_t first,
+                           const uint32_t *out, float *y, size_t column, vector_mask inside);
+
+#define DEFINE_STEM(mr, nv)                                                                                            \
+    static void stem_##mr##x##nv(const struct convolution *s, const float *packed, const float *const *rows,           \
+                                 size_t first, const uint32_t *out, float *y, size_t column, vector_mask inside)       \
+    {                                                                                                                  \
+        stem_tile(mr, nv, s, packed, rows, first, out, y, column, inside);                                             \
+    }
+DEFINE_STEM(4, 1)
+DEFINE_STEM(4, 2)
+DEFINE_STEM(8, 1)
+DEFINE_STEM(8, 2)
+DEFINE_STEM(12, 1)
+DEFINE_STEM(12, 2)
+static stem_function *const stem_functions[][STEM_VECTORS] = {
+    {stem_4x1, stem_4x2}, {stem_8x1, stem_8x2}, {stem_12x1, stem_12x2}};
+
+// The picture's lines around output line i, three of each channel; zeros where it has none.
+static void stem_rows(const struct convolution *s, const float *picture, size_t i, const float **rows)
+{
+    const struct input *in = s->picture;
+    for (size_t row = 0; row < s->k / 3; row++) {
+        const size_t line = 2 * i + row % 3 - 1; // wraps around above the first
+        rows[row] = line < in->height ? picture + (row / 3 * in->height + line) * in->width : s->zero_row;
+    }
+}
+
+static void stem(const struct convolution *s, const float *picture, float *y, struct lines lines)
+{
+    enum { ROWS = 3 * MAX_STEM_CHANNELS, MOST_SEEN = 2 * STEM_VECTORS * VECTOR_FLOATS };
+    const size_t width = s->picture->width, out_width = (width - 1) / 2 + 1;
+    for (size_t i = lines.begin; i < lines.end; i++) {
+        float *line = y + i * s->pitch, ends[ROWS][1 + MOST_SEEN];
+        const float *rows[ROWS];
+        stem_rows(s, picture, i, rows);
+        size_t column = 0;
+        for (size_t nv; column < out_width; column += nv * VECTOR_FLOATS) {
+            nv = out_width - column > VECTOR_FLOATS ? STEM_VECTORS : 1;
+            size_t first = 2 * column;
+            if (first + 2 * nv * VECTOR_FLOATS > width) { // they would see what lies behind the line
+                const size_t left = column > 0;
+                memset(ends, 0, sizeof ends);
+                for (size_t row = 0; row < s->k / 3; row++) {
+                    memcpy(ends[row] + 1 - left, rows[row] + first - left, sizeof(float) * (left + width - first));
+                    rows[row] = ends[row];
+                }
+                first = 1;
+            }
+            const vector_mask inside = first_lanes(out_width - column - (nv - 1) * VECTOR_FLOATS);
+            const float *packed = s->packed;
+            for (const struct tile_run *run = s->tiles; run->mr; run++)
+                for (size_t tile = 0; tile < run->count; tile++, packed += run->mr * (1 + s->k))
+                    stem_functions[run->mr / 4 - 1][nv - 1](s, packed, rows, first, s->out + run->row + tile * run->mr, line,
+                                                            column, inside);
+        }
+        for (; column < s->pitch; column += VECTOR_FLOATS)
+            for (size_t m = 0; m < s->m; m++)
+                store(line + s->out[m] + column, (vector){0});
+    }
+}
+#endif
