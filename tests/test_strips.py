@@ -154,6 +154,7 @@ def test_strips_whose_last_planes_differ_in_pitch_are_refused() -> None:
     pool = next(i for i, step in enumerate(steps) if step[0] == AVERAGE_POOL)
     for pitch in (steps[pool, 5], steps[pool, 5] + 1):
         changed = words.copy()
+        changed[5] += 1 << 20  # floats of the arena: room for any pitch
         changed[HEADER_FIELDS + pool * (1 + STEP_FIELDS) + 5] = pitch
         if pitch == steps[pool, 5]:
             engine.measure(changed.tobytes(), isas()[0])
