@@ -451,6 +451,22 @@ def test_fine_tuning_keeps_the_classifier_of_the_same_classes(unbroken: Path, sh
     assert np.array_equal(network.fc.weight.detach().numpy(), weights(unbroken)["fc.weight"])
 
 
+def test_the_start_has_its_share_of_the_result(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    options: list[str | Path] = ["--from", unbroken / "model.safetensors", "--size", "32", "--epochs", "1"]
+    assert run(shapes, "--out", tmp_path / "none", *options).exit_code == 0
+    assert run(shapes, "--out", tmp_path / "some", *options, "--start-share", "0.25").exit_code == 0
+    start, end, mixed = weights(unbroken), weights(tmp_path / "none"), weights(tmp_path / "some")
+    for name in ("conv1.weight", "bn1.bias", "fc.weight"):
+        assert not np.allclose(start[name], end[name], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(mixed[name], 0.25 * start[name] + 0.75 * end[name], rtol=1e-5, atol=1e-6)
+    (shapes_without_one := tmp_path / "two").mkdir()
+    for split in ("train", "val"):
+        shutil.copytree(shapes / split, shapes_without_one / split, ignore=shutil.ignore_patterns("circle"))
+    message = refused(run(shapes_without_one, "--out", tmp_path / "other", *options, "--start-share", "0.25"))
+    assert message.startswith("--start-share needs --from and a model of the same classes")
+    assert refused(run(shapes, "--out", tmp_path / "other", "--start-share", "0.25")) == message
+
+
 def test_class_weights_balance(shapes: Path, tmp_path: Path) -> None:
     root = tmp_path / "uneven"
     shutil.copytree(shapes, root)

@@ -81,7 +81,8 @@ class Job:
         if self.start is not None:
             kept = "all weights" if self._keeps_classifier() else "weights without the classifier"
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
-            lines.append(f"from      {self.start.arch.name}: {kept}{frozen}")
+            share = f"; in the result they count {recipe.start_share:.0%}" if recipe.start_share else ""
+            lines.append(f"from      {self.start.arch.name}: {kept}{frozen}{share}")
         if self.teacher is not None:
             lines.append(f"teacher   {self.teacher}")
         return "\n".join(lines)
@@ -120,6 +121,8 @@ def prepare(
     model = load_model(start) if start else None
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
+    if recipe.start_share and (model is None or model.classes != dataset.classes):
+        raise JobError("--start-share needs --from and a model of the same classes: only then are all weights its own")
     native = _native_side(dataset.train)
     preprocessing = _preprocessing(native, size, model)
     classes = len(dataset.classes)

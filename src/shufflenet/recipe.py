@@ -33,6 +33,7 @@ class Recipe:
     temperature: float = 2.0  # of teacher and student in that part (1503.02531)
     class_weights: bool = False  # rarer classes count more, so that each class counts the same
     freeze: str = "none"  # the last part that keeps its weights: stem, stage2, stage3 or stage4
+    start_share: float = 0.0  # of the weights that the run starts from, in its result (2109.01903)
     bf16: bool = False  # matrix products in bfloat16
     batch_norm_pictures: int = 20_000  # seen by the last pass, which estimates batch norm statistics anew
     seed: int = 0
@@ -47,6 +48,7 @@ class Recipe:
             "mixup": (0, 100),
             "cutmix": (0, 100),
             "teacher_weight": (0, 1),
+            "start_share": (0, 1),
             "warmup_epochs": (0, 1000),
             "ema_epochs": (0, 1000),
             "seed": (0, 2**63 - 1),

@@ -372,11 +372,15 @@ class _Trainer:
         return errors
 
     def _result(self, pictures: int) -> Network:
-        """What the run has come to: the weights' average, if there is one, and batch norm's statistics of so many whole
-        pictures. Training sees enlarged parts, whose statistics differ."""
+        """What the run has come to: the weights' average, if there is one, with the start's share, and batch norm's
+        statistics of so many whole pictures. Training sees enlarged parts, whose statistics differ."""
         network = copy.deepcopy(self.state.network)
         if self.state.average is not None:
             network.load_state_dict(self.state.average.state_dict())
+        if self.recipe.start_share and self.job.start is not None:
+            for name, parameter in network.named_parameters():
+                start = torch.from_numpy(self.job.start.tensors[name]).to(parameter)
+                parameter.data.lerp_(start, self.recipe.start_share)
         set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self._whole_pictures(pictures))
         parallel.average_statistics(network)

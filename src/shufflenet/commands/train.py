@@ -40,6 +40,11 @@ from shufflenet.commands.errors import needs_torch, refusing
 @click.option("--cutmix", type=click.FloatRange(0), help="Paste parts of other pictures; alpha, such as 1.")
 @click.option("--teacher", metavar="MODEL", help="Learn from a model file's answers, or a torchvision network's.")
 @click.option("--freeze", type=click.Choice(["stem", "stage2", "stage3", "stage4"]), help="Keep weights up to here.")
+@click.option(
+    "--start-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Of the weights of --from in the result, such as 0.3: after long runs often better than either.",
+)
 @click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16: faster on GPUs, slower on a CPU.")
 @click.option(
     "--sync-bn/--no-sync-bn", "synchronise", default=True, help="Batch norm over all processes.  [default: yes]"
@@ -74,7 +79,9 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
         from shufflenet.recipe import RECIPES
     with refusing(ValueError, OSError):
         wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
-        changed = ("epochs", "learning_rate", "seed", "class_weights", "mixup", "cutmix", "freeze", "bf16")
+        changed = (
+            "epochs", "learning_rate", "seed", "class_weights", "mixup", "cutmix", "freeze", "start_share", "bf16",
+        )  # fmt: skip
         row = RECIPES[options["recipe"] or ("finetune" if options["start"] else "paper")]
         row = replace(row, **{key: options[key] for key in changed if options[key] not in (None, False)})
         job = prepare(data, row, **{key: options[key] for key in wanted})
