@@ -390,17 +390,19 @@ static void build_scale(struct builder *b, const uint32_t *field, struct scale *
 // Whether the step may be divided so. What reads and writes the same pixels does both in the thread's own arena.
 static int divides_well(const struct step *step)
 {
+    if (!step->divided)
+        return 1;
+    const int both = step->divided == (PLAN_DIVIDED_IN | PLAN_DIVIDED_OUT);
     switch (step->kind) {
     case PLAN_CONVOLUTION:
-        return step->divided != PLAN_DIVIDED_IN && step->divided != PLAN_DIVIDED_OUT &&
-               (!step->divided || step->as.convolution.in_pitch == step->as.convolution.pitch);
+        return both && step->as.convolution.in_pitch == step->as.convolution.pitch;
     case PLAN_DEPTHWISE:
-        return step->as.depthwise.stride == 2 || (step->divided != PLAN_DIVIDED_IN && step->divided != PLAN_DIVIDED_OUT);
+        return both || step->as.depthwise.stride == 2;
     case PLAN_MAX_POOL:
     case PLAN_AVERAGE_POOL:
         return 1;
     default:
-        return !step->divided;
+        return 0;
     }
 }
 
@@ -452,7 +454,7 @@ static const struct input *stem_input(struct builder *b, const struct plan_step 
     const uint32_t k = 9 * in->channels, taps = field[8], planes = plan[1 + source].field[10];
     const int fits = in->stride == 2 && in->phases == 2 && in->padding == 1 && in->channels <= MAX_STEM_CHANNELS &&
                      field[0] == 1 && field[1] == k && field[2] % 4 == 0 && b->window.reach == 1 &&
-                     field[6] == in->pitch && field[10] == PLAN_NO_TABLE;
+                     field[5] >= (in->width - 1) / 2 + 1 && field[6] == in->pitch && field[10] == PLAN_NO_TABLE;
     if (!fits || taps > b->plan.table_count || k > b->plan.table_count - taps)
         return NULL;
     for (uint32_t tap = 0; tap < k; tap++) {

@@ -8,24 +8,19 @@ enum { LEAST_LINES = 7, LEAST_PITCH = 8 };
 
 _Static_assert(MAX_LANES <= 8, "step->exchanges has a bit for each number of threads");
 
-static int divides(uint32_t height, uint32_t pitch, uint32_t threads)
+static int divides(struct plane plane, uint32_t threads)
 {
-    return threads > 1 && threads <= MAX_LANES && pitch >= LEAST_PITCH && height / threads >= LEAST_LINES;
-}
-
-static int divides_plane(struct plane plane, uint32_t threads)
-{
-    return divides(plane.height, plane.pitch, threads);
+    return threads > 1 && threads <= MAX_LANES && plane.pitch >= LEAST_PITCH && plane.height / threads >= LEAST_LINES;
 }
 
 int divides_input(const struct step *step, uint32_t threads)
 {
-    return (step->divided & PLAN_DIVIDED_IN) && divides_plane(read_by(step), threads);
+    return (step->divided & PLAN_DIVIDED_IN) && divides(read_by(step), threads);
 }
 
 int divides_output(const struct step *step, uint32_t threads)
 {
-    return (step->divided & PLAN_DIVIDED_OUT) && divides_plane(written_by(step), threads);
+    return (step->divided & PLAN_DIVIDED_OUT) && divides(written_by(step), threads);
 }
 
 // Of a part's planes: less than ROW_ALIGNMENT floats.
@@ -209,7 +204,7 @@ static uint64_t room_for(const struct division *division, const struct step *ste
 void align_parts(struct division *division, uint32_t height, uint32_t pitch)
 {
     for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
-        if (divides(height, pitch, threads)) {
+        if (divides((struct plane){.height = height, .pitch = pitch}, threads)) {
             division->aligned[threads].height = height;
             division->aligned[threads].pitch = pitch;
         }

@@ -174,7 +174,6 @@ class _Network:
         library, name = _library(), isa.encode()
         self.sizes = measure(plan, isa)
         self._threads = threads
-        self._classes = self.sizes.output_floats
         self._memory = _aligned(self.sizes.network_bytes)
         self._handle = ctypes.c_void_p()
         _check(
@@ -185,7 +184,7 @@ class _Network:
         self._idle_arenas: list[_Bytes] = []
 
     def run(self, x: NDArray[np.float32], pool: Pool | None) -> NDArray[np.float32]:
-        logits = np.empty((len(x), self._classes), _FLOAT32)
+        logits = np.empty((len(x), self.sizes.output_floats), _FLOAT32)
         arena = self._idle_arena()
         arguments = (self._handle, arena, len(arena), _start(x), len(x), _start(logits))
         # ctypes lets other threads run Python meanwhile.
