@@ -134,11 +134,9 @@ ALWAYS_INLINE void add_four_sums(const vector v[4], float to[4])
 {
     float lanes[VECTOR_FLOATS];
     store(lanes, add_pairs(add_pairs(v[0], v[1]), add_pairs(v[2], v[3])));
-#pragma GCC unroll 4
-    for (size_t part = 0; part < VECTOR_FLOATS; part += 4)
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++)
-            to[i] += lanes[part + i];
+#pragma GCC unroll 16
+    for (size_t lane = 0; lane < VECTOR_FLOATS; lane++)
+        to[lane % PICKED_WITHIN / (PICKED_WITHIN / 4)] += lanes[lane];
 }
 
 // grad[o * stride + i] += sum over pixels of d[o] * x[i], for a tile of mr rows of d and nr of x.

@@ -121,53 +121,98 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
     }
 }
 
-// narrow: a line of the output is one vector, whose masks stay in registers.
-ALWAYS_INLINE void depthwise_stride2(const struct depthwise s, const float *x, float *y, struct lines lines,
-                                     struct share share, const int narrow)
+// What a vector of windows sums up of one line, by the window's column: the left one's part belongs a window further right.
+ALWAYS_INLINE void add_line(const vector *w, struct columns_of_windows see, struct column_sums *sums)
 {
-    const struct range channels = range_of(share, s.channels);
-    const size_t out_height = (s.height - 1) / 2 + 1, out_width = (s.width - 1) / 2 + 1;
-    const size_t last = (lines.end < out_height ? lines.end : out_height) - 1;
-    const vector least = broadcast(s.least);
+    sums->left += w[0] * see.right;
+    sums->centre += w[1] * see.middle;
+    sums->right += w[2] * see.right;
+}
+
+// A line of the output is one vector. Of the two lines that windows below one another share the floats stay in registers.
+static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, float *y, struct range lines,
+                                       struct range channels)
+{
+    const size_t height = s->height, width = s->width, pitch = s->in_pitch, out_width = (width - 1) / 2 + 1;
+    const vector least = broadcast(s->least);
+    const vector_mask right_inside = has_right(0, width), inside = first_lanes(out_width);
     for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *plane = x + s.in[c], *end = y + s.out[c] + last * s.out_pitch + s.out_pitch;
+        const float *row = x + s->in[c] + 2 * lines.begin * pitch;
+        float *line = y + s->out[c] + lines.begin * s->out_pitch, *end = y + s->out[c] + lines.end * s->out_pitch;
+        const vector bias = broadcast(s->bias[c]);
         vector w[9];
-        broadcast_taps(s.weights, c, w);
-        const float bias = s.bias[c];
-        for (size_t i = lines.begin; i <= last; i++) {
-            float *line = y + s.out[c] + i * s.out_pitch;
-            const struct three_rows rows = rows_around(plane, 2 * i, s.height, s.in_pitch, s.zero_row);
-            vector last_left = {0};
-            for (size_t j = 0; j < (narrow ? 1 : out_width); j += VECTOR_FLOATS) {
-                vector left = {0}, centre = {0}, right = {0};
-                const int second = 2 * j + VECTOR_FLOATS < s.width;
-#pragma GCC unroll 3
-                for (size_t row = 0; row < 3; row++) {
-                    const float *pixels = rows.of[row] + 2 * j;
-                    const struct columns_of_windows see =
-                        pick_columns(load(pixels), second ? load(pixels + VECTOR_FLOATS) : (vector){0});
-                    left += w[3 * row] * see.right;
-                    centre += w[3 * row + 1] * see.middle;
-                    right += w[3 * row + 2] * see.right;
-                }
-                left = in_order(left);
-                vector sum = in_order(centre + keep(right, has_right(2 * j, s.width)));
-                sum = vector_max(least, bias + sum + shifted_right(last_left, left));
-                last_left = left;
-                store_before(end, line + j, keep(sum, first_lanes(out_width - j)));
-            }
-            zero_gap(end, line, out_width, s.out_pitch);
+        broadcast_taps(s->weights, c, w);
+        struct columns_of_windows above = columns_of_line(lines.begin > 0 ? row - pitch : s->zero_row, 0, width);
+        for (size_t i = lines.begin; i < lines.end; i++, row += 2 * pitch, line += s->out_pitch) {
+            const struct columns_of_windows below =
+                columns_of_line(2 * i + 1 < height ? row + pitch : s->zero_row, 0, width);
+            struct column_sums sums = {.centre = bias};
+            add_line(w, above, &sums);
+            add_line(w + 3, columns_of_line(row, 0, width), &sums);
+            add_line(w + 6, below, &sums);
+            const vector sum = in_order(sums.centre + keep(sums.right, right_inside)) +
+                               shifted_right((vector){0}, in_order(sums.left));
+            store_before(end, line, kept_max(least, sum, inside));
+            zero_gap(end, line, out_width, s->out_pitch);
+            above = below;
         }
     }
+}
+
+// A vector of windows whose middle columns are column, column + 2, ... right_inside: NULL if all right columns are. left: the
+// left columns' part, of the windows before, and then of these.
+ALWAYS_INLINE vector windows_of_lines(const vector *w, vector bias, struct three_rows rows, size_t column, size_t width,
+                                      const vector_mask *right_inside, vector *left)
+{
+    struct column_sums sums = {.centre = bias};
+#pragma GCC unroll 3
+    for (size_t row = 0; row < 3; row++)
+        add_line(w + 3 * row, columns_of_line(rows.of[row], column, width), &sums);
+    const vector before = *left;
+    *left = in_order(sums.left);
+    return in_order(sums.centre + (right_inside ? keep(sums.right, *right_inside) : sums.right)) + shifted_right(before, *left);
+}
+
+static void depthwise_stride2_wide(const struct depthwise *s, const float *x, float *y, struct range lines,
+                                   struct range channels)
+{
+    const size_t height = s->height, width = s->width, pitch = s->in_pitch, out_width = (width - 1) / 2 + 1;
+    const size_t whole = (out_width - 1) / VECTOR_FLOATS * VECTOR_FLOATS;
+    const vector_mask right_inside = has_right(2 * whole, width), inside = first_lanes(out_width - whole);
+    const vector least = broadcast(s->least);
+    for (size_t c = channels.begin; c < channels.end; c++) {
+        const float *plane = x + s->in[c], *end = y + s->out[c] + lines.end * s->out_pitch;
+        const vector bias = broadcast(s->bias[c]);
+        vector w[9];
+        broadcast_taps(s->weights, c, w);
+        for (size_t i = lines.begin; i < lines.end; i++) {
+            float *line = y + s->out[c] + i * s->out_pitch;
+            const struct three_rows rows = rows_around(plane, 2 * i, height, pitch, s->zero_row);
+            vector before = {0};
+            for (size_t j = 0; j < whole; j += VECTOR_FLOATS)
+                store_before(end, line + j, vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &before)));
+            const vector sum = windows_of_lines(w, bias, rows, 2 * whole, width, &right_inside, &before);
+            store_before(end, line + whole, kept_max(least, sum, inside));
+            zero_gap(end, line, out_width, s->out_pitch);
+        }
+    }
+}
+
+static void depthwise_stride2(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
+{
+    const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
+    const struct range some = {lines.begin, lines.end < out_height ? lines.end : out_height};
+    if (out_width <= VECTOR_FLOATS)
+        depthwise_stride2_narrow(s, x, y, some, range_of(share, s->channels));
+    else
+        depthwise_stride2_wide(s, x, y, some, range_of(share, s->channels));
 }
 
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const int relu = s->least == 0, gaps = s->in_pitch > s->width;
-    if (s->stride == 2 && (s->width - 1) / 2 < VECTOR_FLOATS)
-        depthwise_stride2(*s, x, y, lines, share, 1);
-    else if (s->stride == 2)
-        depthwise_stride2(*s, x, y, lines, share, 0);
+    if (s->stride == 2)
+        depthwise_stride2(s, x, y, lines, share);
     else if (s->in_strips)
         depthwise_stride1_lines(s, x, y, lines);
     else if (gaps)

@@ -1,71 +1,137 @@
 // Max pool and average pool, 3x3 with stride 2, and the means of windows that divide a plane.
 
-ALWAYS_INLINE vector pooled(vector a, vector b, const int maximum)
+ALWAYS_INLINE int is_number(float value)
 {
-    if (maximum) // not a number if a is none; if b is none, by itself
-        return (vector)((vector_mask)vector_max(a, b) | (vector_mask)(a != a));
-    return a + b;
+    return value == value;
 }
 
-// Three lines become one, of which every window takes three floats.
-ALWAYS_INLINE vector pool_lines(struct three_rows rows, size_t column, const int maximum)
+enum pooling { SUM, LARGEST, LARGEST_NUMBER };
+
+ALWAYS_INLINE vector pooled(vector a, vector b, const enum pooling kind)
 {
-    return pooled(pooled(load(rows.of[0] + column), load(rows.of[1] + column), maximum), load(rows.of[2] + column), maximum);
+    if (kind == SUM)
+        return a + b;
+    if (kind == LARGEST_NUMBER) // not a number if b is none
+        return vector_max(a, b);
+    return (vector)((vector_mask)vector_max(a, b) | (vector_mask)(a != a));
 }
 
-// narrow: the windows of a line are one vector, whose masks stay in registers.
-ALWAYS_INLINE void pool_planes(const struct pool s, const float *x, float *y, struct lines lines, struct share share,
-                               const int maximum, const int narrow)
+// Three lines become one, of which every window takes three floats. all: becomes not a number where one of them is none.
+ALWAYS_INLINE vector pool_lines(vector above, vector at, vector below, const enum pooling kind, vector *all)
 {
-    const struct range channels = range_of(share, s.channels);
-    const size_t first = 1 - s.padding, out_width = s.out_width; // the middle of the first window
-    const size_t last = (lines.end < s.out_height ? lines.end : s.out_height) - 1;
+    if (kind == LARGEST_NUMBER)
+        *all += above + at + below;
+    return pooled(pooled(above, at, kind), below, kind);
+}
+
+ALWAYS_INLINE vector pool_rows(struct three_rows rows, size_t column, const enum pooling kind, vector *all)
+{
+    return pool_lines(load(rows.of[0] + column), load(rows.of[1] + column), load(rows.of[2] + column), kind, all);
+}
+
+// To the left of a line's first window is padding, or column 0.
+ALWAYS_INLINE vector left_of_windows(const struct pool *s, struct three_rows rows, const enum pooling kind, vector *all)
+{
+    return s->padding ? (vector){0} : broadcast(pool_rows(rows, 0, kind, all)[0]);
+}
+
+// A vector of windows of what three lines became. right_inside: NULL if all their right columns are. last_right: of the
+// windows before, and then of these.
+ALWAYS_INLINE vector pool_columns(struct columns_of_windows see, const vector_mask *right_inside, vector *last_right,
+                                  const enum pooling kind)
+{
+    const vector right = in_order(right_inside ? keep(see.right, *right_inside) : see.right);
+    const vector window = pooled(pooled(in_order(see.middle), right, kind), shifted_right(*last_right, right), kind);
+    *last_right = right;
+    return kind == SUM ? window * (1.0f / 9) : window;
+}
+
+// The windows of a line are one vector. Of the two lines that windows below one another share the floats stay in registers.
+// Both return 0 if a kind that takes numbers only met something else.
+ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, struct lines lines, struct range channels,
+                              const enum pooling kind)
+{
+    const size_t first = 1 - s->padding, height = s->height, width = s->width, out_width = s->out_width; // first middle column
+    const size_t second = first + VECTOR_FLOATS;
+    const vector_mask right_inside = has_right(first, width), inside = first_lanes(out_width);
+    vector all = {0};
     for (size_t c = channels.begin; c < channels.end; c++) {
-        const float *plane = x + s.in[c], *end = y + s.out[c] + last * s.out_pitch + s.out_pitch;
-        for (size_t i = lines.begin; i <= last; i++) {
-            float *line = y + s.out[c] + i * s.out_pitch;
-            const struct three_rows rows = rows_around(plane, 2 * i + first, s.height, s.in_pitch, s.zero_row);
-            // To the left of the first window is padding, or column 0.
-            vector last_right = s.padding ? (vector){0} : broadcast(pool_lines(rows, 0, maximum)[0]);
-            for (size_t j = 0; j < (narrow ? 1 : out_width); j += VECTOR_FLOATS) {
-                const size_t column = 2 * j + first, second = column + VECTOR_FLOATS;
-                const struct columns_of_windows see = pick_columns(
-                    pool_lines(rows, column, maximum), second < s.width ? pool_lines(rows, second, maximum) : (vector){0});
-                const vector right = in_order(keep(see.right, has_right(column, s.width)));
-                const vector window = pooled(pooled(in_order(see.middle), right, maximum), shifted_right(last_right, right), maximum);
-                last_right = right;
-                const vector result = window * (maximum ? 1.0f : 1.0f / 9);
-                store_before(end, line + j, keep(result, first_lanes(out_width - j)));
-            }
-            zero_gap(end, line, out_width, s.out_pitch);
+        const float *plane = x + s->in[c];
+        float *line = y + s->out[c] + lines.begin * s->out_pitch, *end = y + s->out[c] + lines.end * s->out_pitch;
+        struct three_rows rows = rows_around(plane, 2 * lines.begin + first, height, s->in_pitch, s->zero_row);
+        vector above[2] = {load_once(rows.of[0] + first), second < width ? load_once(rows.of[0] + second) : (vector){0}};
+        for (size_t i = lines.begin; i < lines.end; i++, line += s->out_pitch) {
+            rows = rows_around(plane, 2 * i + first, height, s->in_pitch, s->zero_row);
+            const vector at[2] = {load(rows.of[1] + first), second < width ? load(rows.of[1] + second) : (vector){0}};
+            const vector below[2] = {load_once(rows.of[2] + first),
+                                     second < width ? load_once(rows.of[2] + second) : (vector){0}};
+            vector last_right = left_of_windows(s, rows, kind, &all);
+            const struct columns_of_windows see = pick_columns(pool_lines(above[0], at[0], below[0], kind, &all),
+                                                               pool_lines(above[1], at[1], below[1], kind, &all));
+            store_before(end, line, keep(pool_columns(see, &right_inside, &last_right, kind), inside));
+            zero_gap(end, line, out_width, s->out_pitch);
+            above[0] = below[0];
+            above[1] = below[1];
         }
     }
+    return is_number(sum_of_lanes(all));
 }
 
-ALWAYS_INLINE void pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share,
-                        const int maximum)
+ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, struct lines lines, struct range channels,
+                            const enum pooling kind)
 {
+    const size_t first = 1 - s->padding, width = s->width, out_width = s->out_width; // the first window's middle column
+    const size_t whole = (out_width - 1) / VECTOR_FLOATS * VECTOR_FLOATS; // windows before the last vector's
+    const size_t column = 2 * whole + first, second = column + VECTOR_FLOATS;
+    const vector_mask right_inside = has_right(column, width), inside = first_lanes(out_width - whole);
+    vector all = {0};
+    for (size_t c = channels.begin; c < channels.end; c++) {
+        const float *plane = x + s->in[c], *end = y + s->out[c] + lines.end * s->out_pitch;
+        for (size_t i = lines.begin; i < lines.end; i++) {
+            float *line = y + s->out[c] + i * s->out_pitch;
+            const struct three_rows rows = rows_around(plane, 2 * i + first, s->height, s->in_pitch, s->zero_row);
+            vector last_right = left_of_windows(s, rows, kind, &all);
+            for (size_t j = 0; j < whole; j += VECTOR_FLOATS) {
+                const struct columns_of_windows see =
+                    pick_columns(pool_rows(rows, 2 * j + first, kind, &all),
+                                 pool_rows(rows, 2 * j + first + VECTOR_FLOATS, kind, &all));
+                store_before(end, line + j, pool_columns(see, NULL, &last_right, kind));
+            }
+            const struct columns_of_windows see = pick_columns(
+                pool_rows(rows, column, kind, &all), second < width ? pool_rows(rows, second, kind, &all) : (vector){0});
+            store_before(end, line + whole, keep(pool_columns(see, &right_inside, &last_right, kind), inside));
+            zero_gap(end, line, out_width, s->out_pitch);
+        }
+    }
+    return is_number(sum_of_lanes(all));
+}
+
+ALWAYS_INLINE int pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share,
+                       const enum pooling kind)
+{
+    lines.end = lines.end < s->out_height ? lines.end : s->out_height;
     if (s->out_width <= VECTOR_FLOATS)
-        pool_planes(*s, x, y, lines, share, maximum, 1);
-    else
-        pool_planes(*s, x, y, lines, share, maximum, 0);
+        return pool_narrow(s, x, y, lines, range_of(share, s->channels), kind);
+    return pool_wide(s, x, y, lines, range_of(share, s->channels), kind);
 }
 
 static void max_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, x, y, lines, share, 1);
+    if (!pool(s, x, y, lines, share, LARGEST_NUMBER))
+        pool(s, x, y, lines, share, LARGEST);
 }
 
 static void average_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    pool(s, x, y, lines, share, 0);
+    pool(s, x, y, lines, share, SUM);
 }
 
 ALWAYS_INLINE vector sum_of_line(const float *x, size_t pixels)
 {
-    vector sum = {0};
-    for (size_t p = 0; p < pixels; p += VECTOR_FLOATS)
-        sum += keep(load(x + p), first_lanes(pixels - p));
+    const size_t whole = pixels / VECTOR_FLOATS * VECTOR_FLOATS;
+    vector sum = keep(load(x + whole), first_lanes(pixels - whole));
+    for (size_t p = 0; p < whole; p += VECTOR_FLOATS)
+        sum += load(x + p);
     return sum;
 }
 

@@ -8,48 +8,62 @@ enum { STEM_VECTORS = 2 };
     first, first + 2, first + 4, first + 6, first + 8, first + 10, first + 12, first + 14, first + 16, first + 18,     \
         first + 20, first + 22, first + 24, first + 26, first + 28, first + 30
 
+// The three taps of nv vectors of outputs' windows in one line x of the picture. The left neighbour of a line's first pixel is 0.
+ALWAYS_INLINE void pick_taps(size_t nv, const float *x, int has_left, vector (*tap)[STEM_VECTORS])
+{
+    vector before = has_left ? broadcast(x[-1]) : (vector){0};
+#pragma GCC unroll 2
+    for (size_t v = 0; v < nv; v++) {
+        const vector low = load(x + 2 * v * VECTOR_FLOATS), high = load(x + (2 * v + 1) * VECTOR_FLOATS);
+        tap[1][v] = __builtin_shufflevector(low, high, EVERY_OTHER(0));
+        tap[2][v] = __builtin_shufflevector(low, high, EVERY_OTHER(1));
+        tap[0][v] = shifted_right(before, tap[2][v]);
+        before = tap[2][v];
+    }
+}
+
+// sum[m][v] += of three taps, for outputs first to end of mr.
+ALWAYS_INLINE void add_taps(size_t mr, size_t first, size_t end, size_t nv, const vector (*tap)[STEM_VECTORS],
+                            const float *packed, vector (*sum)[STEM_VECTORS])
+{
+#pragma GCC unroll 3
+    for (size_t t = 0; t < 3; t++)
+#pragma GCC unroll 12
+        for (size_t m = first; m < end; m++) {
+            const vector weight = broadcast(packed[t * mr + m]);
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++)
+                sum[m][v] = multiply_add(sum[m][v], weight, tap[t][v]);
+        }
+}
+
 // mr outputs by nv vectors of one line, from number column of it on. rows: the three around it of each channel, of which all
-// floats from number first on are there that the vectors see. The left neighbour of a line's first pixel is 0.
+// floats from number first on are there that the vectors see.
 ALWAYS_INLINE void stem_tile(const size_t mr, const size_t nv, const struct convolution *s, const float *packed,
                              const float *const *rows, size_t first, const uint32_t *out, float *y, size_t column,
                              vector_mask inside)
 {
-    vector sum[STEM_ROWS][STEM_VECTORS];
+    vector sum[STEM_ROWS][STEM_VECTORS], tap[3][STEM_VECTORS];
 #pragma GCC unroll 12
     for (size_t m = 0; m < mr; m++)
 #pragma GCC unroll 2
         for (size_t v = 0; v < nv; v++)
             sum[m][v] = broadcast(packed[m]);
     packed += mr;
-    for (size_t row = 0; row < s->k / 3; row++) {
-        const float *x = rows[row] + first;
-        vector tap[3][STEM_VECTORS], before = column ? broadcast(x[-1]) : (vector){0};
-#pragma GCC unroll 2
-        for (size_t v = 0; v < nv; v++) {
-            const vector low = load(x + 2 * v * VECTOR_FLOATS), high = load(x + (2 * v + 1) * VECTOR_FLOATS);
-            tap[1][v] = __builtin_shufflevector(low, high, EVERY_OTHER(0));
-            tap[2][v] = __builtin_shufflevector(low, high, EVERY_OTHER(1));
-            tap[0][v] = shifted_right(before, tap[2][v]);
-            before = tap[2][v];
-        }
-#pragma GCC unroll 3
-        for (size_t t = 0; t < 3; t++, packed += mr)
-#pragma GCC unroll 12
-            for (size_t m = 0; m < mr; m++) {
-                const vector weight = broadcast(packed[m]);
-#pragma GCC unroll 2
-                for (size_t v = 0; v < nv; v++)
-                    sum[m][v] += weight * tap[t][v];
-            }
+    const size_t last = s->k / 3 - 1;
+    for (size_t row = 0; row < last; row++, packed += 3 * mr) {
+        pick_taps(nv, rows[row] + first, column > 0, tap);
+        add_taps(mr, 0, mr, nv, tap, packed, sum);
     }
+    // The last ones by few outputs, as in tile.h.
     const vector least = broadcast(s->least);
+    pick_taps(nv, rows[last] + first, column > 0, tap);
 #pragma GCC unroll 12
-    for (size_t m = 0; m < mr; m++) {
-        float *line = y + out[m] + column;
+    for (size_t begin = 0; begin < mr; begin += OUTPUTS_AT_ONCE) {
+        add_taps(mr, begin, begin + OUTPUTS_AT_ONCE, nv, tap, packed, sum);
 #pragma GCC unroll 2
-        for (size_t v = 0; v + 1 < nv; v++)
-            store(line + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
-        store(line + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
+        for (size_t m = begin; m < begin + OUTPUTS_AT_ONCE; m++)
+            write_output(nv, y + out[m] + column, NULL, sum[m], least, inside);
     }
 }
 
@@ -75,9 +89,10 @@ static stem_function *const stem_functions[][STEM_VECTORS] = {
 static void stem_rows(const struct convolution *s, const float *picture, size_t i, const float **rows)
 {
     const struct input *in = s->picture;
-    for (size_t row = 0; row < s->k / 3; row++) {
-        const size_t line = 2 * i + row % 3 - 1; // wraps around above the first
-        rows[row] = line < in->height ? picture + (row / 3 * in->height + line) * in->width : s->zero_row;
+    for (size_t c = 0; c < in->channels; c++, picture += (size_t)in->height * in->width, rows += 3) {
+        rows[0] = i > 0 ? picture + (2 * i - 1) * in->width : s->zero_row;
+        rows[1] = picture + 2 * i * in->width;
+        rows[2] = 2 * i + 1 < in->height ? rows[1] + in->width : s->zero_row;
     }
 }
 

@@ -30,6 +30,14 @@ ALWAYS_INLINE struct columns_of_windows pick_columns(vector first, vector second
     return columns;
 }
 
+// Of the windows whose middle columns are column, column + 2, ..., in a line of width floats.
+ALWAYS_INLINE struct columns_of_windows columns_of_line(const float *line, size_t column, size_t width)
+{
+    const vector first = load_once(line + column);
+    const size_t second = column + VECTOR_FLOATS;
+    return pick_columns(first, second < width ? load_once(line + second) : (vector){0});
+}
+
 // Of windows whose middle columns are column, column + 2, ..., those whose right column is inside, in picked order.
 ALWAYS_INLINE vector_mask has_right(size_t column, size_t width)
 {
@@ -39,14 +47,10 @@ ALWAYS_INLINE vector_mask has_right(size_t column, size_t width)
 // At y, of which the last of the given lines ends at end.
 ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
 {
-    if (__builtin_expect(y + VECTOR_FLOATS <= end, 1)) {
+    if (__builtin_expect(y + VECTOR_FLOATS <= end, 1))
         store(y, v);
-        return;
-    }
-    float values[VECTOR_FLOATS]; // here alone: v[j] would send every vector through memory
-    store(values, v);
-    for (size_t j = 0; y + j < end; j++)
-        y[j] = values[j];
+    else if (y < end)
+        store_first(y, v, (size_t)(end - y));
 }
 
 // In a line from first to before last, and up to a vector beyond it: what is there is written later.

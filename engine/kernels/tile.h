@@ -26,6 +26,40 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
     __builtin_prefetch(pixels + 2 * nv * VECTOR_FLOATS - 1);
 }
 
+// sum[m][v] += of one input row, for outputs first to end.
+ALWAYS_INLINE void add_products(size_t first, size_t end, size_t nv, const float *row, const float *packed,
+                                vector (*sum)[MAX_TILE_VECTORS])
+{
+    vector pixel[MAX_TILE_VECTORS];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < nv; v++)
+        pixel[v] = load(row + v * VECTOR_FLOATS);
+#pragma GCC unroll 8
+    for (size_t m = first; m < end; m++) {
+        const vector weight = broadcast(packed[m]);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < nv; v++)
+            sum[m][v] += weight * pixel[v];
+    }
+}
+
+// y[v] = max(least, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
+ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector least, vector_mask inside)
+{
+#pragma GCC unroll 8
+    for (size_t v = 0; v < nv; v++) {
+        const vector value = residual ? sum[v] + load(residual + v * VECTOR_FLOATS) : sum[v];
+        if (v + 1 < nv)
+            store(y + v * VECTOR_FLOATS, vector_max(least, value));
+        else
+            store(y + v * VECTOR_FLOATS, kept_max(least, value, inside));
+    }
+}
+
+// While many stores wait for their sums, a processor can't look ahead to the next tile: with AVX-512 a cycle for each vector.
+// So of a large tile's outputs two at a time get their last inputs, and are written.
+enum { MOST_STORES_AT_ONCE = 12, OUTPUTS_AT_ONCE = 2, LAST_INPUTS = 2 };
+
 // So far ahead weights are fetched: with few pixels each is used a few times only, and comes from the third-level cache.
 enum { WEIGHTS_AHEAD = 1024 }; // floats
 
@@ -62,46 +96,37 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
                 prefetch_next(y + written[m], nv);
         }
 
+        const size_t most = mr * nv > MOST_STORES_AT_ONCE ? OUTPUTS_AT_ONCE : mr;
+        const size_t last = most == mr ? count : count < LAST_INPUTS ? 0 : count - LAST_INPUTS;
 #pragma GCC unroll 4
-        for (size_t k = 0; k < count; k++) {
-            const float *row = x + in[k];
-            vector pixel[MAX_TILE_VECTORS];
-#pragma GCC unroll 8
-            for (size_t v = 0; v < nv; v++)
-                pixel[v] = load(row + v * VECTOR_FLOATS);
-#pragma GCC unroll 8
-            for (size_t m = 0; m < mr; m++) {
-                const vector weight = broadcast(packed[m]);
-#pragma GCC unroll 8
-                for (size_t v = 0; v < nv; v++)
-                    sum[m][v] += weight * pixel[v];
-            }
+        for (size_t k = 0; k < last; k++) {
+            add_products(0, mr, nv, x + in[k], packed, sum);
 #pragma GCC unroll 2
             for (size_t c = 0; c < columns; c++)
-                sum_of_column[c] += load(packed) * broadcast(row[nv * VECTOR_FLOATS + c]);
+                sum_of_column[c] += load(packed) * broadcast(x[in[k] + nv * VECTOR_FLOATS + c]);
             __builtin_prefetch(packed + WEIGHTS_AHEAD);
             packed += mr;
         }
-
+#pragma GCC unroll 8
+        for (size_t first = 0; first < mr; first += most) {
+            const size_t end = first + most < mr ? first + most : mr;
+            const float *weights = packed;
+#pragma GCC unroll 1
+            for (size_t k = last; k < count; k++, weights += mr) {
+                add_products(first, end, nv, x + in[k], weights, sum);
 #pragma GCC unroll 2
-        for (size_t c = 0; c < columns; c++)
-            store_column(mr, s->least, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
-        if (residual) {
+                for (size_t c = 0; first == 0 && c < columns; c++)
+                    sum_of_column[c] += load(weights) * broadcast(x[in[k] + nv * VECTOR_FLOATS + c]);
+            }
+#pragma GCC unroll 2
+            for (size_t c = 0; first == 0 && c < columns; c++)
+                store_column(mr, s->least, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
 #pragma GCC unroll 8
-            for (size_t m = 0; m < mr; m++)
-#pragma GCC unroll 8
-                for (size_t v = 0; v < nv; v++)
-                    sum[m][v] += load(y + residual[m] + v * VECTOR_FLOATS);
-            residual += mr;
+            for (size_t m = first; m < end; m++)
+                write_output(nv, y + out[m], residual ? y + residual[m] : NULL, sum[m], least, inside);
         }
-#pragma GCC unroll 8
-        for (size_t m = 0; m < mr; m++) {
-            float *row = y + out[m];
-#pragma GCC unroll 8
-            for (size_t v = 0; v + 1 < nv; v++)
-                store(row + v * VECTOR_FLOATS, vector_max(least, sum[m][v]));
-            store(row + (nv - 1) * VECTOR_FLOATS, keep(vector_max(least, sum[m][nv - 1]), inside));
-        }
+        packed += (count - last) * mr;
+        residual += residual ? mr : 0;
         out += mr;
     } while (--tiles);
 }

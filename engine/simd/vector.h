@@ -1,5 +1,6 @@
 // A vector of VECTOR_FLOATS floats and what the kernels do with it, through GCC's and Clang's vector extensions. A
-// level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max.
+// level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max, kept_max, store_first and
+// sum_of_lanes.
 #ifndef SHUFFLENET_VECTOR_H
 #define SHUFFLENET_VECTOR_H
 
@@ -15,13 +16,14 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
 
-// What one instruction picks of two neighbouring vectors: every other float, from the first or from the second. Processors
-// with wide vectors do that within each 16 bytes, so the floats come in PICKED_ORDER; in_order puts them back.
+// What one instruction picks of two neighbouring vectors: every other float, from the first or from the second. Without
+// AVX-512 that is within each 16 bytes, so the floats come in PICKED_ORDER; in_order puts them back.
 #if VECTOR_FLOATS == 4
 #define LANES 0, 1, 2, 3
 #define EVEN_LANES 0, 2, 4, 6
 #define ODD_LANES 1, 3, 5, 7
 #define PICKED_ORDER 0, 1, 2, 3
+#define PICKED_WITHIN 4 // floats
 #define IN_ORDER 0, 1, 2, 3
 #define SHIFTED_RIGHT 3, 4, 5, 6
 #define SHIFTED_LEFT 1, 2, 3, 4
@@ -30,15 +32,17 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #define EVEN_LANES 0, 2, 8, 10, 4, 6, 12, 14
 #define ODD_LANES 1, 3, 9, 11, 5, 7, 13, 15
 #define PICKED_ORDER 0, 1, 4, 5, 2, 3, 6, 7
+#define PICKED_WITHIN 4
 #define IN_ORDER 0, 1, 4, 5, 2, 3, 6, 7
 #define SHIFTED_RIGHT 7, 8, 9, 10, 11, 12, 13, 14
 #define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8
 #elif VECTOR_FLOATS == 16
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#define EVEN_LANES 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
-#define ODD_LANES 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
-#define PICKED_ORDER 0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15
-#define IN_ORDER 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define PICKED_ORDER LANES
+#define PICKED_WITHIN 16
+#define IN_ORDER LANES
 #define SHIFTED_RIGHT 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
 #define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 #else
@@ -58,6 +62,17 @@ ALWAYS_INLINE vector load_once(const float *p)
     __asm__("" : "+v"(v));
 #endif
     return v;
+}
+
+// sum + a * b, in sum's register: the compiler would move many sums about, and run out of registers.
+ALWAYS_INLINE vector multiply_add(vector sum, vector a, vector b)
+{
+#ifdef __AVX512F__
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+#else
+    return sum + a * b;
+#endif
 }
 
 ALWAYS_INLINE vector_mask load_mask(const int32_t *p)
@@ -124,6 +139,28 @@ ALWAYS_INLINE vector vector_max(vector a, vector b)
 }
 #endif
 
+// The larger where mask is all ones, 0 elsewhere.
+#ifndef kept_max
+ALWAYS_INLINE vector kept_max(vector a, vector b, vector_mask mask)
+{
+    return keep(vector_max(a, b), mask);
+}
+#endif
+
+// The first count lanes of v, fewer than all.
+#ifndef store_first
+ALWAYS_INLINE void store_first(float *p, vector v, size_t count)
+{
+    float values[VECTOR_FLOATS];
+    store(values, v);
+    for (size_t i = 0; i < count; i++) {
+        p[i] = values[i];
+        __asm__(""); // a call of memcpy would empty all vector registers, for the loop around this too
+    }
+}
+#endif
+
+#ifndef sum_of_lanes
 ALWAYS_INLINE float sum_of_lanes(vector v)
 {
     float sum = 0;
@@ -131,5 +168,6 @@ ALWAYS_INLINE float sum_of_lanes(vector v)
         sum += v[lane];
     return sum;
 }
+#endif
 
 #endif
