@@ -3,6 +3,7 @@
 // One walk over the plan serves both calls: without memory it measures, with memory it builds. After the checks here
 // no kernel checks anything.
 #include "division.h"
+#include "half.h"
 #include "network.h"
 #include "shufflenet.h"
 #include "strips.h"
@@ -345,16 +346,25 @@ static void build_means(struct builder *b, const uint32_t *field, struct means *
     s->out = optional_table(b, field[7], 1, 0, count);
 }
 
-static void pack_fully_connected(const struct fully_connected *s, size_t block, const float *w, const float *bias,
-                                 float *packed)
+static int are_halves(const float *w, uint64_t count)
 {
-    for (size_t first = 0; first < s->m; first += block, packed += block * (1 + s->k))
-        for (size_t m = first; m < first + block; m++) {
-            float *column = packed + m - first;
-            *column = m < s->m ? bias[m] : 0;
-            for (size_t k = 0; k < s->k; k++)
-                column[(1 + k) * block] = m < s->m ? w[m * s->k + k] : 0;
-        }
+    for (uint64_t i = 0; i < count; i++)
+        if (exact_half(w[i]) < 0)
+            return 0;
+    return 1;
+}
+
+static void pack_fully_connected(const struct fully_connected *s, size_t block, const float *w, void *packed)
+{
+    for (size_t first = 0, i = 0; first < s->m; first += block)
+        for (size_t k = 0; k < s->k; k++)
+            for (size_t m = first; m < first + block; m++, i++) {
+                const float weight = m < s->m ? w[m * s->k + k] : 0;
+                if (s->halves)
+                    ((uint16_t *)packed)[i] = (uint16_t)exact_half(weight);
+                else
+                    ((float *)packed)[i] = weight;
+            }
 }
 
 static void build_fully_connected(struct builder *b, const uint32_t *field, struct fully_connected *s)
@@ -365,14 +375,21 @@ static void build_fully_connected(struct builder *b, const uint32_t *field, stru
     require(b, field[4] != PLAN_NO_TABLE || s->m == b->plan.classes);
     if (b->failed)
         return;
+    const uint64_t count = (uint64_t)s->k * s->m, outputs = round_up(s->m, block);
     s->in = table(b, field[3], 1, 0, s->k);
     s->out = optional_table(b, field[4], 1, 0, s->m);
-    const float *w = weights(b, field[5], (uint64_t)s->k * s->m);
+    const float *w = weights(b, field[5], count);
     const float *bias = weights(b, field[6], s->m);
-    float *packed = take(b, sizeof(float) * round_up(s->m, block) * (1 + s->k));
-    s->packed = packed;
-    if (b->memory && !b->failed)
-        pack_fully_connected(s, block, w, bias, packed);
+    s->halves = !b->failed && b->kernels->takes_halves && are_halves(w, count);
+    float *bias_copy = take(b, sizeof(float) * outputs);
+    void *packed = take(b, (s->halves ? sizeof(uint16_t) : sizeof(float)) * outputs * s->k);
+    s->bias = bias_copy;
+    s->weights = packed;
+    if (b->memory && !b->failed) {
+        memset(bias_copy, 0, sizeof(float) * outputs);
+        memcpy(bias_copy, bias, sizeof(float) * s->m);
+        pack_fully_connected(s, block, w, packed);
+    }
 }
 
 static void build_scale(struct builder *b, const uint32_t *field, struct scale *s)

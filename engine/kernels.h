@@ -93,13 +93,14 @@ struct means {
 
 enum activation { LINEAR = 0, RELU = 1, SIGMOID = 2 };
 
-// y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. Packed: for each block of
-// fully_connected_block outputs, b [block] then w [k][block], zero behind the last output.
+// y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. Both are zero behind the last output.
 struct fully_connected {
     uint32_t k, m, activation;
     const uint32_t *in;  // [1]
     const uint32_t *out; // [1], or NULL: the logits
-    const float *packed;
+    const float *bias;
+    const void *weights; // for each block of fully_connected_block outputs w [k][block]
+    int halves;          // of half precision, which all of them have: they take half the time to read
 };
 
 // y[c][p] = max(least, f[c] * x[c][p] + r[c][p])
@@ -225,6 +226,7 @@ struct kernels {
     const char *name;
     uint32_t vector_floats;
     uint32_t fully_connected_block;
+    int takes_halves; // in fully connected layers
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     uint32_t stem_rows;

@@ -2,24 +2,31 @@
 
 enum { FULLY_CONNECTED_VECTORS = 8 }; // sums in registers: as many as hide the latency of two multiply-add units
 
-static void fully_connected(const struct fully_connected *s, float *arena, float *logits, struct share share)
+ALWAYS_INLINE vector load_weights(const void *weights, size_t i, const int halves)
+{
+#ifdef load_halves
+    if (halves)
+        return load_halves((const uint16_t *)weights + i);
+#endif
+    (void)halves;
+    return load((const float *)weights + i);
+}
+
+ALWAYS_INLINE void fully_connected_blocks(const struct fully_connected *s, const float *x, float *y, struct range blocks,
+                                          const int halves)
 {
     enum { BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
-    const struct range blocks = range_of(share, (s->m + BLOCK - 1) / BLOCK);
-    const float *w = s->packed + blocks.begin * BLOCK * (1 + s->k), *x = arena + *s->in;
-    float *y = s->out ? arena + *s->out : logits;
-    for (size_t i = blocks.begin; i < blocks.end; i++) {
-        const size_t first = i * BLOCK;
+    size_t w = blocks.begin * BLOCK * s->k;
+    for (size_t first = blocks.begin * BLOCK; first < blocks.end * BLOCK; first += BLOCK) {
         vector sum[FULLY_CONNECTED_VECTORS];
 #pragma GCC unroll 8
         for (size_t v = 0; v < FULLY_CONNECTED_VECTORS; v++)
-            sum[v] = load(w + v * VECTOR_FLOATS);
-        w += BLOCK;
+            sum[v] = load(s->bias + first + v * VECTOR_FLOATS);
         for (size_t k = 0; k < s->k; k++, w += BLOCK) {
             const vector feature = broadcast(x[k]);
 #pragma GCC unroll 8
             for (size_t v = 0; v < FULLY_CONNECTED_VECTORS; v++)
-                sum[v] += feature * load(w + v * VECTOR_FLOATS);
+                sum[v] += feature * load_weights(s->weights, w + v * VECTOR_FLOATS, halves);
         }
         float block[BLOCK];
 #pragma GCC unroll 8
@@ -29,4 +36,15 @@ static void fully_connected(const struct fully_connected *s, float *arena, float
         for (size_t j = 0; j < left; j++)
             y[first + j] = activate(s->activation, block[j]);
     }
+}
+
+static void fully_connected(const struct fully_connected *s, float *arena, float *logits, struct share share)
+{
+    enum { BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
+    const struct range blocks = range_of(share, (s->m + BLOCK - 1) / BLOCK);
+    float *y = s->out ? arena + *s->out : logits;
+    if (s->halves)
+        fully_connected_blocks(s, arena + *s->in, y, blocks, 1);
+    else
+        fully_connected_blocks(s, arena + *s->in, y, blocks, 0);
 }

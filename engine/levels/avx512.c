@@ -7,6 +7,7 @@
 #define kept_max(a, b, mask) _mm512_maskz_max_ps(_mm512_movepi32_mask((__m512i)(mask)), a, b)
 #define store_first(p, v, count) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (count)) - 1), v)
 #define sum_of_lanes(v) _mm512_reduce_add_ps(v)
+#define load_halves(p) ((vector)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(p))))
 #endif
 // mr * nv sums, nv pixels and a weight in registers.
 #define TILE_TABLE(T) T(1, 8) T(2, 8) T(3, 7) T(4, 6) T(5, 5) T(6, 4) T(8, 3)

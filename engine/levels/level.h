@@ -50,6 +50,9 @@ const struct kernels TABLE_OF(LEVEL) = {
     .name = NAME_OF(LEVEL),
     .vector_floats = VECTOR_FLOATS,
     .fully_connected_block = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS,
+#ifdef load_halves
+    .takes_halves = 1,
+#endif
     .vectors = {TILE_TABLE(WIDEST)},
     .input = input,
     .zero = zero,

@@ -140,10 +140,10 @@ static void fully_connected(const struct fully_connected *s, float *arena, float
     const struct range outputs = range_of(share, s->m);
     float *y = s->out ? arena + *s->out : logits;
     for (size_t m = outputs.begin; m < outputs.end; m++) {
-        const float *packed = s->packed + m * (1 + s->k); // blocks of one output
-        float sum = packed[0];
+        const float *weights = (const float *)s->weights + m * s->k; // blocks of one output
+        float sum = s->bias[m];
         for (uint32_t k = 0; k < s->k; k++)
-            sum += packed[1 + k] * arena[*s->in + k];
+            sum += weights[k] * arena[*s->in + k];
         y[m] = activate(s->activation, sum);
     }
 }

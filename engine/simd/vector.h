@@ -1,6 +1,6 @@
 // A vector of VECTOR_FLOATS floats and what the kernels do with it, through GCC's and Clang's vector extensions. A
-// level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max, kept_max, store_first and
-// sum_of_lanes.
+// level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max, kept_max, store_first,
+// sum_of_lanes and load_halves.
 #ifndef SHUFFLENET_VECTOR_H
 #define SHUFFLENET_VECTOR_H
 

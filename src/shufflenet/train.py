@@ -381,6 +381,7 @@ class _Trainer:
             for name, parameter in network.named_parameters():
                 start = torch.from_numpy(self.job.start.tensors[name]).to(parameter)
                 parameter.data.lerp_(start, self.recipe.start_share)
+        round_classifier(network)
         set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self._whole_pictures(pictures))
         parallel.average_statistics(network)
@@ -476,6 +477,15 @@ def _frozen(network: nn.Module, up_to: str) -> list[nn.Module]:
     last = FREEZABLE.index(up_to)
     stem = ("conv1", "bn1") if last else ()
     return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
+
+
+def round_classifier(network: nn.Module) -> None:
+    """Gives fully connected layers weights that half-precision floats hold: the engine reads those in half the time."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            rounded = module.weight.data.half()
+            if rounded.isfinite().all():
+                module.weight.data = rounded.float()
 
 
 def set_training(network: nn.Module, frozen_up_to: str) -> None:

@@ -6,6 +6,7 @@
 //
 //   test_kernels            all levels that this processor can run
 //   test_kernels LEVEL      that one
+#include "half.h"
 #include "kernels.h"
 #include "shufflenet.h"
 
@@ -33,6 +34,7 @@ struct test_case {
     uint32_t out_rows, pixels;
     uint32_t logits;
     double terms; // products summed for one output: rounding grows with it
+    int halves;   // weights that half-precision floats hold
     char name[200];
 };
 
@@ -47,6 +49,13 @@ static uint32_t random_below(uint32_t limit)
 static float random_float(void)
 {
     return (float)random_below(1 << 20) / (1 << 19) - 1;
+}
+
+// Of half precision: the smallest, subnormal ones and zeros too.
+static float random_half(void)
+{
+    const float value = (float)random_below(2048) - 1024;
+    return ldexpf(value, random_below(3) ? -10 : -24);
 }
 
 // rows rows of floats, in random order, with guard floats around each; returns the index of the table.
@@ -192,7 +201,7 @@ static int run_case(struct test_case *t, const char *only)
     t->arena_floats += ROW_ALIGNMENT;
     static float weights[MAX_WEIGHTS], start[MAX_ARENA], picture[CHANNELS * HEIGHT * WIDTH];
     for (uint32_t i = 0; i < t->weight_count; i++)
-        weights[i] = random_float();
+        weights[i] = t->halves ? random_half() : random_float();
     for (uint32_t i = 0; i < t->arena_floats; i++)
         start[i] = random_float();
     for (uint32_t i = 0; i < CHANNELS * t->height * t->width; i++)
@@ -377,10 +386,11 @@ static int test_means(uint32_t channels, uint32_t height, uint32_t width, uint32
     return run_case(t, only);
 }
 
-static int test_fully_connected(uint32_t k, uint32_t m, uint32_t activation, int logits, const char *only)
+static int test_fully_connected(uint32_t k, uint32_t m, uint32_t activation, int logits, int halves, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "fully connected k %u m %u activation %u%s", k, m, activation, logits ? " logits" : "");
+    snprintf(t->name, sizeof t->name, "fully connected k %u m %u activation %u%s%s", k, m, activation,
+             logits ? " logits" : "", halves ? " halves" : "");
     const uint32_t in = add_rows(t, 1, k, 1), out = add_rows(t, 1, m, 1);
     t->step = (struct plan_step){.kind = PLAN_FULLY_CONNECTED,
                                  .field = {k, m, activation, in, logits ? PLAN_NO_TABLE : out, add_weights(t, k * m),
@@ -388,8 +398,65 @@ static int test_fully_connected(uint32_t k, uint32_t m, uint32_t activation, int
     t->terms = k;
     t->classes = m;
     t->logits = logits ? m : 0;
+    t->halves = halves;
     writes(t, out, logits ? 0 : 1, m);
     return run_case(t, only);
+}
+
+// Every half-precision float, and its neighbours in single precision, of which none has a half's bits.
+static int test_exact_half(void)
+{
+    int failures = 0;
+    for (int32_t bits = 0; bits < 1 << 16; bits++) {
+        const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+        if (exponent == 31)
+            continue; // infinite, or not a number
+        const float size = exponent ? ldexpf((float)(1024 + mantissa), exponent - 25) : ldexpf((float)mantissa, -24);
+        const float value = bits >> 15 ? -size : size;
+        failures += exact_half(value) != bits || exact_half(nextafterf(value, INFINITY)) != -1 ||
+                    exact_half(nextafterf(value, -INFINITY)) != -1;
+    }
+    failures += exact_half(65536) != -1 || exact_half(INFINITY) != -1 || exact_half(-INFINITY) != -1 || exact_half(NAN) != -1;
+    if (failures)
+        fprintf(stderr, "FAILED exact_half: %d values\n", failures);
+    return failures != 0;
+}
+
+// The weights of half precision alone take half the memory, on levels that can read them; one other weight, and none does.
+static int test_halves_take_half_the_memory(const char *only)
+{
+    enum { K = 100, M = 256 };
+    struct test_case *t = new_case();
+    const uint32_t in = add_rows(t, 1, K, 1);
+    t->step = (struct plan_step){.kind = PLAN_FULLY_CONNECTED,
+                                 .field = {K, M, 0, in, PLAN_NO_TABLE, add_weights(t, K * M), add_weights(t, M)}};
+    t->classes = M;
+    t->arena_floats += ROW_ALIGNMENT;
+    static float weights[K * M + M];
+    for (size_t i = 0; i < K * M + M; i++)
+        weights[i] = i < K * M ? random_half() : random_float();
+    int failures = 0;
+    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
+        shufflenet_sizes halves, floats;
+        size_t bytes;
+        if (only && strcmp(only, *isa))
+            continue;
+        char *plan = make_plan(t, weights, &bytes);
+        check(shufflenet_measure(plan, bytes, *isa, &halves), "halves");
+        free(plan);
+        const float kept = weights[K * M - 1];
+        weights[K * M - 1] = 0.1f;
+        plan = make_plan(t, weights, &bytes);
+        check(shufflenet_measure(plan, bytes, *isa, &floats), "floats");
+        free(plan);
+        weights[K * M - 1] = kept;
+        const size_t saved = find_kernels(*isa)->takes_halves ? K * M * sizeof(uint16_t) : 0;
+        if (floats.network_bytes - halves.network_bytes != saved) {
+            fprintf(stderr, "FAILED halves, %s: %zu and %zu bytes\n", *isa, halves.network_bytes, floats.network_bytes);
+            failures++;
+        }
+    }
+    return failures;
 }
 
 static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual, const char *only)
@@ -543,10 +610,12 @@ int main(int count, char **arguments)
     }
     for (uint32_t floats = 1; floats < 60; floats += 1 + floats / 20)
         CASE(test_box(floats, only));
+    CASE(test_exact_half());
+    CASE(test_halves_take_half_the_memory(only));
     CASE(test_more_steps_than_there_are());
     CASE(test_network_of_more_bytes_than_a_pointer_reaches());
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)
-        CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, only));
+        CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, m / 2 % 2, only));
     printf("%d cases on", cases);
     for (const char *const *isa = shufflenet_isas(); *isa; isa++)
         if (!only || !strcmp(only, *isa))

@@ -24,7 +24,7 @@ from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, HEADER_FIELDS, STEP_FIE
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
 _X86_TARGETS = {
-    "avx2": ("avx2,fma", "avx2,fma"),
+    "avx2": ("avx2,fma,f16c", "avx2,fma,f16c"),
     "avx512": (
         "avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512",  # GCC
         "avx512f,avx512bw,avx512dq,avx512vl,fma",  # Clang uses the whole width anyway
@@ -160,7 +160,8 @@ def memory_bytes(plan: bytes) -> tuple[int, int]:
 
     def level_bytes(vector_floats: int, block: int) -> int:
         masks = [12 * math.lcm(step[5], vector_floats) for step in steps if step[0] == DEPTHWISE]
-        blocks = [4 * -(-step[2] // block) * block * (1 + step[1]) for step in steps if step[0] == FULLY_CONNECTED]
+        layers = [(4 * -(-step[2] // block) * block, step[1]) for step in steps if step[0] == FULLY_CONNECTED]
+        blocks = [size * times for size, inputs in layers for times in (1, inputs)]  # biases and weights
         return sum(-(-size // engine.ALIGNMENT) * engine.ALIGNMENT for size in masks + blocks)
 
     widest = max(level_bytes(floats, 8 * floats) for floats in (4, 8, 16))
