@@ -3,6 +3,9 @@
 #include "shufflenet.h"
 
 #include <string.h>
+#ifdef SHUFFLENET_X86
+#include <cpuid.h>
+#endif
 
 // Best first.
 static const struct kernels *const all_kernels[] = {
@@ -20,6 +23,14 @@ static const struct kernels *const all_kernels[] = {
 
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
 
+#ifdef SHUFFLENET_X86
+static int has_f16c(void) // Clang 14's __builtin_cpu_supports doesn't know it
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
+
 static int can_run(const struct kernels *kernels)
 {
 #ifdef SHUFFLENET_X86
@@ -28,7 +39,7 @@ static int can_run(const struct kernels *kernels)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (kernels == &kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 #endif
     return kernels != NULL;
 }

@@ -93,7 +93,8 @@ struct means {
 
 enum activation { LINEAR = 0, RELU = 1, SIGMOID = 2 };
 
-// y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. Both are zero behind the last output.
+// y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. In the last block weights and biases are
+// zero behind the last output.
 struct fully_connected {
     uint32_t k, m, activation;
     const uint32_t *in;  // [1]

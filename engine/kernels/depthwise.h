@@ -131,7 +131,7 @@ ALWAYS_INLINE void add_line(const vector *w, struct columns_of_windows see, stru
 
 // A line of the output is one vector. Of the two lines that windows below one another share the floats stay in registers.
 static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, float *y, struct range lines,
-                                       struct range channels)
+                                     struct range channels)
 {
     const size_t height = s->height, width = s->width, pitch = s->in_pitch, out_width = (width - 1) / 2 + 1;
     const vector least = broadcast(s->least);

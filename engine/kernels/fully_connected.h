@@ -1,6 +1,7 @@
 // Fully connected layers: weights are read once, in the order in which they lie.
 
-enum { FULLY_CONNECTED_VECTORS = 8 }; // sums in registers: as many as hide the latency of two multiply-add units
+// Sums in registers: as many as hide the latency of two multiply-add units.
+enum { FULLY_CONNECTED_VECTORS = 8, FULLY_CONNECTED_BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
 
 ALWAYS_INLINE vector load_weights(const void *weights, size_t i, const int halves)
 {
@@ -15,7 +16,7 @@ ALWAYS_INLINE vector load_weights(const void *weights, size_t i, const int halve
 ALWAYS_INLINE void fully_connected_blocks(const struct fully_connected *s, const float *x, float *y, struct range blocks,
                                           const int halves)
 {
-    enum { BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
+    enum { BLOCK = FULLY_CONNECTED_BLOCK };
     size_t w = blocks.begin * BLOCK * s->k;
     for (size_t first = blocks.begin * BLOCK; first < blocks.end * BLOCK; first += BLOCK) {
         vector sum[FULLY_CONNECTED_VECTORS];
@@ -40,8 +41,7 @@ ALWAYS_INLINE void fully_connected_blocks(const struct fully_connected *s, const
 
 static void fully_connected(const struct fully_connected *s, float *arena, float *logits, struct share share)
 {
-    enum { BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
-    const struct range blocks = range_of(share, (s->m + BLOCK - 1) / BLOCK);
+    const struct range blocks = range_of(share, (s->m + FULLY_CONNECTED_BLOCK - 1) / FULLY_CONNECTED_BLOCK);
     float *y = s->out ? arena + *s->out : logits;
     if (s->halves)
         fully_connected_blocks(s, arena + *s->in, y, blocks, 1);

@@ -16,7 +16,8 @@ ALWAYS_INLINE vector pooled(vector a, vector b, const enum pooling kind)
     return (vector)((vector_mask)vector_max(a, b) | (vector_mask)(a != a));
 }
 
-// Three lines become one, of which every window takes three floats. all: becomes not a number where one of them is none.
+// Three lines become one, of which every window takes three floats. all: becomes not a number where one of them is none, be
+// it behind a line, where no window looks.
 ALWAYS_INLINE vector pool_lines(vector above, vector at, vector below, const enum pooling kind, vector *all)
 {
     if (kind == LARGEST_NUMBER)
@@ -48,7 +49,7 @@ ALWAYS_INLINE vector pool_columns(struct columns_of_windows see, const vector_ma
 
 // The windows of a line are one vector. Of the two lines that windows below one another share the floats stay in registers.
 // Both return 0 if a kind that takes numbers only met something else.
-ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, struct lines lines, struct range channels,
+ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, struct range lines, struct range channels,
                               const enum pooling kind)
 {
     const size_t first = 1 - s->padding, height = s->height, width = s->width, out_width = s->out_width; // first middle column
@@ -59,12 +60,11 @@ ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, st
         const float *plane = x + s->in[c];
         float *line = y + s->out[c] + lines.begin * s->out_pitch, *end = y + s->out[c] + lines.end * s->out_pitch;
         struct three_rows rows = rows_around(plane, 2 * lines.begin + first, height, s->in_pitch, s->zero_row);
-        vector above[2] = {load_once(rows.of[0] + first), second < width ? load_once(rows.of[0] + second) : (vector){0}};
+        vector above[2] = {load_once(rows.of[0] + first), load_before(rows.of[0], second, width)};
         for (size_t i = lines.begin; i < lines.end; i++, line += s->out_pitch) {
             rows = rows_around(plane, 2 * i + first, height, s->in_pitch, s->zero_row);
-            const vector at[2] = {load(rows.of[1] + first), second < width ? load(rows.of[1] + second) : (vector){0}};
-            const vector below[2] = {load_once(rows.of[2] + first),
-                                     second < width ? load_once(rows.of[2] + second) : (vector){0}};
+            const vector at[2] = {load(rows.of[1] + first), load_before(rows.of[1], second, width)};
+            const vector below[2] = {load_once(rows.of[2] + first), load_before(rows.of[2], second, width)};
             vector last_right = left_of_windows(s, rows, kind, &all);
             const struct columns_of_windows see = pick_columns(pool_lines(above[0], at[0], below[0], kind, &all),
                                                                pool_lines(above[1], at[1], below[1], kind, &all));
@@ -77,7 +77,7 @@ ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, st
     return is_number(sum_of_lanes(all));
 }
 
-ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, struct lines lines, struct range channels,
+ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, struct range lines, struct range channels,
                             const enum pooling kind)
 {
     const size_t first = 1 - s->padding, width = s->width, out_width = s->out_width; // the first window's middle column
@@ -109,10 +109,10 @@ ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, stru
 ALWAYS_INLINE int pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share,
                        const enum pooling kind)
 {
-    lines.end = lines.end < s->out_height ? lines.end : s->out_height;
+    const struct range some = {lines.begin, lines.end < s->out_height ? lines.end : s->out_height};
     if (s->out_width <= VECTOR_FLOATS)
-        return pool_narrow(s, x, y, lines, range_of(share, s->channels), kind);
-    return pool_wide(s, x, y, lines, range_of(share, s->channels), kind);
+        return pool_narrow(s, x, y, some, range_of(share, s->channels), kind);
+    return pool_wide(s, x, y, some, range_of(share, s->channels), kind);
 }
 
 static void max_pool(const struct pool *s, const float *x, float *y, struct lines lines, struct share share)

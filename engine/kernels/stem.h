@@ -4,10 +4,6 @@
 
 enum { STEM_VECTORS = 2 };
 
-#define EVERY_OTHER(first)                                                                                             \
-    first, first + 2, first + 4, first + 6, first + 8, first + 10, first + 12, first + 14, first + 16, first + 18,     \
-        first + 20, first + 22, first + 24, first + 26, first + 28, first + 30
-
 // The three taps of nv vectors of outputs' windows in one line x of the picture. The left neighbour of a line's first pixel is 0.
 ALWAYS_INLINE void pick_taps(size_t nv, const float *x, int has_left, vector (*tap)[STEM_VECTORS])
 {
@@ -15,15 +11,15 @@ ALWAYS_INLINE void pick_taps(size_t nv, const float *x, int has_left, vector (*t
 #pragma GCC unroll 2
     for (size_t v = 0; v < nv; v++) {
         const vector low = load(x + 2 * v * VECTOR_FLOATS), high = load(x + (2 * v + 1) * VECTOR_FLOATS);
-        tap[1][v] = __builtin_shufflevector(low, high, EVERY_OTHER(0));
-        tap[2][v] = __builtin_shufflevector(low, high, EVERY_OTHER(1));
+        tap[1][v] = pick_even(low, high);
+        tap[2][v] = pick_odd(low, high);
         tap[0][v] = shifted_right(before, tap[2][v]);
         before = tap[2][v];
     }
 }
 
 // sum[m][v] += of three taps, for outputs first to end of mr.
-ALWAYS_INLINE void add_taps(size_t mr, size_t first, size_t end, size_t nv, const vector (*tap)[STEM_VECTORS],
+ALWAYS_INLINE void add_taps(size_t mr, size_t first, size_t end, size_t nv, vector (*tap)[STEM_VECTORS],
                             const float *packed, vector (*sum)[STEM_VECTORS])
 {
 #pragma GCC unroll 3

@@ -30,12 +30,16 @@ ALWAYS_INLINE struct columns_of_windows pick_columns(vector first, vector second
     return columns;
 }
 
+// A line's floats from column on, if it has some there.
+ALWAYS_INLINE vector load_before(const float *line, size_t column, size_t width)
+{
+    return column < width ? load_once(line + column) : (vector){0};
+}
+
 // Of the windows whose middle columns are column, column + 2, ..., in a line of width floats.
 ALWAYS_INLINE struct columns_of_windows columns_of_line(const float *line, size_t column, size_t width)
 {
-    const vector first = load_once(line + column);
-    const size_t second = column + VECTOR_FLOATS;
-    return pick_columns(first, second < width ? load_once(line + second) : (vector){0});
+    return pick_columns(load_once(line + column), load_before(line, column + VECTOR_FLOATS, width));
 }
 
 // Of windows whose middle columns are column, column + 2, ..., those whose right column is inside, in picked order.

@@ -56,9 +56,11 @@ ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, cons
     }
 }
 
-// While many stores wait for their sums, a processor can't look ahead to the next tile: with AVX-512 a cycle for each vector.
-// So of a large tile's outputs two at a time get their last inputs, and are written.
-enum { MOST_STORES_AT_ONCE = 12, OUTPUTS_AT_ONCE = 2, LAST_INPUTS = 2 };
+// Of a tile of more vectors than the level can store at once, so many outputs at a time get their last inputs, and are written.
+enum { OUTPUTS_AT_ONCE = 2, LAST_INPUTS = 2 };
+#ifndef MOST_STORES_AT_ONCE
+#define MOST_STORES_AT_ONCE (MAX_TILE_ROWS * MAX_TILE_VECTORS)
+#endif
 
 // So far ahead weights are fetched: with few pixels each is used a few times only, and comes from the third-level cache.
 enum { WEIGHTS_AHEAD = 1024 }; // floats

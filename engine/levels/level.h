@@ -1,6 +1,7 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
 // defines VECTOR_FLOATS, vector_max, TILE_TABLE, OUTER_TABLE and LEVEL, and includes this. If it has registers to spare, also
-// COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well, and STEM_ROWS.
+// COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well, and STEM_ROWS; if it needs
+// it, MOST_STORES_AT_ONCE.
 //
 // Everything here is static or has the level in its name, so that the linker can't put one level's code in place of
 // another's.
@@ -49,7 +50,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 const struct kernels TABLE_OF(LEVEL) = {
     .name = NAME_OF(LEVEL),
     .vector_floats = VECTOR_FLOATS,
-    .fully_connected_block = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS,
+    .fully_connected_block = FULLY_CONNECTED_BLOCK,
 #ifdef load_halves
     .takes_halves = 1,
 #endif

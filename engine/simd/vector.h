@@ -58,7 +58,7 @@ ALWAYS_INLINE vector load(const float *p)
 ALWAYS_INLINE vector load_once(const float *p)
 {
     vector v = load(p);
-#ifdef __AVX512F__
+#ifdef HAS_AVX512
     __asm__("" : "+v"(v));
 #endif
     return v;
@@ -67,8 +67,8 @@ ALWAYS_INLINE vector load_once(const float *p)
 // sum + a * b, in sum's register: the compiler would move many sums about, and run out of registers.
 ALWAYS_INLINE vector multiply_add(vector sum, vector a, vector b)
 {
-#ifdef __AVX512F__
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+#ifdef HAS_AVX512
+    __asm__("vfmadd231ps {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
 #else
     return sum + a * b;

@@ -381,7 +381,7 @@ class _Trainer:
             for name, parameter in network.named_parameters():
                 start = torch.from_numpy(self.job.start.tensors[name]).to(parameter)
                 parameter.data.lerp_(start, self.recipe.start_share)
-        round_classifier(network)
+        round_fully_connected(network)
         set_training(network, self.recipe.freeze)
         validate.estimate_batch_norm(network, self._whole_pictures(pictures))
         parallel.average_statistics(network)
@@ -479,7 +479,7 @@ def _frozen(network: nn.Module, up_to: str) -> list[nn.Module]:
     return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
 
 
-def round_classifier(network: nn.Module) -> None:
+def round_fully_connected(network: nn.Module) -> None:
     """Gives fully connected layers weights that half-precision floats hold: the engine reads those in half the time."""
     for module in network.modules():
         if isinstance(module, nn.Linear):

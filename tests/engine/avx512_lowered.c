@@ -1,5 +1,6 @@
 // Linked in place of cpu.c and the levels: the sixteen-lane level compiled without AVX-512, so that the compiler splits its
 // vectors and they are tested on every processor.
+#define SHUFFLENET_LOWERED
 #include "levels/avx512.c"
 #include "shufflenet.h"
 

@@ -81,8 +81,9 @@ def random_model(arch: Architecture | Graph) -> Model | GraphModel:
             tensor = random.normal(0, 0.3, shape)
         else:  # batch norm's weight and running_var
             tensor = random.uniform(0.5, 1.5, shape)
-        held = np.float16 if len(shape) == 2 else np.float32  # as `train` leaves a classifier's weights
-        tensors[name] = tensor.astype(held).astype(np.float32)
+        # `train` leaves a ShuffleNet's classifier in half precision; other networks' weights come from elsewhere.
+        half = len(shape) == 2 and isinstance(arch, Architecture)
+        tensors[name] = tensor.astype(np.float16 if half else np.float32).astype(np.float32)
     if isinstance(arch, Graph):
         return GraphModel(arch, tensors)
     return Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors)
