@@ -210,7 +210,22 @@ def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypa
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
     c.build(tmp_path / "net", tmp_path / "classify", "-static", *WARNINGS)
     assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
-    output = command("qemu-aarch64", tmp_path / "classify", "cat.ppm", folder=tmp_path)
+    answers(command("qemu-aarch64", tmp_path / "classify", "cat.ppm", folder=tmp_path), model, picture)
+
+
+@pytest.mark.skipif(not shutil.which("clang"), reason="no Clang")
+def test_clang(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = images.decode(photos / "cat.jpg")
+    picture.save(tmp_path / "cat.ppm")
+    export(model, "net", "c", tmp_path / "net", checking=False)
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
+    monkeypatch.setenv("CC", "clang")
+    c.build(tmp_path / "net", tmp_path / "classify", *WARNINGS)
+    answers(command(tmp_path / "classify", "cat.ppm", folder=tmp_path), model, picture)
+
+
+def answers(output: str, model: model_file.Model, picture: Image.Image) -> None:
+    """The first line has the engine's best label."""
     logits = Engine(model).run(images.preprocess(picture, model.preprocessing)[None])[0]
     best = int(logits.argmax())
     percent, label = output.splitlines()[0].strip().split(" %  ")
