@@ -471,7 +471,8 @@ static const struct input *stem_input(struct builder *b, const struct plan_step 
     const uint32_t k = 9 * in->channels, taps = field[8], planes = plan[1 + source].field[10];
     const int fits = in->stride == 2 && in->phases == 2 && in->padding == 1 && in->channels <= MAX_STEM_CHANNELS &&
                      field[0] == 1 && field[1] == k && field[2] % 4 == 0 && b->window.reach == 1 &&
-                     in->rows - 1 <= (in->height - 1) / 2 + 1 && field[5] >= (in->width - 1) / 2 + 1 && field[6] == in->pitch && field[10] == PLAN_NO_TABLE;
+                     in->rows - 1 <= (in->height - 1) / 2 + 1 && field[5] >= (in->width - 1) / 2 + 1 &&
+                     field[6] == in->pitch && field[10] == PLAN_NO_TABLE;
     if (!fits || taps > b->plan.table_count || k > b->plan.table_count - taps)
         return NULL;
     for (uint32_t tap = 0; tap < k; tap++) {

@@ -203,29 +203,26 @@ def test_check_builds_the_folder(
     reason="no cross-compiler or emulator",
 )
 def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = images.decode(photos / "cat.jpg")
-    picture.save(tmp_path / "cat.ppm")
-    export(model, "net", "c", tmp_path / "net", checking=False)
-    monkeypatch.setattr(c, "_FLAGS", QUICK)
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
-    c.build(tmp_path / "net", tmp_path / "classify", "-static", *WARNINGS)
+    monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-static"))
+    the_example_answers(model, photos, tmp_path, "qemu-aarch64")
     assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
-    answers(command("qemu-aarch64", tmp_path / "classify", "cat.ppm", folder=tmp_path), model, picture)
 
 
 @pytest.mark.skipif(not shutil.which("clang"), reason="no Clang")
 def test_clang(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = images.decode(photos / "cat.jpg")
-    picture.save(tmp_path / "cat.ppm")
-    export(model, "net", "c", tmp_path / "net", checking=False)
-    monkeypatch.setattr(c, "_FLAGS", QUICK)
     monkeypatch.setenv("CC", "clang")
-    c.build(tmp_path / "net", tmp_path / "classify", *WARNINGS)
-    answers(command(tmp_path / "classify", "cat.ppm", folder=tmp_path), model, picture)
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
+    the_example_answers(model, photos, tmp_path)
 
 
-def answers(output: str, model: model_file.Model, picture: Image.Image) -> None:
-    """The first line has the engine's best label."""
+def the_example_answers(model: model_file.Model, photos: Path, folder: Path, *emulator: str) -> None:
+    """Built by the compiler that CC names, its first line has the engine's best label."""
+    picture = images.decode(photos / "cat.jpg")
+    picture.save(folder / "cat.ppm")
+    export(model, "net", "c", folder / "net", checking=False)
+    c.build(folder / "net", folder / "classify", *WARNINGS)
+    output = command(*emulator, folder / "classify", "cat.ppm", folder=folder)
     logits = Engine(model).run(images.preprocess(picture, model.preprocessing)[None])[0]
     best = int(logits.argmax())
     percent, label = output.splitlines()[0].strip().split(" %  ")

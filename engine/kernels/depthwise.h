@@ -121,12 +121,21 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
     }
 }
 
-// What a vector of windows sums up of one line, by the window's column: the left one's part belongs a window further right.
+// What a vector of windows sums up of one line, by the window's column: the left one's part belongs to the next window.
 ALWAYS_INLINE void add_line(const vector *w, struct columns_of_windows see, struct column_sums *sums)
 {
     sums->left += w[0] * see.right;
     sums->centre += w[1] * see.middle;
     sums->right += w[2] * see.right;
+}
+
+// A vector of windows. right_inside: NULL if all their right columns are. left: the left columns' part, in order, of the windows
+// before, and then of these.
+ALWAYS_INLINE vector sum_of_windows(struct column_sums sums, const vector_mask *right_inside, vector *left)
+{
+    const vector before = *left, right = right_inside ? keep(sums.right, *right_inside) : sums.right;
+    *left = in_order(sums.left);
+    return in_order(sums.centre + right) + shifted_right(before, *left);
 }
 
 // A line of the output is one vector. Of the two lines that windows below one another share the floats stay in registers.
@@ -150,17 +159,15 @@ static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, 
             add_line(w, above, &sums);
             add_line(w + 3, columns_of_line(row, 0, width), &sums);
             add_line(w + 6, below, &sums);
-            const vector sum = in_order(sums.centre + keep(sums.right, right_inside)) +
-                               shifted_right((vector){0}, in_order(sums.left));
-            store_before(end, line, kept_max(least, sum, inside));
+            vector left = {0};
+            store_before(end, line, kept_max(least, sum_of_windows(sums, &right_inside, &left), inside));
             zero_gap(end, line, out_width, s->out_pitch);
             above = below;
         }
     }
 }
 
-// A vector of windows whose middle columns are column, column + 2, ... right_inside: NULL if all right columns are. left: the
-// left columns' part, of the windows before, and then of these.
+// Of windows whose middle columns are column, column + 2, ...
 ALWAYS_INLINE vector windows_of_lines(const vector *w, vector bias, struct three_rows rows, size_t column, size_t width,
                                       const vector_mask *right_inside, vector *left)
 {
@@ -168,9 +175,7 @@ ALWAYS_INLINE vector windows_of_lines(const vector *w, vector bias, struct three
 #pragma GCC unroll 3
     for (size_t row = 0; row < 3; row++)
         add_line(w + 3 * row, columns_of_line(rows.of[row], column, width), &sums);
-    const vector before = *left;
-    *left = in_order(sums.left);
-    return in_order(sums.centre + (right_inside ? keep(sums.right, *right_inside) : sums.right)) + shifted_right(before, *left);
+    return sum_of_windows(sums, right_inside, left);
 }
 
 static void depthwise_stride2_wide(const struct depthwise *s, const float *x, float *y, struct range lines,
@@ -188,10 +193,10 @@ static void depthwise_stride2_wide(const struct depthwise *s, const float *x, fl
         for (size_t i = lines.begin; i < lines.end; i++) {
             float *line = y + s->out[c] + i * s->out_pitch;
             const struct three_rows rows = rows_around(plane, 2 * i, height, pitch, s->zero_row);
-            vector before = {0};
+            vector left = {0};
             for (size_t j = 0; j < whole; j += VECTOR_FLOATS)
-                store_before(end, line + j, vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &before)));
-            const vector sum = windows_of_lines(w, bias, rows, 2 * whole, width, &right_inside, &before);
+                store_before(end, line + j, vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &left)));
+            const vector sum = windows_of_lines(w, bias, rows, 2 * whole, width, &right_inside, &left);
             store_before(end, line + whole, kept_max(least, sum, inside));
             zero_gap(end, line, out_width, s->out_pitch);
         }

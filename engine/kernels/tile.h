@@ -43,6 +43,14 @@ ALWAYS_INLINE void add_products(size_t first, size_t end, size_t nv, const float
     }
 }
 
+// sum[c] += of the pixels behind a row's nv vectors, each by itself.
+ALWAYS_INLINE void add_columns(size_t columns, size_t nv, const float *row, const float *packed, vector *sum)
+{
+#pragma GCC unroll 2
+    for (size_t c = 0; c < columns; c++)
+        sum[c] += load(packed) * broadcast(row[nv * VECTOR_FLOATS + c]);
+}
+
 // y[v] = max(least, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
 ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector least, vector_mask inside)
 {
@@ -103,9 +111,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
 #pragma GCC unroll 4
         for (size_t k = 0; k < last; k++) {
             add_products(0, mr, nv, x + in[k], packed, sum);
-#pragma GCC unroll 2
-            for (size_t c = 0; c < columns; c++)
-                sum_of_column[c] += load(packed) * broadcast(x[in[k] + nv * VECTOR_FLOATS + c]);
+            add_columns(columns, nv, x + in[k], packed, sum_of_column);
             __builtin_prefetch(packed + WEIGHTS_AHEAD);
             packed += mr;
         }
@@ -116,9 +122,8 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
 #pragma GCC unroll 1
             for (size_t k = last; k < count; k++, weights += mr) {
                 add_products(first, end, nv, x + in[k], weights, sum);
-#pragma GCC unroll 2
-                for (size_t c = 0; first == 0 && c < columns; c++)
-                    sum_of_column[c] += load(weights) * broadcast(x[in[k] + nv * VECTOR_FLOATS + c]);
+                if (first == 0)
+                    add_columns(columns, nv, x + in[k], weights, sum_of_column);
             }
 #pragma GCC unroll 2
             for (size_t c = 0; first == 0 && c < columns; c++)
