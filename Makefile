@@ -3,7 +3,7 @@
 # make lint   ruff and mypy
 PYTHON ?= python3
 BIN := .venv/bin
-ENGINE := $(shell find engine pictures training CMakeLists.txt pyproject.toml -type f)
+ENGINE := $(shell find engine pictures python training CMakeLists.txt pyproject.toml -type f)
 
 .PHONY: demo test lint clean
 

@@ -22,8 +22,8 @@ def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
         )
         try:
             # The plain kernels take their time.
-            network = _Network(changed.tobytes(), isas()[0] if number % 50 else "reference", threads=2)
+            network = _Network(changed.tobytes(), isas()[0] if number % 50 else "reference", x.shape[1:], threads=2)
         except RuntimeError:
             continue
         if network.sizes.input_floats <= x.size:
-            network.run(x, pool if number % 2 else None)
+            network.run(x, pool.handle if number % 2 else None)

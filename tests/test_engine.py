@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import damaged_plans
 from random_network import random_input, random_network
+from shufflenet import _engine
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
 from shufflenet.model_file import Model
@@ -92,14 +93,13 @@ def test_shuffle_costs_nothing() -> None:
     memory, arena = _aligned(sizes.network_bytes), _aligned(sizes.arena_bytes)
     x, logits = random_input(1, 224, 224), np.empty(sizes.output_floats, dtype=np.float32)
     create = (isa, memory.ctypes.data, memory.nbytes, ctypes.byref(handle))
-    run = (arena.ctypes.data, arena.nbytes, x.ctypes.data, 1, logits.ctypes.data)
 
     def seconds(plan: bytes) -> float:
         assert library.shufflenet_create(plan, len(plan), *create) == 0
         samples = []
         for _ in range(4):
             start = time.perf_counter()
-            assert library.shufflenet_run(handle, *run) == 0
+            _engine.run(None, handle.value or 0, arena.ctypes.data, arena.nbytes, x, logits)
             samples.append(time.perf_counter() - start)
         return min(samples[1:])  # the first finds cold caches
 
@@ -245,7 +245,7 @@ def test_damaged_plans_are_refused() -> None:
     plan = make_plan(model, 32, 32)
     for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):
         with pytest.raises(RuntimeError, match="damaged"):
-            _Network(plan[:cut], isas()[0])
+            _Network(plan[:cut], isas()[0], (3, 32, 32))
     damaged_plans.run_or_refuse(plan, random_input(1, 32, 32))
 
 

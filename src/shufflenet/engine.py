@@ -1,4 +1,4 @@
-"""The C engine seen from Python: a model in, logits out. The interface is engine/shufflenet.h, opened with ctypes."""
+"""The C engine seen from Python: a model in, logits out. The interface is engine/shufflenet.h."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet import _engine
 from shufflenet.graph import GraphModel
 from shufflenet.library import open_library
 from shufflenet.model_file import Model
@@ -25,7 +26,6 @@ _HUGE_PAGE = 2 << 20  # bytes
 _HUGE_FROM = 4 << 20  # numpy asks for huge pages from here on
 _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
 _FLOAT32 = np.dtype(np.float32)
-_Bytes = ctypes.Array[ctypes.c_char]
 
 
 class Sizes(ctypes.Structure):
@@ -47,14 +47,12 @@ def _library() -> ctypes.CDLL:
     library.shufflenet_isas.restype = ctypes.POINTER(text)
     library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(Sizes)]
     library.shufflenet_create.argtypes = [text, size, text, void, size, ctypes.POINTER(void)]
-    library.shufflenet_run.argtypes = [void, void, size, void, size, void]
     library.shufflenet_run_steps.argtypes = [void, void, size, void, void, size, size]
     library.shufflenet_peak.argtypes = [text, size]
     library.shufflenet_peak.restype = size
     library.shufflenet_message.restype = text
     library.shufflenet_pool_create.argtypes = [ctypes.c_uint32]
     library.shufflenet_pool_create.restype = void
-    library.shufflenet_pool_run.argtypes = [void, void, void, size, void, size, void]
     library.shufflenet_pool_destroy.argtypes = [void]
     return library
 
@@ -106,11 +104,12 @@ class Engine:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
         self._threads = threads
         self._pool = Pool(threads) if threads > 1 else None
+        self._pool_handle = self._pool.handle if self._pool is not None else None
         self._model = model
         # A quarter of a large cache: what strips read besides their windows, and what is left of them, passes as well.
         self._window_floats = max(WINDOW_FLOATS, bytes_of_a_core() // 4 // 4)
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
-        self._latest: tuple[int, int, _Network] | None = None  # of them
+        self._latest: _Network | None = None  # of them
         self._lock = threading.Lock()
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,10 +118,13 @@ class Engine:
         Raises:
             ValueError: ``x`` has another type, number of dimensions or channels, or is too small.
         """
-        channels = self._model.arch.in_channels
-        if x.dtype != _FLOAT32 or x.ndim != 4 or x.shape[1] != channels:
-            raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(x.shape)}")
-        return self._network(x.shape[2], x.shape[3]).run(np.ascontiguousarray(x), self._pool)
+        latest, shape = self._latest, x.shape
+        if latest is None or shape[1:] != latest.shape or x.dtype != _FLOAT32:
+            channels = self._model.arch.in_channels
+            if x.dtype != _FLOAT32 or x.ndim != 4 or shape[1] != channels:
+                raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(shape)}")
+            latest = self._network(shape[2], shape[3])
+        return latest.run(np.ascontiguousarray(x), self._pool_handle)
 
     def step_seconds(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Runs one picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and the seconds it took."""
@@ -138,22 +140,17 @@ class Engine:
         """
         return self._network(height, width).sizes
 
-    # A small network runs for a third of a millisecond, and behind it Python's memory is in no cache: from the second
-    # picture on this and _Network.run touch little of it.
     def _network(self, height: int, width: int) -> _Network:
-        latest = self._latest
-        if latest and latest[0] == height and latest[1] == width:
-            return latest[2]
         with self._lock:
             network = self._networks.get((height, width))
             if network is None:
                 plan = make_plan(self._model, height, width, self._window_floats)
-                network = _Network(plan, self.isa, self._threads)
+                network = _Network(plan, self.isa, (self._model.arch.in_channels, height, width), self._threads)
                 self._networks[height, width] = network
                 if len(self._networks) > _SIZES_KEPT:
                     self._networks.popitem(last=False)
             self._networks.move_to_end((height, width))
-            self._latest = height, width, network
+            self._latest = network
             return network
 
 
@@ -170,37 +167,35 @@ class Pool:
 class _Network:
     """A plan's network in the engine's memory, and arenas for as many threads as run it at once."""
 
-    def __init__(self, plan: bytes, isa: str, threads: int = 1) -> None:
-        library, name = _library(), isa.encode()
+    def __init__(self, plan: bytes, isa: str, shape: tuple[int, int, int], threads: int = 1) -> None:
+        library, handle = _library(), ctypes.c_void_p()
+        self.shape = shape  # of a picture
         self.sizes = measure(plan, isa)
-        self._threads = threads
         self._memory = _aligned(self.sizes.network_bytes)
-        self._handle = ctypes.c_void_p()
         _check(
             library.shufflenet_create(
-                plan, len(plan), name, self._memory.ctypes.data, self._memory.nbytes, ctypes.byref(self._handle)
+                plan, len(plan), isa.encode(), self._memory.ctypes.data, self._memory.nbytes, ctypes.byref(handle)
             )
         )
-        self._idle_arenas: list[_Bytes] = []
+        self._handle = handle.value or 0
+        self._classes = self.sizes.output_floats
+        self._arena_bytes = self.sizes.arena_bytes if threads == 1 else threads * self.sizes.team_bytes
+        self._arenas: list[NDArray[np.uint8]] = []
+        self._idle_arenas: list[int] = []  # where they are
 
-    def run(self, x: NDArray[np.float32], pool: Pool | None) -> NDArray[np.float32]:
-        logits = np.empty((len(x), self.sizes.output_floats), _FLOAT32)
+    # A small network runs for a quarter of a millisecond, and behind it Python's memory is in no cache: this and
+    # Engine.run touch little of it.
+    def run(self, x: NDArray[np.float32], pool: int | None) -> NDArray[np.float32]:
+        logits = np.empty((len(x), self._classes), _FLOAT32)
         arena = self._idle_arena()
-        arguments = (self._handle, arena, len(arena), _start(x), len(x), _start(logits))
-        # ctypes lets other threads run Python meanwhile.
-        if pool is None:
-            status = _library().shufflenet_run(*arguments)
-        else:
-            status = _library().shufflenet_pool_run(pool.handle, *arguments)
-        if status:
-            _check(status)
+        _engine.run(pool, self._handle, arena, self._arena_bytes, x, logits)
         self._idle_arenas.append(arena)
         return logits
 
     def step_seconds(self, x: NDArray[np.float32], steps: int) -> list[float]:
-        arena, logits = self._idle_arena(), np.empty(self.sizes.output_floats, dtype=np.float32)
+        arena, logits = self._idle_arena(), np.empty(self._classes, _FLOAT32)
         run = _library().shufflenet_run_steps
-        where = (self._handle, arena, len(arena), _start(x), _start(logits))
+        where = (self._handle, arena, self._arena_bytes, x.ctypes.data, logits.ctypes.data)
 
         def seconds(first: int, count: int) -> float:
             began = time.perf_counter()
@@ -212,13 +207,12 @@ class _Network:
         self._idle_arenas.append(arena)
         return times
 
-    def _idle_arena(self) -> _Bytes:
+    def _idle_arena(self) -> int:
         try:
             return self._idle_arenas.pop()
         except IndexError:
-            sizes = self.sizes
-            arena = _aligned(sizes.arena_bytes if self._threads == 1 else self._threads * sizes.team_bytes)
-            return (ctypes.c_char * len(arena)).from_buffer(arena)  # type: ignore[arg-type] # numpy says no Buffer
+            self._arenas.append(arena := _aligned(self._arena_bytes))
+            return arena.ctypes.data
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
@@ -226,14 +220,6 @@ def _aligned(size: int) -> NDArray[np.uint8]:
     memory = np.empty(max(size, _HUGE_FROM) + _HUGE_PAGE, dtype=np.uint8)  # what is not used stays virtual
     start = -memory.ctypes.data % _HUGE_PAGE
     return memory[start : start + size]
-
-
-def _start(array: NDArray[np.float32]) -> _Bytes | int:
-    """Where its floats are, for a call in C. ``array.ctypes.data`` takes longer."""
-    try:
-        return (ctypes.c_char * 0).from_buffer(array)  # type: ignore[arg-type]
-    except TypeError:  # read-only
-        return array.ctypes.data
 
 
 def _check(status: int) -> None:

@@ -26,7 +26,7 @@ def table(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines += [
         "",
-        f"{results.machine['processor']}, float32; one core's peak, measured in between: "
+        f"{results.machine['processor']}, float32; one core's sustained peak, measured in between: "
         f"{results.peak_gmacs_per_s:.1f} GMAC/s",
         "ms: median for the batch; ratio: that of shufflenet is 1",
         versions,
@@ -65,7 +65,7 @@ def markdown(results: Results) -> str:
 def caption(results: Results) -> str:
     return (
         f"Median milliseconds for the batch, float32, {results.machine['processor']}; "
-        f"one core's peak is {results.peak_gmacs_per_s:.1f} billion multiply-adds a second."
+        f"one core's sustained peak is {results.peak_gmacs_per_s:.1f} billion multiply-adds a second."
     )
 
 
