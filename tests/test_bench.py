@@ -29,6 +29,7 @@ from shufflenet.bench import layers, plot, report, runtime
 from shufflenet.bench.folder import FolderResults
 from shufflenet.bench.folder import table as folder_table
 from shufflenet.bench.graph import example
+from shufflenet.bench.peak import Peak
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
 from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
@@ -176,6 +177,24 @@ def test_the_faster_configuration_counts_and_each_core_has_a_peak() -> None:
     assert results.share_of_peak(row) == pytest.approx(0.4)
 
 
+def test_the_peak_is_what_the_core_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the first run behind others nor the best sample."""
+    calibration, samples = [0.004], [[0.010] + [0.004] * 6, [0.002] * 7, [0.002] + [0.0041] * 6]
+    seconds = iter(sum(samples, calibration))
+    now = [0.0]
+
+    def peak(isa: str, rounds: int) -> int:
+        now[0] += next(seconds)
+        return 400_000_000
+
+    monkeypatch.setattr("shufflenet.bench.peak.engine.peak", peak)
+    monkeypatch.setattr("shufflenet.bench.peak.perf_counter", lambda: now[0])
+    measured = Peak()
+    for _ in range(3):
+        measured.sample()
+    assert measured.gmacs_per_s == pytest.approx(100.0)
+
+
 def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     threads = []
 
@@ -279,7 +298,7 @@ def test_layers_are_those_of_the_summary() -> None:
         assert by_name[layer.name].macs == layer.macs
         assert by_name[layer.name].ms >= 0
     began = time.perf_counter()
-    Engine(work.model).step_seconds(work.x[0])
+    Engine(work.model).step_seconds(work.x[0], 1)
     assert sum(layer.ms for layer in times.layers) < 1e4 * (time.perf_counter() - began), "milliseconds"
     assert sum(layer.ms for layer in times.layers) > 0.01
     assert sum(layer.macs for layer in times.layers) == work.macs

@@ -126,11 +126,12 @@ class Engine:
             latest = self._network(shape[2], shape[3])
         return latest.run(np.ascontiguousarray(x), self._pool_handle)
 
-    def step_seconds(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
-        """Runs one picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and the seconds it took."""
+    def step_seconds(self, x: NDArray[np.float32], runs: int) -> list[tuple[str, list[float]]]:
+        """Runs a picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and its seconds in every run."""
         network = self._network(x.shape[1], x.shape[2])
         names = step_names(self._model, x.shape[1], x.shape[2], self._window_floats)
-        return list(zip(names, network.step_seconds(np.ascontiguousarray(x), len(names)), strict=True))
+        times = network.step_seconds(np.ascontiguousarray(x), len(names), runs)
+        return [(name, [run[step] for run in times]) for step, name in enumerate(names)]
 
     def sizes(self, height: int, width: int) -> Sizes:
         """Memory that the network and a run of it take for pictures of this size.
@@ -192,7 +193,8 @@ class _Network:
         self._idle_arenas.append(arena)
         return logits
 
-    def step_seconds(self, x: NDArray[np.float32], steps: int) -> list[float]:
+    def step_seconds(self, x: NDArray[np.float32], steps: int, runs: int) -> list[list[float]]:
+        """Behind a run that only fills the caches, of each run the seconds of each step."""
         arena, logits = self._idle_arena(), np.empty(self._classes, _FLOAT32)
         run = _library().shufflenet_run_steps
         where = (self._handle, arena, self._arena_bytes, x.ctypes.data, logits.ctypes.data)
@@ -202,8 +204,9 @@ class _Network:
             _check(run(*where, first, count))
             return time.perf_counter() - began
 
+        seconds(0, steps)
         call = min(seconds(0, 0) for _ in range(16))  # what a call takes that runs no step
-        times = [max(0.0, seconds(step, 1) - call) for step in range(steps)]
+        times = [[max(0.0, seconds(step, 1) - call) for step in range(steps)] for _ in range(runs)]
         self._idle_arenas.append(arena)
         return times
 

@@ -11,6 +11,8 @@ from shufflenet.bench.peak import Peak
 from shufflenet.bench.work import Work
 from shufflenet.engine import Engine
 
+_RUNS_BETWEEN_PEAKS = 10
+
 
 @dataclass(frozen=True)
 class LayerTime:
@@ -33,15 +35,11 @@ class LayerTimes:
 def layer_times(work: Work, rounds: int) -> LayerTimes:
     """Medians over ``rounds`` runs of one picture, one thread; the peak is measured in between."""
     engine, peak = Engine(work.model), Peak()
-    picture = work.x[0]
-    engine.step_seconds(picture)
     samples: dict[str, list[float]] = {}
-    for round_ in range(rounds):
-        if round_ % 10 == 0:
-            peak.sample()
-            engine.step_seconds(picture)
-        for name, seconds in engine.step_seconds(picture):
-            samples.setdefault(name, []).append(seconds)
+    for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
+        peak.sample()
+        for name, seconds in engine.step_seconds(work.x[0], min(_RUNS_BETWEEN_PEAKS, rounds - first)):
+            samples.setdefault(name, []).extend(seconds)
     layers = complexity.summary(work.model.arch, work.height, work.width).layers
     macs = {layer.name: layer.macs for layer in layers}
     times = [
