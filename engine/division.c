@@ -213,12 +213,12 @@ void align_parts(struct division *division, uint32_t height, uint32_t pitch)
 uint64_t plan_exchanges(struct division *division, struct step *step, int *fit)
 {
     uint64_t floats = 0;
+    step->exchanges[BEFORE] = step->exchanges[AFTER] = 0;
     for (uint32_t threads = 2; threads <= MAX_LANES; threads++) {
         division->divides |= (uint32_t)divides_output(step, threads) << (threads - 1);
         for (int when = BEFORE; when <= AFTER; when++) {
             const uint64_t needed = room_for(division, step, (enum exchange)when, threads, fit);
-            const uint8_t bit = (uint8_t)(1u << (threads - 1));
-            step->exchanges[when] = needed ? step->exchanges[when] | bit : step->exchanges[when] & ~bit;
+            step->exchanges[when] |= (uint8_t)((needed > 0) << (threads - 1));
             floats = needed > floats ? needed : floats;
         }
     }

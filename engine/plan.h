@@ -14,8 +14,8 @@
 
 enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 5, PLAN_STEP_FIELDS = 17 };
 
-// Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats behind a row that it writes
-// with zeros: the rest of a vector of ROW_ALIGNMENT floats.
+// Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats
+// behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT floats.
 enum { ROW_ALIGNMENT = 16, ROW_TAIL = ROW_ALIGNMENT - 1 };
 
 #define PLAN_NO_TABLE UINT32_MAX

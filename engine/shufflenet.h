@@ -71,7 +71,7 @@ SHUFFLENET_API shufflenet_status shufflenet_run_steps(const shufflenet_network *
                                                       size_t arena_bytes, const float *input, float *output,
                                                       size_t first, size_t count);
 
-// For measuring the peak of a core: nothing but multiply-adds in registers, rounds times a hundred instructions of the
+// For measuring the peak of a core: nothing but multiply-adds in registers, rounds times some hundred instructions of the
 // level isa. Returns how many multiply-adds that were; 0: no such level, or the plain reference.
 SHUFFLENET_API size_t shufflenet_peak(const char *isa, size_t rounds);
 

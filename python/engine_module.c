@@ -23,6 +23,11 @@ static PyObject *run(PyObject *module, PyObject *const *arguments, Py_ssize_t co
         PyBuffer_Release(&x);
         return NULL;
     }
+    if (x.ndim == 0 || logits.ndim == 0 || x.shape[0] != logits.shape[0]) {
+        PyBuffer_Release(&logits);
+        PyBuffer_Release(&x);
+        return PyErr_Format(PyExc_ValueError, "x and logits must be of as many pictures");
+    }
     const size_t batch = (size_t)x.shape[0];
     shufflenet_status status;
     Py_BEGIN_ALLOW_THREADS // other threads run Python meanwhile
@@ -43,7 +48,12 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
 
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "_engine", .m_methods = functions, .m_slots = slots,

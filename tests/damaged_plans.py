@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from shufflenet.engine import Pool, _Network, isas
 
 
-def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
+def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> tuple[int, int]:
+    """How many were run, and how many refused."""
     random = np.random.default_rng(0)
     words = np.frombuffer(plan, dtype=np.uint32)
     not_weights = len(words) - int(words[4])
-    pool = Pool(2)
+    pool, ran, refused = Pool(2), 0, 0
     for number in range(2000):
         changed = words.copy()
         place = random.integers(not_weights)
@@ -24,6 +25,9 @@ def run_or_refuse(plan: bytes, x: NDArray[np.float32]) -> None:
             # The plain kernels take their time.
             network = _Network(changed.tobytes(), isas()[0] if number % 50 else "reference", x.shape[1:], threads=2)
         except RuntimeError:
+            refused += 1
             continue
         if network.sizes.input_floats <= x.size:
-            network.run(x, pool.handle if number % 2 else None)
+            network.run(x, pool if number % 2 else None)
+            ran += 1
+    return ran, refused

@@ -171,7 +171,7 @@ def test_damaged_plans_are_refused() -> None:
     for isa in isas():
         assert_engine_equals(want, model, x_in, isa)
 
-    damaged_plans.run_or_refuse(make_plan(model, 37, 41), x_in)
+    assert min(damaged_plans.run_or_refuse(make_plan(model, 37, 41), x_in)) > 100
 
 
 def test_what_the_engine_can_not_fuse_is_refused() -> None:

@@ -72,6 +72,24 @@ def test_damaged_table_in_a_zip_is_named(tmp_path: Path) -> None:
         data.open_dataset(Path(archive))
 
 
+def test_a_member_that_may_unpack_to_anything_is_refused(tmp_path: Path) -> None:
+    """Python unpacks all of what bzip2 or LZMA packed, whatever size the archive says."""
+    root = folder(tmp_path / "pets")
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w", zipfile.ZIP_LZMA) as file:
+        for path in sorted(root.rglob("*")):
+            file.write(path, path.relative_to(tmp_path))
+    picture = data.open_dataset(tmp_path / "pets.zip").train.pictures[0]
+    with pytest.raises(ImageError, match=r"pets\.zip/pets/train/ant/0\.png: .*neither stored nor deflated"):
+        picture.decode()
+
+
+def test_a_huge_member_of_a_shard_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train-0.tar").write_bytes(b"")
+    picture = data.Picture("train-0.tar/a.jpg", 1 << 40, tmp_path / "train-0.tar", "a.jpg", 512)
+    with pytest.raises(ImageError, match=r"a\.jpg: 1,099,511,627,776 bytes, too large"):
+        picture.decode()
+
+
 def test_damaged_member_is_named(tmp_path: Path) -> None:
     folder(tmp_path / "pets")
     (tmp_path / "pets/train/ant/0.png").write_bytes(b"no picture at all")

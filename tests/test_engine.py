@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import statistics
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 
 import damaged_plans
 from random_network import random_input, random_network
-from shufflenet import _engine
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
+from shufflenet.library import run
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
 from shufflenet.threads import usable_cores
@@ -91,7 +92,7 @@ def test_shuffle_costs_nothing() -> None:
     library, isa, sizes, handle = _library(), isas()[0].encode(), Sizes(), ctypes.c_void_p()
     assert library.shufflenet_measure(plans[0], len(plans[0]), isa, ctypes.byref(sizes)) == 0
     memory, arena = _aligned(sizes.network_bytes), _aligned(sizes.arena_bytes)
-    x, logits = random_input(1, 224, 224), np.empty(sizes.output_floats, dtype=np.float32)
+    x, logits = random_input(1, 224, 224), np.empty((1, sizes.output_floats), dtype=np.float32)
     create = (isa, memory.ctypes.data, memory.nbytes, ctypes.byref(handle))
 
     def seconds(plan: bytes) -> float:
@@ -99,15 +100,16 @@ def test_shuffle_costs_nothing() -> None:
         samples = []
         for _ in range(4):
             start = time.perf_counter()
-            _engine.run(None, handle.value or 0, arena.ctypes.data, arena.nbytes, x, logits)
+            run(None, handle.value or 0, arena.ctypes.data, arena.nbytes, x, logits)
             samples.append(time.perf_counter() - start)
         return min(samples[1:])  # the first finds cold caches
 
     ratios: list[float] = []
-    while len(ratios) < 10 and not any(abs(ratio - 1) < 0.01 for ratio in ratios):  # a busy machine may spoil some
-        shuffled, plain = zip(*[[seconds(plan) for plan in plans] for _ in range(40)], strict=True)
+    # A busy machine spoils some.
+    while len(ratios) < 3 or (len(ratios) < 11 and abs(statistics.median(ratios) - 1) >= 0.01):
+        shuffled, plain = zip(*[[seconds(plan) for plan in plans] for _ in range(20)], strict=True)
         ratios.append(statistics.median(shuffled) / statistics.median(plain))
-    assert abs(ratios[-1] - 1) < 0.01, f"time with shuffle / without: {ratios}"
+    assert abs(statistics.median(ratios) - 1) < 0.01, f"time with shuffle / without: {ratios}"
 
 
 def test_results_do_not_depend_on_what_ran_before() -> None:
@@ -246,7 +248,71 @@ def test_damaged_plans_are_refused() -> None:
     for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):
         with pytest.raises(RuntimeError, match="damaged"):
             _Network(plan[:cut], isas()[0], (3, 32, 32))
-    damaged_plans.run_or_refuse(plan, random_input(1, 32, 32))
+    assert min(damaged_plans.run_or_refuse(plan, random_input(1, 32, 32))) > 100
+
+
+def test_a_wrong_call_of_the_library_is_refused() -> None:
+    _, model = random_network(Architecture(3, 0.25, classes=10))
+    network = _Network(make_plan(model, 32, 32), isas()[0], (3, 32, 32))
+    x, logits = random_input(2, 32, 32), np.empty((2, 10), np.float32)
+    arena = _aligned(network.sizes.arena_bytes)
+    start, size = arena.ctypes.data, arena.nbytes
+    run(None, network._handle, start, size, x, logits)
+    for wrong in (logits[:1], np.empty((), np.float32)):
+        with pytest.raises(ValueError, match="as many pictures"):
+            run(None, network._handle, start, size, x, wrong)
+    with pytest.raises((ValueError, BufferError)):
+        run(None, network._handle, start, size, x[:, :, ::2], logits)
+    with pytest.raises(RuntimeError, match="less memory"):
+        run(None, network._handle, start, size - 1, x, logits)
+    with pytest.raises(RuntimeError, match="multiple of 64"):
+        run(None, network._handle, start + 4, size, x, logits)
+    with pytest.raises(TypeError, match="6 arguments"):
+        run(None)  # type: ignore[call-arg]
+
+
+def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, x = Engine(random_network(Architecture(3, 0.25))[1]), random_input(1, 64, 64)
+    engine.run(x)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shufflenet.engine.run", interrupted)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                engine.run(x)
+    network = engine._network(64, 64)
+    assert len(network._arenas) == len(network._idle_arenas) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    """By a process without PyTorch, whose threads would not survive either."""
+    program = """
+import os, sys
+import numpy as np
+from shufflenet.classifier import DEFAULT_MODEL, load_model
+from shufflenet.engine import Engine
+engine = Engine(load_model(DEFAULT_MODEL), threads=2)
+x = np.ones((1, 3, 64, 64), np.float32)
+want = engine.run(x)
+for works in (True, False):
+    child = os.fork()
+    if child == 0:
+        sys.exit(0 if not works or (engine.run(x) == want).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+assert (engine.run(x) == want).all()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_package_without_its_library_says_so() -> None:
+    program = "import sys; sys.modules['shufflenet._engine'] = None; import shufflenet.classifier"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "the engine is not built" in ran.stderr.splitlines()[-1]
 
 
 def test_an_arena_that_a_plan_cannot_hold_is_a_size_too_large() -> None:

@@ -92,7 +92,7 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed: Debian's gcc-aarch64-linux-gnu and qemu-user")
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
-        build(folder, [*AARCH64, compiler], "_engine", "test_kernels", "test_network", "test_training")
+        build(folder, [*AARCH64, compiler], "test_kernels", "test_network", "test_training")
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
     if platform == "wasm32":
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems

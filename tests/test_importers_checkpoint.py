@@ -235,6 +235,17 @@ def test_bombs(tmp_path: Path) -> None:
         archive.writestr("archive/data/0", bytes(10_000_000))
     with pytest.raises(CheckpointError, match="more than weights can"):
         read(deflated.getvalue(), tmp_path / "x.pth")
+    for compression in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):  # Python unpacks all of it before it looks at the size
+        lying = io.BytesIO()
+        with zipfile.ZipFile(lying, "w", compression) as archive:
+            archive.writestr("net.pth", bytes(100_000_000))
+            archive.infolist()[0].file_size = 500
+        tracemalloc.start()
+        with pytest.raises(CheckpointError):
+            read(lying.getvalue(), tmp_path / "x.pth")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10_000_000
     with pytest.raises(CheckpointError, match="far more than a network's weights"):
         read(in_legacy(b"\x80\x02(" + b"]" * 400_000 + b"t."), tmp_path / "x.pth")
     nested_key = b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"Ns."

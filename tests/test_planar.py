@@ -161,6 +161,9 @@ def test_the_same_bits_again() -> None:
 def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
     network, x = ShuffleNet(Architecture(3, 0.25, classes=10)).train(), torch.randn(2, 3, 64, 64)
     assert planar.suits(network, x)
+    huge = torch.zeros(1).expand(7200, 3, 224, 224)  # takes no memory
+    assert planar.suits(network, huge[:700])
+    assert not planar.suits(ShuffleNet(Architecture(3, 2.0, classes=10)).train(), huge), "more than 32 bits count"
     with torch.autocast("cpu", torch.bfloat16):
         assert not planar.suits(network, x)
     network.get_submodule("stage2").requires_grad_(False)

@@ -17,5 +17,6 @@ def run(
         logits: [N, classes], without gaps, to be written.
 
     Raises:
+        ValueError: ``x`` and ``logits`` differ in N.
         RuntimeError: the arena is too small, or misaligned.
     """

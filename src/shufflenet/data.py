@@ -23,6 +23,7 @@ from PIL import Image
 
 from shufflenet import images, model_file
 from shufflenet.folders import walk
+from shufflenet.zip_member import read_member
 
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
 
@@ -49,6 +50,8 @@ class Picture:
         """
         if self.archive is None:
             return self.name
+        if self.bytes_stored > images.MAX_PIXELS * 4:
+            raise images.ImageError(f"{images.printable(self.name)}: {self.bytes_stored:,} bytes, too large")
         if isinstance(self.archive, Path):
             try:
                 with self.archive.open("rb") as file:
@@ -56,8 +59,6 @@ class Picture:
                     return file.read(self.bytes_stored)
             except OSError as error:
                 raise images.ImageError(f"{images.printable(self.name)}: can't be read ({error.strerror})") from None
-        if self.bytes_stored > images.MAX_PIXELS * 4:
-            raise images.ImageError(f"{images.printable(self.name)}: {self.bytes_stored:,} bytes, too large")
         return _read_member(self.archive, self.member, self.name)
 
     def beginning(self) -> bytes:
@@ -268,7 +269,7 @@ class _Tree:
 
 def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
     try:
-        return archive.read(member)
+        return read_member(archive, member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise images.ImageError(f"{images.printable(name)}: damaged .zip ({error})") from None
     except Exception:  # zlib, bz2 and lzma have errors of their own

@@ -13,9 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import _engine
 from shufflenet.graph import GraphModel
-from shufflenet.library import open_library
+from shufflenet.library import open_library, run
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan, step_names
 from shufflenet.second_level_cache import bytes_of_a_core
@@ -104,7 +103,6 @@ class Engine:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
         self._threads = threads
         self._pool = Pool(threads) if threads > 1 else None
-        self._pool_handle = self._pool.handle if self._pool is not None else None
         self._model = model
         # A quarter of a large cache: what strips read besides their windows, and what is left of them, passes as well.
         self._window_floats = max(WINDOW_FLOATS, bytes_of_a_core() // 4 // 4)
@@ -124,13 +122,18 @@ class Engine:
             if x.dtype != _FLOAT32 or x.ndim != 4 or shape[1] != channels:
                 raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(shape)}")
             latest = self._network(shape[2], shape[3])
-        return latest.run(np.ascontiguousarray(x), self._pool_handle)
+        return latest.run(np.ascontiguousarray(x), self._pool)
 
     def step_seconds(self, x: NDArray[np.float32], runs: int) -> list[tuple[str, list[float]]]:
-        """Runs a picture, float32 [C, H, W]: each step's name as in `plan.step_names`, and its seconds in every run."""
-        network = self._network(x.shape[1], x.shape[2])
-        names = step_names(self._model, x.shape[1], x.shape[2], self._window_floats)
-        times = network.step_seconds(np.ascontiguousarray(x), len(names), runs)
+        """Runs one picture: each step's name as in `plan.step_names`, and the seconds that it took in each run.
+
+        Args:
+            x: as for `run`, with N = 1, and with the same errors.
+        """
+        self.run(x)
+        height, width = x.shape[2:]
+        names = step_names(self._model, height, width, self._window_floats)
+        times = self._network(height, width).step_seconds(np.ascontiguousarray(x), len(names), runs)
         return [(name, [run[step] for run in times]) for step, name in enumerate(names)]
 
     def sizes(self, height: int, width: int) -> Sizes:
@@ -156,13 +159,32 @@ class Engine:
 
 
 class Pool:
-    """Threads of the engine; they end with this object."""
+    """Threads of the engine; they end with this object, and start anew in a forked process, which has none of them."""
 
     def __init__(self, threads: int) -> None:
-        self.handle = _library().shufflenet_pool_create(threads)
-        if self.handle is None:
-            raise OSError(f"can't start {threads} threads")
-        weakref.finalize(self, _library().shufflenet_pool_destroy, self.handle)
+        self._threads = threads
+        self._start()
+
+    @property
+    def handle(self) -> int:
+        """Raises OSError: threads can't be started."""
+        if self._process != os.getpid():
+            self._start()
+        return self._handle
+
+    def _start(self) -> None:
+        handle = _library().shufflenet_pool_create(self._threads)
+        if handle is None:
+            raise OSError(f"can't start {self._threads} threads")
+        self._handle: int = handle
+        self._process = os.getpid()
+        # Not at exit: another thread may be in the middle of a run.
+        weakref.finalize(self, _end_pool, handle, self._process).atexit = False
+
+
+def _end_pool(handle: int, process: int) -> None:
+    if process == os.getpid():
+        _library().shufflenet_pool_destroy(handle)
 
 
 class _Network:
@@ -186,29 +208,32 @@ class _Network:
 
     # A small network runs for a quarter of a millisecond, and behind it Python's memory is in no cache: this and
     # Engine.run touch little of it.
-    def run(self, x: NDArray[np.float32], pool: int | None) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], pool: Pool | None) -> NDArray[np.float32]:
         logits = np.empty((len(x), self._classes), _FLOAT32)
         arena = self._idle_arena()
-        _engine.run(pool, self._handle, arena, self._arena_bytes, x, logits)
-        self._idle_arenas.append(arena)
+        try:
+            run(None if pool is None else pool.handle, self._handle, arena, self._arena_bytes, x, logits)
+        finally:
+            self._idle_arenas.append(arena)
         return logits
 
     def step_seconds(self, x: NDArray[np.float32], steps: int, runs: int) -> list[list[float]]:
         """Behind a run that only fills the caches, of each run the seconds of each step."""
         arena, logits = self._idle_arena(), np.empty(self._classes, _FLOAT32)
-        run = _library().shufflenet_run_steps
+        run_steps = _library().shufflenet_run_steps
         where = (self._handle, arena, self._arena_bytes, x.ctypes.data, logits.ctypes.data)
 
         def seconds(first: int, count: int) -> float:
             began = time.perf_counter()
-            _check(run(*where, first, count))
+            _check(run_steps(*where, first, count))
             return time.perf_counter() - began
 
-        seconds(0, steps)
-        call = min(seconds(0, 0) for _ in range(16))  # what a call takes that runs no step
-        times = [[max(0.0, seconds(step, 1) - call) for step in range(steps)] for _ in range(runs)]
-        self._idle_arenas.append(arena)
-        return times
+        try:
+            seconds(0, steps)
+            call = min(seconds(0, 0) for _ in range(16))  # what a call takes that runs no step
+            return [[max(0.0, seconds(step, 1) - call) for step in range(steps)] for _ in range(runs)]
+        finally:
+            self._idle_arenas.append(arena)
 
     def _idle_arena(self) -> int:
         try:

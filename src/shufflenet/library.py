@@ -1,14 +1,16 @@
-"""The compiled library of the package, opened with ctypes."""
+"""The compiled library of the package: a module of Python for the quickest call, opened with ctypes for all others."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+
+try:
+    from shufflenet import _engine
+except ImportError as error:
+    raise ImportError(f"the engine is not built ({error}); install the package with pip, see the README") from error
+
+run = _engine.run
 
 
 def open_library() -> ctypes.CDLL:
-    """Raises ImportError if it is not built."""
-    spec = importlib.util.find_spec("shufflenet._engine")
-    if spec is None or spec.origin is None:
-        raise ImportError("the engine is not built; install the package with pip (see the README)")
-    return ctypes.CDLL(spec.origin)
+    return ctypes.CDLL(_engine.__file__)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shufflenet.network import ShuffleNet, ShuffleUnit
 
 _ANYTHING = -float("inf")  # the least value where there is no ReLU
+_MOST_FLOATS = 1 << 31  # of an activation, whose rows the kernels find by 32 bits
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Planes:
     def pixels(self) -> int:
         return self.images * self.height * self.width
 
+    @staticmethod
+    def behind_conv1(network: ShuffleNet, x: Tensor) -> Planes:
+        stride = network.arch.stem_stride
+        return Planes(x.shape[0], (x.shape[2] - 1) // stride + 1, (x.shape[3] - 1) // stride + 1)
+
     def halved(self) -> Planes:
         return Planes(self.images, (self.height + 1) // 2, (self.width + 1) // 2)
 
@@ -65,7 +71,18 @@ def suits(network: ShuffleNet, x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and all(module.training for module in network.modules())
         and all(p.requires_grad and p.dtype == torch.float32 for p in network.parameters())
+        and _largest_activation(network, x) < _MOST_FLOATS
     )
+
+
+def _largest_activation(network: ShuffleNet, x: Tensor) -> int:
+    """Floats, but for what rows are rounded up by."""
+    planes = Planes.behind_conv1(network, x)
+    sizes = [network.arch.stem_channels * planes.pixels]
+    for stage in (2, 3, 4):
+        channels, planes = network.arch.stage_channels(stage), planes.halved()
+        sizes += [channels // 4 * planes.pixels, channels * planes.halved().pixels]  # a first unit's two sides
+    return max(sizes)
 
 
 def features(network: ShuffleNet, x: Tensor) -> Tensor:
@@ -77,8 +94,7 @@ def features(network: ShuffleNet, x: Tensor) -> Tensor:
 
 def stem(x: Tensor, network: ShuffleNet) -> tuple[Tensor, Planes]:
     """Conv1, batch norm, ReLU and maximum pool in training mode: [N, C, H, W] -> planar [stem channels, pitch]."""
-    stride = network.arch.stem_stride
-    planes = Planes(x.shape[0], (x.shape[2] - 1) // stride + 1, (x.shape[3] - 1) // stride + 1)
+    planes = Planes.behind_conv1(network, x)
     y = _Stem.apply(x, network.conv1.weight, network.bn1.weight, network.bn1.bias, network, planes)
     return y, planes.halved()
 

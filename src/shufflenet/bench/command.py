@@ -37,6 +37,8 @@ def run(
         raise ValueError("--layers, --folder and --training exclude each other")
     if plot is not None and others:
         raise ValueError("--plot goes with the comparison of runtimes alone")
+    if layers and (batch, threads) != (1, 1):
+        raise ValueError("--layers times one picture by one thread: without --batch and --threads")
     for path in (json_path, plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: no such folder")

@@ -35,17 +35,17 @@ class LayerTimes:
 def layer_times(work: Work, rounds: int) -> LayerTimes:
     """Medians over ``rounds`` runs of one picture, one thread; the peak is measured in between."""
     engine, peak = Engine(work.model), Peak()
-    samples: dict[str, list[float]] = {}
+    passes = []
     for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
         peak.sample()
-        for name, seconds in engine.step_seconds(work.x[0], min(_RUNS_BETWEEN_PEAKS, rounds - first)):
-            samples.setdefault(name, []).extend(seconds)
+        passes.append(engine.step_seconds(work.x[:1], min(_RUNS_BETWEEN_PEAKS, rounds - first)))
     layers = complexity.summary(work.model.arch, work.height, work.width).layers
     macs = {layer.name: layer.macs for layer in layers}
-    times = [
-        LayerTime(name, sum(macs.get(layer, 0) for layer in name.split(" + ")), 1000 * statistics.median(s))
-        for name, s in samples.items()
-    ]
+    times = []
+    for step in zip(*passes, strict=True):
+        name, seconds = step[0][0], [second for _, some in step for second in some]
+        step_macs = sum(macs.get(layer, 0) for layer in name.split(" + "))
+        times.append(LayerTime(name, step_macs, 1000 * statistics.median(seconds)))
     return LayerTimes(work, peak.gmacs_per_s, times)
 
 
@@ -61,7 +61,7 @@ def table(times: LayerTimes) -> str:
         *others, name = layer.name.split(" + ")
         lines += [f"{other} +" for other in others]  # they take turns, a few lines at a time: one time for all
         line = f"{name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
-        if layer.macs:
+        if layer.macs and layer.ms:
             rate = layer.macs / layer.ms / 1e6
             line += f" {rate:7.1f} {100 * rate / peak:7.1f}"
         lines.append(line)

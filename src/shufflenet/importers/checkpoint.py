@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from shufflenet.images import printable
 from shufflenet.input_file import regular_file, why_unreadable
 from shufflenet.model_file import ModelFileError
+from shufflenet.zip_member import read_member
 
 StateDict: TypeAlias = "dict[str, NDArray[Any]]"
 
@@ -137,7 +138,7 @@ def _unpacked(data: bytes) -> bytes:
             return data
         if members[0].file_size > _MAX_RATIO * members[0].compress_size + 1024:
             raise ValueError(f"claims to unpack to {members[0].file_size:,} bytes, more than weights can")
-        return archive.read(members[0])
+        return read_member(archive, members[0].filename)
 
 
 def _read_zip(data: bytes) -> tuple[Any, _Load]:
@@ -156,7 +157,7 @@ def _read_zip(data: bytes) -> tuple[Any, _Load]:
         left -= members[name].file_size
         if left < 0:
             raise _RefusedError("a zip archive that unpacks to more than weights can")
-        return archive.read(name)
+        return read_member(archive, name)
 
     if f"{folder}byteorder" in members and member(f"{folder}byteorder") != b"little":
         raise _RefusedError("its numbers are in big-endian order")
