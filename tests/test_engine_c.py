@@ -153,5 +153,6 @@ def test_training(run: Run) -> None:
 
 
 def test_networks(platform: str, run: Run, networks: list[str]) -> None:
-    some = networks[1::3] if platform == "aarch64" else networks  # the emulator is slow; every size and the last are in it
+    # The emulator is slow. Every size is in a third of them, and the last network.
+    some = networks[1::3] if platform == "aarch64" else networks
     assert run("test_network", *some).endswith(" 0 failures\n")
