@@ -25,7 +25,8 @@ MAX_ERROR = 1e-4
 PRECISION = "float32"
 
 _MAX_PROBLEM = 200  # characters
-_TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn, after a run that only fills the caches
+_TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn
+_WARM_SECONDS = 0.01  # and before that, untimed: caches are filled, threads awake, and a core that slept is at its clock
 _MAX_RUNS_OF_TURN = 10
 _SETTLE_SECONDS = 0.03  # threads that spin for more work have gone to sleep by then
 
@@ -149,10 +150,13 @@ def _error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
 
 
 def _turn(run: Run, threads: int) -> list[float]:
-    """Seconds of a few runs, behind one that brings the caches and threads back."""
+    """Seconds of a few runs, behind some that do not count."""
     if threads > 1:
         sleep(_SETTLE_SECONDS)
+    warm_at = perf_counter() + _WARM_SECONDS
     run()
+    while perf_counter() < warm_at:
+        run()
     times: list[float] = []
     while not times or (sum(times) < _TURN_SECONDS and len(times) < _MAX_RUNS_OF_TURN):
         began = perf_counter()
