@@ -277,9 +277,18 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
         (["--models", "resnet"], "unknown network 'resnet'; known are shufflenet_gG_xS_S and mobilenet_v1_x0_25, "),
         (["--models", "shufflenet_g5_x1_0"], "groups must be one of"),
         (["--models", "alexnet", "--folder"], "--folder needs a ShuffleNet of the paper's Table 1, not alexnet"),
-        (["--sizes", "big"], "--size"),
-        (["--layers", "--folder"], "exclude each other"),
-        (["--layers", "--plot", "a.png"], "--plot goes with"),
+        (["--sizes", "big"], "a size must be N or HxW"),
+        (["--sizes", "31x64"], "a size must be at least 32 pixels, not 31x64"),
+        (["--layers", "--folder"], "--layers makes --folder useless"),
+        (["--layers", "--plot", "a.png"], "--layers makes --plot useless"),
+        (["--layers", "--threads", "2"], "--layers makes --threads useless"),
+        (["--training", ".", "--batch", "2"], "--training makes --batch useless"),
+        (["--model-file", "a.safetensors", "--models", "alexnet"], "--model-file makes --models useless"),
+        (["--photos", "."], "--photos goes with --folder"),
+        (["--folder", "--photos", "nowhere"], "nowhere: no such folder"),
+        (["--json", "photo.jpg"], "--json needs a name that ends in .json, not photo.jpg"),
+        (["--plot", "plot.jpg"], "--plot needs a name that ends in .png"),
+        (["--threads", "1025"], "1<=x<=1024"),
         (["--json", "no/such/folder.json"], "no such folder"),
     ],
 )
@@ -378,8 +387,11 @@ def test_pictures_differ_and_are_about_100_kb(photos: Path, tmp_path: Path) -> N
     assert len(sizes) == 6
     assert make_pictures(photos, tmp_path, 1) == [str(paths[0])]
     assert paths[0].read_bytes() == contents[0]
-    with pytest.raises(ValueError, match=r"no \.jpg files"):
+    with pytest.raises(ValueError, match="nothing: no such folder"):
         make_pictures(tmp_path / "nothing", tmp_path, 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no \.jpg files"):
+        make_pictures(tmp_path / "empty", tmp_path, 1)
 
 
 @pytest.mark.parametrize("embedded", [False, True])

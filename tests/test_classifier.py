@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,3 +194,9 @@ def test_isa(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_softmax_of_large_logits() -> None:
     assert softmax(np.array([1e4, 1e4, -1e4], dtype=np.float32)).tolist() == [0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("wrong", [None, 5, io.BytesIO(b"")])
+def test_what_is_no_picture_is_a_type_error(model_path: Path, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="a picture is a path, bytes, a PIL image or an array, not"):
+        Classifier(model_path).predict(wrong)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import signal
 import statistics
 import subprocess
@@ -269,6 +270,16 @@ def test_max_pixels(model_path: Path, tmp_path: Path) -> None:
     assert "a.png: " in result.stderr
 
 
+def test_a_sheet_replaces_no_picture_that_it_shows(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    with Image.open(photos / "cat.jpg") as picture:
+        picture.save(tmp_path / "cat.png")
+    before = (tmp_path / "cat.png").read_bytes()
+    result = run("predict", tmp_path, "--model", model_path, "--sheet", tmp_path / "cat.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is one of the pictures to classify" in result.stderr
+    assert (tmp_path / "cat.png").read_bytes() == before
+
+
 def test_sheet(model_path: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "sheet.png"
     assert run("predict", photos, tmp_path / "missing.jpg", "--model", model_path, "--sheet", out).exit_code == 1
@@ -407,6 +418,36 @@ def test_a_reader_that_leaves(model_path: Path, photos: Path) -> None:
     assert running.returncode == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to a process")
+def test_terminated_leaves_nothing_half_written(model_path: Path, tmp_path: Path) -> None:
+    code = (
+        "import time; from shufflenet import cli; from shufflenet.export import c\n"
+        "def slow(*arguments, **options): print('began', flush=True); time.sleep(300)\n"
+        "c._write_engine = slow\n"
+        "cli.main()\n"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-c", code, "export", str(model_path), "--to", "c", "--out", str(out / "net")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"began\n"
+        assert list(out.iterdir())
+        running.send_signal(signal.SIGTERM)
+        _, stderr = running.communicate(timeout=30)
+    assert (running.returncode, stderr) == (143, b"")
+    assert not list(out.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(("closed", "message"), [("<&-", "stdin, which is closed"), (">&-", "stdout is closed")])
+def test_closed_pipes(model_path: Path, closed: str, message: str) -> None:
+    command = f"{shlex.join([*COMMAND, 'predict', '-', '--model', str(model_path)])} {closed}"
+    ran = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert message in ran.stderr.splitlines()[-1]
+
+
 # train
 
 
@@ -414,7 +455,7 @@ def test_train_without_torch_names_the_remedy(tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from shufflenet.cli import main; main()"
     result = process("train", tmp_path, "--out", tmp_path / "run", code=code)
     assert result.returncode == 2
-    assert b"pip install 'shufflenet[train]'" in result.stderr.splitlines()
+    assert result.stderr.endswith(b": pip install 'shufflenet[train]'\n")
 
 
 def test_train_refuses_a_folder_without_pictures(tmp_path: Path) -> None:

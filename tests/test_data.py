@@ -149,6 +149,8 @@ def damage(root: Path, kind: str) -> float | None:
         picture(root / "val/cat/1.png")
     elif kind == "one class":
         shutil.rmtree(root / "train/ant")
+    elif kind == "no train":
+        shutil.rmtree(root / "train")
     elif kind == "stray":
         picture(root / "train/stray.png")
     elif kind == "no label":
@@ -173,6 +175,7 @@ def damage(root: Path, kind: str) -> float | None:
         ("empty class", "train/ant: a class folder with no pictures in it"),
         ("only in train", "class folder 'ant' is in train/, but not in val/"),
         ("only in val", "class folder 'ant' is in val/, but not in train/"),
+        ("no train", "has val/, but no train/"),
         ("one class", "train: at least two class folders are needed, found 1"),
         ("stray", "train/stray.png: a picture outside the class folders; move or remove it"),
         ("no label", "label '' is empty or not one line of text"),

@@ -111,7 +111,8 @@ def test_table7_is_not_reproduced() -> None:
     ("arguments", "message"),
     [
         ([], "give a table, such as table1, or --report DIRECTORY"),
-        (["table1", "--report", "out"], "give a table"),
+        (["table1", "--report", "out"], "leave the table out"),
+        (["table2", "--results", "no/such/folder"], "no/such/folder: no such folder"),
         (["table9"], "'table9' is not one of 'table1'"),
         (["table1", "--train", "."], "--train goes with table2, table3, table4 or table5"),
         (["table3", "--measure"], "--measure goes with table8"),

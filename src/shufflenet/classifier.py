@@ -89,10 +89,13 @@ class Classifier:
 
         Raises:
             ImageError: a picture can't be read; `classify` goes on with the others.
+            TypeError: ``images`` is none of these.
             ValueError: ``top_k`` is below 1.
         """
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
+        if images is None or isinstance(images, int | float) or hasattr(images, "read"):
+            raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
         predictions = []
         for result in self.classify(images, top_k):
             if isinstance(result, ImageError):

@@ -1,6 +1,6 @@
 """The command line: a command is looked up in `shufflenet.commands` and loaded when it is asked for.
 
-Results go to stdout, messages to stderr. Exit code 0; 1: some inputs failed; 2: can't start; 130: Ctrl-C.
+Results go to stdout, messages to stderr. Exit code 0; 1: some inputs failed; 2: can't start; 130: Ctrl-C; 143: SIGTERM.
 The package's modules are imported by the commands that need them, so that the others start at once.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn, cast
@@ -33,6 +34,10 @@ class _Commands(click.Group):
 
 def main() -> None:
     """The entry point: Ctrl-C ends with 130 and no traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if sys.stdout is None:
+        click.echo("Error: stdout is closed, and results go there", err=True)
+        sys.exit(2)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
     try:
@@ -40,6 +45,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except _TerminatedError:
+        _leave(143)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
     except OSError as error:  # such as a full disk behind stdout
@@ -47,6 +54,14 @@ def main() -> None:
             click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
         _leave(2)
     sys.exit(code)
+
+
+class _TerminatedError(BaseException):
+    """The signal SIGTERM: what is half-written is taken away first."""
+
+
+def _terminated(*_: object) -> None:
+    raise _TerminatedError
 
 
 def _leave(code: int) -> NoReturn:

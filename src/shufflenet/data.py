@@ -167,7 +167,10 @@ def open_split(root: Path, classes: list[str]) -> Split:
         raise DataError(f"{root}: has train/, but no val/ to evaluate on; to evaluate on train, give its path")
     folders = tree.subfolders(*top)
     if unknown := sorted(folders - set(classes)):
-        raise DataError(f"{tree.path(*top, unknown[0])}: the model knows no class of this folder's name")
+        known = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+        raise DataError(
+            f"{tree.path(*top, unknown[0])}: the model knows no class of this folder's name; it knows {known}"
+        )
     split = _split(tree, top, [name for name in classes if name in folders], empty_allowed=True)
     if not len(split):
         raise DataError(f"{tree.path(*top)}: no pictures in class folders")
@@ -308,6 +311,8 @@ def _is_picture(name: str) -> bool:
 def _class_names(tree: _Tree, *top: str) -> list[str]:
     names = sorted(tree.subfolders(*top))
     if len(names) < 2:
+        if names == ["val"]:
+            raise DataError(f"{tree.path(*top)}: has val/, but no train/")
         raise DataError(f"{tree.path(*top)}: at least two class folders are needed, found {len(names)}")
     return names
 

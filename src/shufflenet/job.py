@@ -75,7 +75,7 @@ class Job:
             f"{len(dataset.classes)} classes",
             f"network   {network}, input {how.size} x {how.size}"
             + (f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})" if sizes != [how.size] else ""),
-            f"recipe    {recipe.name}: {recipe.epochs} epochs of {self.steps_per_epoch} steps, "
+            f"recipe    {recipe.name}: {_counted(recipe.epochs, 'epoch')} of {_counted(self.steps_per_epoch, 'step')}, "
             f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",
         ]
         if self.start is not None:
@@ -169,6 +169,10 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
     # Section 4 crops 224 from 256; small pictures have no border to spare.
     resize = size if native < size * 1.1 else round(size * 8 / 7)
     return Preprocessing(size=size, resize=max(size, min(resize, native)))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def is_model(teacher: str) -> bool:

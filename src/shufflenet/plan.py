@@ -62,6 +62,7 @@ from shufflenet.strips import (
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
 
+SMALLEST_SIDE = 32  # pixels of a picture
 _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
@@ -86,8 +87,8 @@ def step_names(model: Model | GraphModel, height: int, width: int, window_floats
 
 
 def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int) -> Steps:
-    if height < 32 or width < 32:
-        raise ValueError(f"pictures must be at least 32 x 32 pixels, not {width} x {height}")
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(f"pictures must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     graph = model.arch.graph()

@@ -9,36 +9,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet import baselines, model_file
+from shufflenet import baselines
 from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
 from shufflenet.bench import layers, plot, report
 from shufflenet.bench.run import Report, Results, bench
 from shufflenet.bench.runtime import select
 from shufflenet.bench.work import Work, make_work, random_model
+from shufflenet.classifier import load_model
 from shufflenet.graph import Graph, GraphModel
 from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
+from shufflenet.plan import SMALLEST_SIDE
 
 
 def run(
-    *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]], batch: int,
+    *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]] | None, batch: int,
     threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool,
     folder: int | None, photos: Path, training: Path | None, report: Report,
 ) -> tuple[str, bool]:  # fmt: skip
-    """The text to print, and whether a runtime failed or gave wrong answers.
+    """The text to print, and whether a runtime failed or gave wrong answers. No ``sizes``: the models' own, or 224.
 
     Raises:
         ValueError: an option makes no sense, or a runtime is not installed; the message says so.
         OSError: a file can't be read or written.
     """
-    others = layers + (folder is not None) + (training is not None)
-    if others > 1:
-        raise ValueError("--layers, --folder and --training exclude each other")
-    if plot is not None and others:
-        raise ValueError("--plot goes with the comparison of runtimes alone")
-    if layers and (batch, threads) != (1, 1):
-        raise ValueError("--layers times one picture by one thread: without --batch and --threads")
+    for height, width in sizes or []:
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(f"a size must be at least {SMALLEST_SIDE} pixels, not {height}x{width}")
     for path in (json_path, plot):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: no such folder")
@@ -47,6 +45,7 @@ def run(
     networks = _models(models, model_file)
     if folder is not None:
         return _folder(networks[0], photos, folder, json_path, report)
+    sizes = sizes or [_own_size(networks[0])]
     works = (make_work(model, batch, *size, threads) for size in sizes for model in networks)
     if layers:
         return _layers(works, rounds, json_path)
@@ -56,8 +55,13 @@ def run(
 
 def _models(names: str, path: Path | None) -> Sequence[Model | GraphModel]:
     if path is not None:
-        return [model_file.load(path)]
+        return [load_model(str(path))]
     return [random_model(_network(name)) for name in names.split(",")]
+
+
+def _own_size(model: Model | GraphModel) -> tuple[int, int]:
+    size = model.preprocessing.size if isinstance(model, Model) else Preprocessing().size
+    return size, size
 
 
 def _network(name: str) -> Architecture | Graph:

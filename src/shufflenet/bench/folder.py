@@ -99,7 +99,7 @@ def folder_bench(model: Model, photos: Path, count: int, report: Report) -> Fold
 
 def table(results: FolderResults) -> str:
     r = results
-    ordinary = f"Pillow, numpy, ONNX Runtime, {r.threads} threads"
+    ordinary = f"Pillow, numpy, ONNX Runtime, {r.threads} thread{'s' * (r.threads != 1)}"
     return "\n".join(
         [
             f"{r.pictures:,} JPEG files of {r.mean_kb:.0f} KB on average, {r.model}, {r.machine['processor']}",

@@ -21,6 +21,8 @@ def make_pictures(photos: Path, folder: Path, count: int) -> list[str]:
     Raises:
         ValueError: there are no .jpg files in ``photos``.
     """
+    if not photos.is_dir():
+        raise ValueError(f"{photos}: no such folder; --photos names one with .jpg files to make pictures from")
     sources = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*.jpg"))]
     if not sources:
         raise ValueError(f"{photos}: no .jpg files in this folder to make pictures from")

@@ -26,7 +26,7 @@ PRECISION = "float32"
 
 _MAX_PROBLEM = 200  # characters
 _TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn
-_WARM_SECONDS = 0.01  # and before that, untimed: caches are filled, threads awake, and a core that slept is at its clock
+_WARM_SECONDS = 0.01  # and untimed before: then caches are filled, threads awake, and a core that slept is at its clock
 _MAX_RUNS_OF_TURN = 10
 _SETTLE_SECONDS = 0.03  # threads that spin for more work have gone to sleep by then
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
 from shufflenet.commands.size import parse_size
@@ -16,14 +17,23 @@ _MODELS = ",".join(
     f"shufflenet_{variant}" for variant in ("g3_x0_25", "g3_x0_5", "g3_x1_0", "g8_x1_0", "g1_x1_0", "g3_x2_0")
 )
 
+# Options that one makes useless, and that are refused beside it.
+_COMPARED = ("runtimes", "batch", "plot")  # of the comparison of runtimes
+_USELESS = {
+    "layers": (*_COMPARED, "threads", "folder", "photos", "training"),
+    "folder": (*_COMPARED, "threads", "sizes", "rounds", "training"),
+    "training": (*_COMPARED, "sizes", "model_file", "photos"),
+    "model_file": ("models",),
+}
 
-@click.command()
+
+@click.command(short_help="Time the engine and other runtimes side by side.")
 @click.option("--models", default=_MODELS, show_default=True, help="Networks, separated by commas.")
-@click.option("--model-file", type=click.Path(path_type=Path), help="Take a model file's weights, not random ones.")
+@click.option("--model-file", type=click.Path(path_type=Path), help="Take a model's weights, not random ones.")
 @click.option("--runtimes", help="To compare with, separated by commas.  [default: all that are installed]")
-@click.option("--sizes", default="224", show_default=True, help="Pixels, N or HxW, separated by commas.")
+@click.option("--sizes", help="Pixels, N or HxW, separated by commas.  [default: 224, or a model file's own]")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures at once.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For every runtime.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For every runtime.")
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of each runtime.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the results to this PNG file.")
@@ -37,7 +47,8 @@ _MODELS = ",".join(
     help="What --folder makes them from.",
 )
 @click.option("--training", type=click.Path(exists=True, path_type=Path), help="Training's images/s on this folder.")
-def bench(**options: Any) -> None:
+@click.pass_context
+def bench(context: click.Context, /, **options: Any) -> None:
     """Time this package's engine and other runtimes side by side, on the same weights and input.
 
     Each runtime is compared with PyTorch first; one that answers differently is not timed, and the exit code is 1.
@@ -53,10 +64,30 @@ def bench(**options: Any) -> None:
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
     """
+    _refuse_useless(context)
     with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch():
         from shufflenet.bench import command
 
-        sizes = [parse_size(size) for size in options.pop("sizes").split(",")]
+        sizes = options.pop("sizes")
+        sizes = [parse_size(size) for size in sizes.split(",")] if sizes is not None else None
         text, failed = command.run(sizes=sizes, report=tell, **options)
     click.echo(text)
     sys.exit(1 if failed else 0)
+
+
+def _refuse_useless(context: click.Context) -> None:
+    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    for one, useless in _USELESS.items():
+        for other in useless:
+            if {one, other} <= given:
+                raise click.UsageError(f"{_option(one)} makes {_option(other)} useless; leave one out.")
+    if "photos" in given and "folder" not in given:
+        raise click.UsageError("--photos goes with --folder.")
+    for name, suffix in (("json_path", ".json"), ("plot", ".png")):
+        path = context.params[name]
+        if path is not None and path.suffix.lower() != suffix:
+            raise click.UsageError(f"{_option(name)} needs a name that ends in {suffix}, not {path}.")
+
+
+def _option(name: str) -> str:
+    return {"json_path": "--json"}.get(name, f"--{name.replace('_', '-')}")

@@ -12,7 +12,7 @@ from shufflenet.commands.errors import refusing
 from shufflenet.commands.terminal import counting
 
 
-@click.command()
+@click.command(short_help="Look for broken, duplicate and suspicious pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A list of problems as JSON.")
 def doctor(data: Path, as_json: bool) -> None:

@@ -33,4 +33,4 @@ def needs_torch() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise CannotStart("PyTorch is needed for this; install it with\npip install 'shufflenet[train]'") from None
+        raise CannotStart("PyTorch is needed for this: pip install 'shufflenet[train]'") from None

@@ -13,7 +13,7 @@ from shufflenet.commands.errors import needs_torch, refusing
 from shufflenet.commands.terminal import complain, counting
 
 
-@click.command()
+@click.command(short_help="Measure a model on class folders of pictures.")
 @click.argument("model")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(

@@ -13,14 +13,14 @@ from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.size import parse_size
 
 
-@click.command()
+@click.command(short_help="Write a model for another program, or as plain C.")
 @click.argument("model")
 @click.option("--to", "target", metavar="TARGET", help="What to make; see above.  [required]")
 @click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
 @click.option("--size", help="Input size, N or HxW.  [default: the model's, or any; see above]")
 @click.option("--check-on", metavar="PATH", multiple=True, help="Pictures to compare on.  [default: synthetic ones]")
 @click.option("--no-check", is_flag=True, help="Don't run the result.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def export(
     model: str,
     target: str | None,

@@ -10,7 +10,7 @@ import click
 from shufflenet.commands.errors import refusing
 
 
-@click.command("import")
+@click.command("import", short_help="Make a model file from a public checkpoint.")
 @click.argument("source", metavar="[SOURCE[:NETWORK]]", default="")
 @click.option("--file", type=click.Path(path_type=Path), help="A checkpoint here, instead of a download.")
 @click.option(
@@ -18,7 +18,7 @@ from shufflenet.commands.errors import refusing
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file with the classes' names, one a line.")
 @click.option("--list", "listing", is_flag=True, help="Print the known networks with their published errors.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def import_(
     source: str, file: Path | None, out: Path | None, labels: Path | None, listing: bool, as_json: bool
 ) -> None:
@@ -38,6 +38,8 @@ def import_(
     from shufflenet.importers import labels as label_files
 
     if listing:
+        if source or file or out or labels:
+            raise click.UsageError("--list takes nothing but --json.")
         click.echo(json.dumps(catalogue.rows(), indent=2) if as_json else catalogue.table())
         return
     if not source and file is None:

@@ -19,7 +19,7 @@ _TABLES = [f"table{number}" for number in range(1, 9)]
 _OWN_RESULTS = Path("runs/paper")
 
 
-@click.command()
+@click.command(short_help="Print the paper's tables with our figures beside.")
 @click.argument("table", metavar="[TABLE]", type=click.Choice(_TABLES), required=False)
 @click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 @click.option(
@@ -53,6 +53,8 @@ def paper(
       shufflenet paper --report out/ --results runs/paper
     """
     _check(table, as_json, data, measure, report)
+    if results is not None and not (results.is_dir() or data or measure):
+        raise click.UsageError(f"{results}: no such folder")
     from shufflenet.paper import trained
 
     folder = results or (_OWN_RESULTS if data or measure else trained.KEPT)
@@ -69,8 +71,10 @@ def paper(
 
 
 def _check(table: str | None, as_json: bool, data: Path | None, measure: bool, report: Path | None) -> None:
-    if (table is None) == (report is None):
+    if table is None and report is None:
         raise click.UsageError("give a table, such as table1, or --report DIRECTORY")
+    if table is not None and report is not None:
+        raise click.UsageError("--report writes all tables: leave the table out")
     if data is not None and table not in ("table2", "table3", "table4", "table5"):
         raise click.UsageError("--train goes with table2, table3, table4 or table5")
     if measure and table != "table8":

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
+import click
+
 from shufflenet.folders import walk
 
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -35,6 +37,8 @@ def _read_stdin(arguments: Iterable[str]) -> Iterator[str]:
         if argument != "-":
             yield argument
             continue
+        if sys.stdin is None:
+            raise click.UsageError("- reads a list from stdin, which is closed.")
         names = sys.stdin.buffer.read()
         # `find -print0` ends names with a zero byte, since they may hold line breaks.
         for name in names.split(b"\0") if b"\0" in names else names.splitlines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from shufflenet.commands.predictions import Csv, JsonLines, Table
 from shufflenet.commands.terminal import complain, progress_bar
 
 
-@click.command()
+@click.command(short_help="Say what is on pictures.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "--model",
@@ -22,7 +23,11 @@ from shufflenet.commands.terminal import complain, progress_bar
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="One line per picture and label.")
-@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Draw a contact sheet to this PNG file.")
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw a contact sheet of up to 1,000 pictures to this PNG file.",
+)
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures.  [default: 100 million]")
 def predict(
     paths: tuple[str, ...],
@@ -52,7 +57,7 @@ def predict(
         raise click.UsageError(f"--sheet needs a name that ends in .png, in a folder that exists, not {sheet}.")
     max_pixels = max_pixels or MAX_PIXELS
     with refusing(ValueError, ImportError, OSError):
-        classifier = Classifier(model or DEFAULT_MODEL)
+        classifier = Classifier(DEFAULT_MODEL if model is None else model)
 
     sources, problems = find_pictures(paths)
     for problem in problems:
@@ -60,6 +65,8 @@ def predict(
     failed = bool(problems)
     if sheet is not None and len(sources) > sheets.MAX_PICTURES:
         raise click.UsageError(f"--sheet holds at most {sheets.MAX_PICTURES} pictures, not {len(sources)}.")
+    if sheet is not None and os.path.realpath(sheet) in map(os.path.realpath, sources):
+        raise click.UsageError(f"--sheet {sheet} is one of the pictures to classify; give another name.")
     on_sheet = []
     printer = JsonLines() if as_json else Csv() if as_csv else Table(sources, classifier.isa)
     with progress_bar(len(sources)) as advance:

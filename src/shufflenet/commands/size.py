@@ -7,5 +7,5 @@ def parse_size(text: str) -> tuple[int, int]:
     """Height and width; raises ValueError."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isascii() and side.isdigit() for side in sides):
-        raise ValueError(f"--size must be N or HxW, such as 224 or 480x640, not {text!r}")
+        raise ValueError(f"a size must be N or HxW, such as 224 or 480x640, not {text!r}")
     return int(sides[0]), int(sides[-1])

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from shufflenet.graph import Graph
 
 
-@click.command()
+@click.command(short_help="Count multiply-adds, parameters and memory.")
 @click.argument("network", metavar="NAME|MODEL")
 @click.option("--size", help="Pixels: N, or HxW.  [default: 224, or the model's]")
 @click.option("--classes", type=click.IntRange(min=1), help="Number of classes.  [default: 1000]")
 @click.option("--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 for small pictures.  [default: 2]")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def summary(network: str, size: str | None, classes: int | None, stem_stride: int | None, as_json: bool) -> None:
     """Print what each layer costs: multiply-adds, parameters and memory, of an architecture or a model file.
 

@@ -12,7 +12,7 @@ import click
 from shufflenet.commands.errors import needs_torch, refusing
 
 
-@click.command()
+@click.command(short_help="Train on class folders of pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/DATA]")
 @click.option("--recipe", type=click.Choice(["paper", "short", "finetune"]), help="[default: finetune or paper]")
