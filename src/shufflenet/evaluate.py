@@ -215,7 +215,7 @@ def table(evaluation: Evaluation) -> str:
         "",
         f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes",
         f"top-1 error        {evaluation.top1_error:6.2f} %",
-        f"top-5 error        {evaluation.top5_error:6.2f} %",
+        *([f"top-5 error        {evaluation.top5_error:6.2f} %"] if len(evaluation.classes) > 5 else []),
         f"calibration error  {evaluation.calibration_error:6.2f} %",
     ]
     return "\n".join(lines)

@@ -37,6 +37,7 @@ class Job:
     recipe: Recipe
     start: Model | None  # what is fine-tuned
     teacher: str | None
+    start_name: str = ""  # as it was given
     comparison: Graph | None = None  # a network that is trained in place of `arch`; it gives errors, no model file
 
     @property
@@ -82,7 +83,7 @@ class Job:
             kept = "all weights" if self._keeps_classifier() else "weights without the classifier"
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
             share = f"; in the result they count {recipe.start_share:.0%}" if recipe.start_share else ""
-            lines.append(f"from      {self.start.arch.name}: {kept}{frozen}{share}")
+            lines.append(f"from      {self.start_name}: {kept}{frozen}{share}")
         if self.teacher is not None:
             lines.append(f"teacher   {self.teacher}")
         return "\n".join(lines)
@@ -140,7 +141,7 @@ def prepare(
         raise JobError(f"a batch of {batch_size} is more than the {len(dataset.train)} pictures to train on")
     else:
         recipe = replace(recipe, batch_size=batch_size)
-    return Job(dataset, architecture, preprocessing, recipe, model, teacher)
+    return Job(dataset, architecture, preprocessing, recipe, model, teacher, start or "")
 
 
 def _native_side(split: data.Split) -> int:

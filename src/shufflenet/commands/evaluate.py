@@ -24,7 +24,8 @@ from shufflenet.commands.terminal import complain, counting
 def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path | None, as_json: bool) -> None:
     """Measure MODEL on the class folders of DATA/val, or of DATA itself: errors, each class, calibration.
 
-    --out receives evaluation.json, classes.csv, confusion.png and mistakes.png, the most confident mistakes.
+    --out receives evaluation.json, classes.csv, confusion.png and, if there are mistakes, mistakes.png: the
+    most confident ones.
 
     \b
     Examples:
