@@ -504,6 +504,13 @@ def test_a_teacher_is_learned_from(unbroken: Path, shapes: Path, tmp_path: Path)
     assert model_file.load(tmp_path / "taught" / "model.safetensors").training["teacher"] == "model.safetensors"
 
 
+def test_a_wrong_teacher_is_told_before_pictures_are_decoded(shapes: Path, tmp_path: Path) -> None:
+    recipe = replace(QUICK, teacher_weight=1.0)
+    with pytest.raises(teacher.TeacherError, match="bogus"):
+        train(job(shapes, recipe, teacher="bogus"), tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"recipe.json", "run.lock"}
+
+
 def some_inputs(size: int) -> list[torch.Tensor]:
     return list(torch.randn(3, 8, 3, size, size, generator=torch.Generator().manual_seed(size)))
 

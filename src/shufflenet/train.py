@@ -170,6 +170,8 @@ class _Trainer:
         return self.folder
 
     def _run(self, command: str) -> None:
+        # First, so that a wrong name is told before all pictures are decoded.
+        ask = teacher.of(self.job, self.device, self._enlarged_parts)
         self.data = training_data.load(self.job, self.folder, self.skip_broken, self._say, self._tell)
         self.steps_per_epoch = max(1, len(self.data.train) // self.recipe.batch_size)
         classes = len(self.job.dataset.classes)
@@ -179,7 +181,7 @@ class _Trainer:
         if self.state.step:
             self._say(f"going on after step {self.state.step:,} of {self.steps:,}")
         self.progress = Progress(self.steps, self.state.step, self.first)
-        self._train()
+        self._train(ask)
         errors = self._last_pass()
         if self.first:
             try:
@@ -207,10 +209,9 @@ class _Trainer:
         model = self.job.comparison is not None or self.folder.model.exists()
         return len(self.state.history) == self.recipe.epochs and self.folder.result() is not None and model
 
-    def _train(self) -> None:
+    def _train(self, ask: teacher.Teacher | None) -> None:
         state, recipe = self.state, self.recipe
         network = parallel.parallel(state.network, self.synchronise)
-        ask = teacher.of(self.job, self.device, self._enlarged_parts)
         with _board(self.folder.path, self.first) as board:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at((state.step - 1) / self.steps_per_epoch), board)
