@@ -20,7 +20,7 @@ import damaged_plans
 from random_network import random_input, random_network
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
-from shufflenet.library import run
+from shufflenet.library import run_network
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
 from shufflenet.threads import usable_cores
@@ -100,7 +100,7 @@ def test_shuffle_costs_nothing() -> None:
         samples = []
         for _ in range(4):
             start = time.perf_counter()
-            run(None, handle.value or 0, arena.ctypes.data, arena.nbytes, x, logits)
+            run_network(None, handle.value or 0, arena.ctypes.data, arena.nbytes, x, logits)
             samples.append(time.perf_counter() - start)
         return min(samples[1:])  # the first finds cold caches
 
@@ -257,18 +257,18 @@ def test_a_wrong_call_of_the_library_is_refused() -> None:
     x, logits = random_input(2, 32, 32), np.empty((2, 10), np.float32)
     arena = _aligned(network.sizes.arena_bytes)
     start, size = arena.ctypes.data, arena.nbytes
-    run(None, network._handle, start, size, x, logits)
+    run_network(None, network._handle, start, size, x, logits)
     for wrong in (logits[:1], np.empty((), np.float32)):
         with pytest.raises(ValueError, match="as many pictures"):
-            run(None, network._handle, start, size, x, wrong)
+            run_network(None, network._handle, start, size, x, wrong)
     with pytest.raises((ValueError, BufferError)):
-        run(None, network._handle, start, size, x[:, :, ::2], logits)
+        run_network(None, network._handle, start, size, x[:, :, ::2], logits)
     with pytest.raises(RuntimeError, match="less memory"):
-        run(None, network._handle, start, size - 1, x, logits)
+        run_network(None, network._handle, start, size - 1, x, logits)
     with pytest.raises(RuntimeError, match="multiple of 64"):
-        run(None, network._handle, start + 4, size, x, logits)
+        run_network(None, network._handle, start + 4, size, x, logits)
     with pytest.raises(TypeError, match="6 arguments"):
-        run(None)  # type: ignore[call-arg]
+        run_network(None)  # type: ignore[call-arg]
 
 
 def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shufflenet.engine.run", interrupted)
+        patch.setattr("shufflenet.engine.run_network", interrupted)
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt):
                 engine.run(x)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.graph import GraphModel
-from shufflenet.library import open_library, run
+from shufflenet.library import open_library, run_network
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan, step_names
 from shufflenet.second_level_cache import bytes_of_a_core
@@ -212,7 +212,7 @@ class _Network:
         logits = np.empty((len(x), self._classes), _FLOAT32)
         arena = self._idle_arena()
         try:
-            run(None if pool is None else pool.handle, self._handle, arena, self._arena_bytes, x, logits)
+            run_network(None if pool is None else pool.handle, self._handle, arena, self._arena_bytes, x, logits)
         finally:
             self._idle_arenas.append(arena)
         return logits

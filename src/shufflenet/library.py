@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the engine is not built ({error}); install the package with pip, see the README") from error
 
-run = _engine.run
+run_network = _engine.run
 
 
 def open_library() -> ctypes.CDLL:
