@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -388,19 +389,26 @@ def test_ctrl_c(model_path: Path) -> None:
     assert b"Traceback" not in stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process")
-def test_ctrl_c_waits_for_no_thread(model_path: Path, photos: Path) -> None:
+@contextlib.contextmanager
+def in_the_middle(slow: str, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that has come to the function ``slow`` and stays there: it has heard of no signal yet."""
     code = (
-        "import sys, time; from shufflenet import cli, images\n"
-        "def slow(*arguments): print('began', flush=True); time.sleep(300)\n"
-        "images.preprocess = slow\n"
+        f"import time, {slow.rpartition('.')[0]}; from shufflenet import cli\n"
+        "def wait(*arguments): print('began', flush=True); time.sleep(300)\n"
+        f"{slow} = wait\n"
         "cli.main()\n"
     )
-    command = [sys.executable, "-c", code, "predict", str(photos), "--model", str(model_path)]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_heed_ctrl_c) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"began\n"
+        yield running
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process")
+def test_ctrl_c_waits_for_no_thread(model_path: Path, photos: Path) -> None:
+    with in_the_middle("shufflenet.images.preprocess", "predict", photos, "--model", model_path) as running:
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate(timeout=30)
     assert (running.returncode, stderr.strip()) == (130, b"")
@@ -420,18 +428,10 @@ def test_a_reader_that_leaves(model_path: Path, photos: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to a process")
 def test_terminated_leaves_nothing_half_written(model_path: Path, tmp_path: Path) -> None:
-    code = (
-        "import time; from shufflenet import cli; from shufflenet.export import c\n"
-        "def slow(*arguments, **options): print('began', flush=True); time.sleep(300)\n"
-        "c._write_engine = slow\n"
-        "cli.main()\n"
-    )
     out = tmp_path / "out"
     out.mkdir()
-    command = [sys.executable, "-c", code, "export", str(model_path), "--to", "c", "--out", str(out / "net")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == b"began\n"
+    export = ("export", model_path, "--to", "c", "--out", out / "net")
+    with in_the_middle("shufflenet.export.c._write_engine", *export) as running:
         assert list(out.iterdir())
         running.send_signal(signal.SIGTERM)
         _, stderr = running.communicate(timeout=30)

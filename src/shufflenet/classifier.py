@@ -94,7 +94,7 @@ class Classifier:
         """
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
-        if images is None or isinstance(images, int | float) or hasattr(images, "read"):
+        if not isinstance(images, Iterable) or hasattr(images, "read"):
             raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
         predictions = []
         for result in self.classify(images, top_k):

@@ -116,12 +116,9 @@ class Engine:
         Raises:
             ValueError: ``x`` has another type, number of dimensions or channels, or is too small.
         """
-        latest, shape = self._latest, x.shape
-        if latest is None or shape[1:] != latest.shape or x.dtype != _FLOAT32:
-            channels = self._model.arch.in_channels
-            if x.dtype != _FLOAT32 or x.ndim != 4 or shape[1] != channels:
-                raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(shape)}")
-            latest = self._network(shape[2], shape[3])
+        latest = self._latest
+        if latest is None or x.shape[1:] != latest.shape or x.dtype != _FLOAT32:
+            latest = self._network_for(x)
         return latest.run(np.ascontiguousarray(x), self._pool)
 
     def step_seconds(self, x: NDArray[np.float32], runs: int) -> list[tuple[str, list[float]]]:
@@ -130,10 +127,9 @@ class Engine:
         Args:
             x: as for `run`, with N = 1, and with the same errors.
         """
-        self.run(x)
-        height, width = x.shape[2:]
-        names = step_names(self._model, height, width, self._window_floats)
-        times = self._network(height, width).step_seconds(np.ascontiguousarray(x), len(names), runs)
+        network = self._network_for(x)
+        names = step_names(self._model, *network.shape[1:], self._window_floats)
+        times = network.step_seconds(np.ascontiguousarray(x), len(names), runs)
         return [(name, [run[step] for run in times]) for step, name in enumerate(names)]
 
     def sizes(self, height: int, width: int) -> Sizes:
@@ -143,6 +139,12 @@ class Engine:
             ValueError: the size is too small or too large.
         """
         return self._network(height, width).sizes
+
+    def _network_for(self, x: NDArray[np.float32]) -> _Network:
+        channels = self._model.arch.in_channels
+        if x.dtype != _FLOAT32 or x.ndim != 4 or x.shape[1] != channels:
+            raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(x.shape)}")
+        return self._network(x.shape[2], x.shape[3])
 
     def _network(self, height: int, width: int) -> _Network:
         with self._lock:

@@ -15,12 +15,11 @@ from shufflenet.job import Job, is_model
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import answers
+from shufflenet.plan import SMALLEST_SIDE
 from shufflenet.validate import estimate_batch_norm
 
 Teacher = Callable[[Tensor], Tensor]
 Inputs = Callable[[int], Iterable[Tensor]]
-
-_SMALLEST = 32  # pixels that an input has at least
 
 
 class TeacherError(ValueError):
@@ -65,7 +64,7 @@ def load(
     def as_own(x: Tensor) -> Tensor:
         if (how.mean, how.std) != (own.mean, own.std):
             x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
-        size = own.size if model is None else max(_SMALLEST, round(x.shape[2] * own.size / how.size))
+        size = own.size if model is None else max(SMALLEST_SIDE, round(x.shape[2] * own.size / how.size))
         if x.shape[2] != size:
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         return x

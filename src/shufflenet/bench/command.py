@@ -55,7 +55,7 @@ def run(
 
 def _models(names: str, path: Path | None) -> Sequence[Model | GraphModel]:
     if path is not None:
-        return [load_model(str(path))]
+        return [load_model(path)]
     return [random_model(_network(name)) for name in names.split(",")]
 
 

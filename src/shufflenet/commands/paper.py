@@ -52,9 +52,7 @@ def paper(
       shufflenet paper table8 --measure --runtimes onnxruntime
       shufflenet paper --report out/ --results runs/paper
     """
-    _check(table, as_json, data, measure, report)
-    if results is not None and not (results.is_dir() or data or measure):
-        raise click.UsageError(f"{results}: no such folder")
+    _check(table, as_json, data, measure, results, report)
     from shufflenet.paper import trained
 
     folder = results or (_OWN_RESULTS if data or measure else trained.KEPT)
@@ -70,7 +68,9 @@ def paper(
             click.echo(json.dumps(found.document(), indent=2) if as_json else found.text())
 
 
-def _check(table: str | None, as_json: bool, data: Path | None, measure: bool, report: Path | None) -> None:
+def _check(
+    table: str | None, as_json: bool, data: Path | None, measure: bool, results: Path | None, report: Path | None
+) -> None:
     if table is None and report is None:
         raise click.UsageError("give a table, such as table1, or --report DIRECTORY")
     if table is not None and report is not None:
@@ -81,6 +81,8 @@ def _check(table: str | None, as_json: bool, data: Path | None, measure: bool, r
         raise click.UsageError("--measure goes with table8")
     if as_json and table is None:
         raise click.UsageError("--json goes with a table")
+    if results is not None and not (results.is_dir() or data or measure):
+        raise click.UsageError(f"{results}: no such folder")
 
 
 def _table(name: str, folder: Path) -> Table:
