@@ -7,6 +7,7 @@
 #include "network.h"
 #include "shufflenet.h"
 #include "strips.h"
+#include "tiles.h"
 
 #include <math.h>
 #include <string.h>
@@ -137,65 +138,6 @@ static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
     s->out = table(b, field[2], s->count, 0, s->length);
 }
 
-// What a tile takes for each vector of pixels and input row, in half cycles: its multiply-adds or its loads, whatever is
-// more at two a cycle, and its start and end. If the pixels of all k rows don't fit the first-level cache, waiting for those
-// that all tiles read again from the second, too.
-static float cost_of(uint32_t mr, uint32_t nv, uint32_t vector_floats, uint32_t k)
-{
-    enum { LINE_FLOATS = 16, FIRST_LEVEL_LINES = 320 }; // of 512: weights and outputs need room as well
-    const float loads = (float)(mr + nv), multiply_adds = (float)(mr * nv);
-    const int straddles = nv * vector_floats % LINE_FLOATS != 0;
-    const float lines = (float)(nv * vector_floats) / LINE_FLOATS + (straddles ? 0.5f : 0);
-    const float wait = (float)k * lines > FIRST_LEVEL_LINES ? lines : 0;
-    return ((loads > multiply_adds ? loads : multiply_adds) + 1 + wait) / (float)nv;
-}
-
-// Splits m outputs of k inputs into the tiles that cost least. Returns how many tiles there are.
-static uint32_t choose_tiles(const struct kernels *kernels, uint32_t m, uint32_t k, struct tile_run *runs)
-{
-    enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
-    float cost[SMALL + 1] = {0}, best_rate = 1e9f;
-    uint32_t last[SMALL + 1] = {0}, best_mr = 1, counts[MAX_TILE_ROWS + 1] = {0};
-    for (uint32_t mr = 1; mr <= MAX_TILE_ROWS; mr++) {
-        if (!kernels->vectors[mr])
-            continue;
-        const float tile = cost_of(mr, kernels->vectors[mr], kernels->vector_floats, k);
-        if (tile / (float)mr < best_rate) {
-            best_rate = tile / (float)mr;
-            best_mr = mr;
-        }
-        for (uint32_t rows = mr; rows <= SMALL; rows++)
-            if (!last[rows] || cost[rows - mr] + tile < cost[rows]) {
-                cost[rows] = cost[rows - mr] + tile;
-                last[rows] = mr;
-            }
-    }
-    for (; m > SMALL; m -= best_mr)
-        counts[best_mr]++;
-    for (; m; m -= last[m])
-        counts[last[m]]++;
-    uint32_t row = 0, tiles = 0;
-    for (uint32_t mr = MAX_TILE_ROWS; mr; mr--)
-        if (counts[mr]) {
-            *runs++ = (struct tile_run){.mr = mr, .count = counts[mr], .row = row};
-            row += mr * counts[mr];
-            tiles += counts[mr];
-        }
-    *runs = (struct tile_run){0};
-    return tiles;
-}
-
-static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
-{
-    const uint32_t whole = m / kernels->stem_rows, rest = m % kernels->stem_rows;
-    if (whole)
-        *runs++ = (struct tile_run){.mr = kernels->stem_rows, .count = whole};
-    if (rest)
-        *runs++ = (struct tile_run){.mr = rest, .count = 1, .row = m - rest};
-    *runs = (struct tile_run){0};
-    return whole + (rest > 0);
-}
-
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
 {
     memset(packed + (size_t)s->groups * s->m * (1 + s->k), 0, sizeof(float) * ROW_ALIGNMENT);
@@ -243,7 +185,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     s->picture = b->picture;
     s->zero_row = b->zero_row;
     if (b->memory && !b->failed) {
-        s->tile_count = s->picture ? stem_tiles(b->kernels, s->m, tiles) : choose_tiles(b->kernels, s->m, s->k, tiles);
+        s->tile_count = choose_tiles(b->kernels, s, tiles);
         pack_convolution(s, w, bias, packed);
     }
 }

@@ -170,6 +170,19 @@ static inline struct range range_of(struct share share, size_t count)
     return range;
 }
 
+// vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
+// waiting.
+struct parts {
+    size_t count, width, wider; // the first wider parts have width + 1 vectors
+};
+
+static inline struct parts split(size_t vectors, size_t most)
+{
+    const size_t count = (vectors + most - 1) / most, some = count ? count : 1;
+    const struct parts parts = {.count = count, .width = vectors / some, .wider = vectors % some};
+    return parts;
+}
+
 // The lines of a plane that are a thread's. If not all parts are equal, first ones have one more: of 7 lines that windows of
 // stride 2 make of 14, each of two threads finds its windows' middle lines in its own part.
 static inline struct lines part_of(struct share share, uint32_t height)

@@ -68,16 +68,21 @@ static struct range pixels_in(struct range all, struct range vectors)
     return pixels;
 }
 
-// Of all groups, those of all their tiles that are in the range.
+// Of all groups, those of all their tiles that are in the range. First the groups that are all in it: of another one some rows
+// may still be in the cache of the thread that it is shared with.
 static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x, float *y)
 {
-    size_t tile = 0; // the first of the run, counted over all groups
-    for (size_t group = 0; group < s->groups; group++)
-        for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
-            const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
-            const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
-            if (begin < end)
-                convolve_in_blocks(s, group, run, begin, end - begin, pixels, x, y);
+    for (int whole = 1; whole >= 0; whole--)
+        for (size_t group = 0; group < s->groups; group++) {
+            size_t tile = group * s->tile_count; // the first of the run, counted over all groups
+            if ((tiles.begin <= tile && tile + s->tile_count <= tiles.end) != whole)
+                continue;
+            for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
+                const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
+                const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
+                if (begin < end)
+                    convolve_in_blocks(s, group, run, begin, end - begin, pixels, x, y);
+            }
         }
 }
 

@@ -167,16 +167,3 @@ static tile_function *const column_tile_functions[MOST_COLUMNS][MAX_TILE_ROWS + 
 #else
 static tile_function *const column_tile_functions[MOST_COLUMNS][MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {{{0}}};
 #endif
-
-// vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
-// waiting.
-struct parts {
-    size_t count, width, wider; // the first wider parts have width + 1 vectors
-};
-
-ALWAYS_INLINE struct parts split(size_t vectors, size_t most)
-{
-    const size_t count = (vectors + most - 1) / most, some = count ? count : 1;
-    const struct parts parts = {.count = count, .width = vectors / some, .wider = vectors % some};
-    return parts;
-}

@@ -1,0 +1,89 @@
+#include "tiles.h"
+
+#include <math.h>
+
+// What a tile of mr outputs and nv vectors takes for an input row, in half cycles: its multiply-adds or its loads, whatever is
+// more at two a cycle, its start and end, and if the pixels of all k rows don't fit the first-level cache, waiting for those
+// that all tiles read again from the second.
+static float cost_of_tile(const struct kernels *kernels, uint32_t mr, uint32_t nv, uint32_t k)
+{
+    enum { LINE_FLOATS = 16, FIRST_LEVEL_LINES = 480 }; // of 512 or 768: weights and outputs need room as well
+    const float start_and_end = 60;
+    const float loads = (float)(mr + nv), multiply_adds = (float)(mr * nv);
+    const uint32_t floats = nv * kernels->vector_floats;
+    const float lines = (float)floats / LINE_FLOATS + (floats % LINE_FLOATS ? 0.5f : 0);
+    const float wait = (float)k * lines > FIRST_LEVEL_LINES ? lines : 0;
+    return (loads > multiply_adds ? loads : multiply_adds) + start_and_end / (float)k + wait;
+}
+
+static float cost_of_pixels(const struct kernels *kernels, uint32_t mr, uint32_t pixels, uint32_t k)
+{
+    const uint32_t whole = pixels / kernels->vector_floats, rest = pixels % kernels->vector_floats;
+    const uint32_t vectors = whole && rest <= MOST_COLUMNS ? whole : whole + (rest > 0);
+    const struct parts parts = split(vectors, kernels->vectors[mr]);
+    float cost = (float)(parts.count - parts.wider) * cost_of_tile(kernels, mr, (uint32_t)parts.width, k);
+    if (parts.wider)
+        cost += (float)parts.wider * cost_of_tile(kernels, mr, (uint32_t)parts.width + 1, k);
+    return cost;
+}
+
+// Of tiles that are as good for a whole plane, those that are better for the halves that two threads would have.
+static float cost_of(const struct kernels *kernels, uint32_t mr, uint32_t pixels, uint32_t k)
+{
+    const float halves = 2 * cost_of_pixels(kernels, mr, (pixels + 1) / 2, k);
+    return cost_of_pixels(kernels, mr, pixels, k) + halves / 8;
+}
+
+// Those that cost least.
+static uint32_t choose(const struct kernels *kernels, uint32_t m, uint32_t pixels, uint32_t k, struct tile_run *runs)
+{
+    enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
+    float cost[SMALL + 1] = {0}, best_rate = INFINITY;
+    uint32_t last[SMALL + 1] = {0}, best_mr = 1, counts[MAX_TILE_ROWS + 1] = {0};
+    for (uint32_t mr = 1; mr <= MAX_TILE_ROWS; mr++) {
+        if (!kernels->vectors[mr])
+            continue;
+        const float tile = cost_of(kernels, mr, pixels, k);
+        if (tile / (float)mr < best_rate) {
+            best_rate = tile / (float)mr;
+            best_mr = mr;
+        }
+        for (uint32_t rows = mr; rows <= SMALL; rows++)
+            if (!last[rows] || cost[rows - mr] + tile < cost[rows]) {
+                cost[rows] = cost[rows - mr] + tile;
+                last[rows] = mr;
+            }
+    }
+    for (; m > SMALL; m -= best_mr)
+        counts[best_mr]++;
+    for (; m; m -= last[m])
+        counts[last[m]]++;
+    uint32_t row = 0, tiles = 0;
+    for (uint32_t mr = MAX_TILE_ROWS; mr; mr--)
+        if (counts[mr]) {
+            *runs++ = (struct tile_run){.mr = mr, .count = counts[mr], .row = row};
+            row += mr * counts[mr];
+            tiles += counts[mr];
+        }
+    *runs = (struct tile_run){0};
+    return tiles;
+}
+
+// The stem kernel has one height, and takes what is left as one tile.
+static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct tile_run *runs)
+{
+    const uint32_t whole = m / kernels->stem_rows, rest = m % kernels->stem_rows;
+    if (whole)
+        *runs++ = (struct tile_run){.mr = kernels->stem_rows, .count = whole};
+    if (rest)
+        *runs++ = (struct tile_run){.mr = rest, .count = 1, .row = m - rest};
+    *runs = (struct tile_run){0};
+    return whole + (rest > 0);
+}
+
+uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, struct tile_run *runs)
+{
+    if (s->picture)
+        return stem_tiles(kernels, s->m, runs);
+    return choose(kernels, s->m, s->in_pitch == s->pitch ? s->pixels : s->pitch, s->k, runs);
+}

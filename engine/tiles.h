@@ -1,0 +1,10 @@
+// Into which of a level's tiles a convolution's outputs are split.
+#ifndef SHUFFLENET_TILES_H
+#define SHUFFLENET_TILES_H
+
+#include "kernels.h"
+
+// Fills in the runs of one group, at most MAX_TILE_ROWS and the one that closes them; returns how many tiles they have.
+uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, struct tile_run *runs);
+
+#endif
