@@ -32,6 +32,7 @@ struct builder {
     uint64_t used;
     int failed;
     const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
+    int near;             // what the convolution reads was written just before, in blocks
     struct window window;     // of the step that is being built
     const struct input *picture; // if that is a convolution for the stem kernel
     struct division division;
@@ -179,7 +180,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
-    s->far = !b->group && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
+    s->far = !b->group && !b->near && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
     s->in_strips = b->group != NULL;
     s->packed = packed;
     s->picture = b->picture;
@@ -445,7 +446,7 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     group->divided = field[PLAN_DIVISION_FIELD];
     require(b, group->divided == 0 || group->divided == PLAN_DIVIDED_OUT);
     *s = (struct strips){field[0], field[1], field[2]};
-    require(b, s->count >= 1 && s->count <= MAX_STRIP_STEPS && s->count < plan_steps);
+    require(b, s->count >= 1 && s->count <= MAX_GROUP_STEPS && s->count < plan_steps);
     require(b, is_size(s->height) && is_size(s->lines) && s->height / MOST_STRIPS < s->lines);
     for (uint32_t i = 0; i < s->count && !b->failed; i++) {
         const uint32_t *window = plan[1 + i].field + PLAN_WINDOW_FIELD;
@@ -470,6 +471,36 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
         require(b, group[1 + i].window.lines || written_by(&group[1 + i]).pitch == written_by(group).pitch);
 }
 
+static void build_exchanges(struct builder *b, struct step *step)
+{
+    int fit = 1;
+    const uint64_t floats = plan_exchanges(&b->division, step, &fit);
+    require(b, fit);
+    b->box_floats = floats > b->box_floats ? floats : b->box_floats;
+}
+
+static void build_blocks(struct builder *b, const struct plan_step *plan, uint32_t plan_steps, struct step *group)
+{
+    const uint32_t *field = plan->field;
+    struct blocks *s = &group->as.blocks;
+    group->kind = PLAN_BLOCKS;
+    group->divided = field[PLAN_DIVISION_FIELD];
+    *s = (struct blocks){field[0], field[1]};
+    require(b, s->count >= 1 && s->count <= MAX_GROUP_STEPS && s->count < plan_steps);
+    require(b, is_size(s->pixels) && s->pixels % ROW_ALIGNMENT == 0);
+    for (uint32_t i = 1; i <= s->count && !b->failed; i++) {
+        require(b, plan[i].kind == PLAN_CONVOLUTION);
+        b->near = i > 1;
+        build_step(b, &plan[i], &group[i]);
+        const struct convolution *convolution = &group[i].as.convolution, *first = &group[1].as.convolution;
+        require(b, group[i].divided == group->divided && convolution->in_pitch == convolution->pitch);
+        require(b, convolution->pixels == first->pixels && convolution->pitch == first->pitch);
+        if (!b->failed)
+            build_exchanges(b, &group[i]);
+    }
+    b->near = 0;
+}
+
 // The planes of the last convolutions that a team divides: most of them are on those.
 static void choose_alignment(struct builder *b, const struct plan_step *steps)
 {
@@ -480,14 +511,6 @@ static void choose_alignment(struct builder *b, const struct plan_step *steps)
         else if (steps[i].kind == PLAN_CONVOLUTION && steps[i].field[PLAN_DIVISION_FIELD] && is_size(pixels) && is_size(pitch))
             align_parts(&b->division, (pixels + pitch - 1) / pitch, pitch);
     }
-}
-
-static void build_exchanges(struct builder *b, struct step *step)
-{
-    int fit = 1;
-    const uint64_t floats = plan_exchanges(&b->division, step, &fit);
-    require(b, fit);
-    b->box_floats = floats > b->box_floats ? floats : b->box_floats;
 }
 
 static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
@@ -539,10 +562,13 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
     }
     choose_alignment(&b, steps);
     for (uint32_t i = 0; i < b.plan.step_count && !b.failed; i++) {
-        struct step scratch[1 + MAX_STRIP_STEPS], *step = memory ? &network->steps[i] : scratch;
+        struct step scratch[1 + MAX_GROUP_STEPS], *step = memory ? &network->steps[i] : scratch;
         if (steps[i].kind == PLAN_STRIPS) {
             build_strips(&b, &steps[i], b.plan.step_count - i, step);
             i += step->as.strips.count;
+        } else if (steps[i].kind == PLAN_BLOCKS) {
+            build_blocks(&b, &steps[i], b.plan.step_count - i, step);
+            i += step->as.blocks.count;
         } else {
             build_step(&b, &steps[i], step);
         }

@@ -138,7 +138,7 @@ static uint32_t planes_of(const struct step *step, enum exchange when, struct pl
 // Copies pixels between the rows of a thread's own arena and a box.
 static void copy(struct member member, const struct step *step, enum exchange when, struct range pixels, float *box, int fill)
 {
-    struct plane planes[MAX_STRIP_STEPS];
+    struct plane planes[MAX_GROUP_STEPS];
     const uint32_t count = planes_of(step, when, planes);
     const size_t floats = pixels.end - pixels.begin;
     float *own = arena_of(member) + pixels.begin;
@@ -183,7 +183,7 @@ static uint64_t room_for(const struct division *division, const struct step *ste
     if (when == BEFORE ? !has_windows(step) || !divides_input(step, threads)
                        : !writes_lines(step) || !divides_output(step, threads))
         return 0;
-    struct plane planes[MAX_STRIP_STEPS];
+    struct plane planes[MAX_GROUP_STEPS];
     const uint32_t count = planes_of(step, when, planes);
     uint64_t rows = 0, floats = 0;
     for (uint32_t i = 0; i < count; i++)

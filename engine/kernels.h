@@ -53,7 +53,7 @@ struct convolution {
     int in_strips;
     const struct input *picture; // whose picture the stem kernel reads instead of in, or NULL
     const float *zero_row;       // as long as a line of it
-    int far;                      // all these rows are more than a second-level cache holds
+    int far;                      // all these rows are more than a second-level cache holds, and none has just been written
 };
 
 // 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
@@ -114,13 +114,19 @@ struct scale {
     const uint32_t *residual; // [channels], or NULL
 };
 
-// The next count steps, at most MAX_STRIP_STEPS, are run a few lines at a time, so that what one of them writes is still in
+// The next count steps, at most MAX_GROUP_STEPS, are run a few lines at a time, so that what one of them writes is still in
 // the second-level cache when the next one reads it. See strips.h.
-enum { MAX_STRIP_STEPS = 16, MAX_LANES = 8 }; // more threads don't divide planes either
+enum { MAX_GROUP_STEPS = 16, MAX_LANES = 8 }; // more threads don't divide planes either
 
 struct strips {
     uint32_t count;
     uint32_t height, lines; // lines that the last steps write, in all and in each strip
+};
+
+// The next count steps, convolutions that find each pixel where they write it, on planes of one size, are run so many pixels
+// at a time: what one of them writes is still in the second-level cache when the next one reads it.
+struct blocks {
+    uint32_t count, pixels;
 };
 
 // Of a step that is run in strips.
@@ -147,6 +153,7 @@ struct step {
         struct fully_connected fully_connected;
         struct scale scale;
         struct strips strips;
+        struct blocks blocks;
     } as;
 };
 
@@ -253,6 +260,8 @@ struct kernels {
     // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
+    // Some pixels of all outputs, if in_pitch is pitch: from the start of the range whole vectors, and what is left at its end.
+    void (*convolution_of)(const struct convolution *, const float *x, float *y, struct range pixels);
     // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
     // so.
     void (*stem)(const struct convolution *, const float *picture, float *y, struct lines);

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 5, PLAN_STEP_FIELDS = 17 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 6, PLAN_STEP_FIELDS = 17 };
 
 // Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT floats.
@@ -44,6 +44,7 @@ enum plan_kind {
     PLAN_FULLY_CONNECTED = 8,
     PLAN_SCALE = 9,
     PLAN_STRIPS = 10,
+    PLAN_BLOCKS = 11,
 };
 
 // The meaning of the first fields is that of the structs of the same name in kernels.h, in the same order. The last four are

@@ -18,6 +18,31 @@ enum { SPINS = 20000 };
 static const struct lines all_lines = {0, UINT32_MAX};
 static const struct share alone = {.part = 0, .parts = 1};
 
+// For the pixels that are convolved in these lines.
+static void run_blocks(const struct kernels *kernels, const struct step *group, float *arena, struct lines lines)
+{
+    const struct convolution *first = &group[1].as.convolution;
+    const struct blocks *s = &group->as.blocks;
+    struct range all = convolved_in_lines(lines, first->pitch, first->pixels, shift_of(arena));
+    while (all.begin < all.end) {
+        const struct range block = {all.begin, all.end - all.begin > s->pixels ? all.begin + s->pixels : all.end};
+        for (uint32_t i = 1; i <= s->count; i++)
+            kernels->convolution_of(&group[i].as.convolution, arena, arena, block);
+        all.begin = block.end;
+    }
+}
+
+// Whether a team of so many runs the steps that follow this one together with it: those of blocks one by one if it shares
+// an arena, where each of them may need what another thread has written.
+static uint32_t steps_within(const struct step *step, uint32_t threads)
+{
+    if (step->kind == PLAN_STRIPS)
+        return step->as.strips.count;
+    if (step->kind == PLAN_BLOCKS && (threads == 1 || divides_output(step, threads)))
+        return step->as.blocks.count;
+    return 0;
+}
+
 // What is not divided is in the first arena.
 static void run_step(struct member member, const struct step *step, const float *picture, float *logits)
 {
@@ -28,6 +53,10 @@ static void run_step(struct member member, const struct step *step, const float 
     switch (step->kind) {
     case PLAN_STRIPS:
         run_strips(kernels, step, picture, windows_of(member), out ? own : arena, share);
+        break;
+    case PLAN_BLOCKS:
+        if (steps_within(step, share.parts))
+            run_blocks(kernels, step, out ? own : arena, out ? lines_of(member, step) : all_lines);
         break;
     case PLAN_INPUT:
         run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
@@ -61,10 +90,9 @@ static void run_step(struct member member, const struct step *step, const float 
     }
 }
 
-// Behind a step and those that are run in its strips.
-static const struct step *next_step(const struct step *step)
+static const struct step *next_step(const struct step *step, uint32_t threads)
 {
-    return step + 1 + (step->kind == PLAN_STRIPS ? step->as.strips.count : 0);
+    return step + 1 + steps_within(step, threads);
 }
 
 static shufflenet_status check_arena(size_t needed, const void *arena, size_t arena_bytes)
@@ -84,7 +112,7 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
         return status;
     const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
     for (size_t i = 0; i < batch; i++)
-        for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step))
+        for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step, 1))
             run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
     return SHUFFLENET_OK;
 }
@@ -111,6 +139,8 @@ static int keeps_to_own_arena(const struct step *step, uint32_t threads)
         return 1;
     case PLAN_STRIPS:
         return divides_output(step, threads);
+    case PLAN_BLOCKS:
+        return 1;
     default:
         return divides_input(step, threads) && divides_output(step, threads);
     }
@@ -129,7 +159,7 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
     for (size_t i = 0; i < batch; i++) {
         int apart = 1; // since they last met, all have kept to their own arenas
         for (const struct step *step = network->steps; step < network->steps + network->step_count;
-             step = next_step(step)) {
+             step = next_step(step, threads)) {
             const int before = has_exchange(step, BEFORE, threads), after = has_exchange(step, AFTER, threads);
             const int own = keeps_to_own_arena(step, threads);
             if (before)
@@ -160,7 +190,7 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
     size_t number = 0;
     for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
-         step = next_step(step), number++)
+         step = next_step(step, 1), number++)
         if (number >= first)
             run_step(member, step, input, output);
     return SHUFFLENET_OK;

@@ -17,6 +17,8 @@ struct plane written_by(const struct step *step)
     } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
         const struct pool *s = &step->as.pool;
         plane = (struct plane){s->out_height, s->out_pitch, s->channels, s->out};
+    } else if (step->kind == PLAN_BLOCKS) {
+        plane = written_by(step + step->as.blocks.count);
     } else if (step->kind == PLAN_STRIPS) {
         const struct step *last = step + 1;
         while (last->window.lines)
@@ -32,6 +34,8 @@ struct plane read_by(const struct step *step)
     if (step->kind == PLAN_CONVOLUTION) {
         const struct convolution *s = &step->as.convolution;
         plane = (struct plane){written_by(step).height + step->window.reach, s->in_pitch, s->groups * s->k, s->in};
+    } else if (step->kind == PLAN_BLOCKS) {
+        plane = read_by(step + 1);
     } else if (step->kind == PLAN_DEPTHWISE) {
         const struct depthwise *s = &step->as.depthwise;
         plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};
@@ -195,7 +199,7 @@ void run_strips(const struct kernels *kernels, const struct step *group, const f
     const struct share lanes = {share.part, share.parts < MAX_LANES ? share.parts : MAX_LANES};
     if (lanes.part >= lanes.parts)
         return;
-    float *outputs[MAX_STRIP_STEPS]; // where line 0 of each would be
+    float *outputs[MAX_GROUP_STEPS]; // where line 0 of each would be
     struct lane lane = begin_lane(group, lanes);
     while (next_strip(group, &lane))
         for (uint32_t i = 0; i < s->count; i++) {

@@ -8,7 +8,7 @@
 
 #include "kernels.h"
 
-// What a step writes, strips' last steps alike, or reads.
+// What a step writes, strips' last steps alike, or reads; of blocks the last one and the first.
 struct plane {
     uint32_t height, pitch, rows;
     const uint32_t *offsets; // [rows], if they lie in the arena
@@ -23,9 +23,9 @@ struct lines read_for(const struct step *step, struct lines lines);
 // How far a lane has come.
 struct lane {
     uint32_t next, end;                    // the lines of the last steps that are still to do
-    struct lines lines[MAX_STRIP_STEPS];   // that each step writes in this strip
-    uint32_t first[MAX_STRIP_STEPS];       // the line at the start of each window
-    uint32_t last_first[MAX_STRIP_STEPS];  // and where that was in the strip before
+    struct lines lines[MAX_GROUP_STEPS];   // that each step writes in this strip
+    uint32_t first[MAX_GROUP_STEPS];       // the line at the start of each window
+    uint32_t last_first[MAX_GROUP_STEPS];  // and where that was in the strip before
 };
 
 // group: the step of kind PLAN_STRIPS, with those that it names behind it.

@@ -86,6 +86,11 @@ static void convolve_groups(const struct convolution *s, struct range tiles, str
         }
 }
 
+static void convolution_of(const struct convolution *s, const float *x, float *y, struct range pixels)
+{
+    convolve_groups(s, (struct range){0, s->groups * s->tile_count}, pixels, x, y);
+}
+
 // A thread has whole groups, and a part of the pixels of one or two more. It finds them in its own cache if the convolution
 // before was shared likewise; with tiles in place of pixels it would have to fetch half of a shared group's rows.
 static void convolve_shared_groups(const struct convolution *s, struct range all, size_t vectors, struct share share,

@@ -42,11 +42,8 @@ static void empty_box(const uint32_t *rows, size_t count, float *y, size_t float
         y[rows[i / floats] + i % floats] = box[i];
 }
 
-static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
+static void convolve(const struct convolution *s, struct range rows, struct range pixels, const float *x, float *y)
 {
-    const struct range rows = range_of(share, (size_t)s->groups * s->m);
-    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
-                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
     for (size_t row = rows.begin; row < rows.end; row++) {
         const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
@@ -59,6 +56,18 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
             y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;
         }
     }
+}
+
+static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
+{
+    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
+                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
+    convolve(s, range_of(share, (size_t)s->groups * s->m), pixels, x, y);
+}
+
+static void convolution_of(const struct convolution *s, const float *x, float *y, struct range pixels)
+{
+    convolve(s, (struct range){0, (size_t)s->groups * s->m}, pixels, x, y);
 }
 
 // Writes zeros between line i of a plane and the next.
@@ -169,6 +178,7 @@ const struct kernels kernels_reference = {
     .fill_box = fill_box,
     .empty_box = empty_box,
     .convolution = convolution,
+    .convolution_of = convolution_of,
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,

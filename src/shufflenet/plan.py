@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from shufflenet.blocks import Blocks, choose_blocks
 from shufflenet.graph import (
     Activation,
     Add,
@@ -29,6 +30,7 @@ from shufflenet.graph import (
 from shufflenet.model_file import Model
 from shufflenet.steps import (
     AVERAGE_POOL,
+    BLOCKS,
     CONVOLUTION,
     DEPTHWISE,
     DIVIDED_IN,
@@ -40,6 +42,7 @@ from shufflenet.steps import (
     NO_TABLE,
     ROW_ALIGNMENT,
     SCALE,
+    STRIPS,
     Floats,
     Indices,
     Layout,
@@ -94,9 +97,15 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     graph = model.arch.graph()
     planner = _Planner(model, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(window_floats)
+    blocks = choose_blocks(graph, planner.layouts, in_strips, planner.fused, window_floats)
+    first, last = ({each.nodes[end]: each for each in blocks} for end in (0, -1))
     for node in graph.nodes[1:]:
+        if node in first:
+            planner.begin_blocks(first[node])
         if node not in in_strips:
             planner.add(node)
+        if node in last:
+            planner.steps.end_group()
     return planner.steps
 
 
@@ -124,6 +133,7 @@ class _Planner:
     # Of what runs in strips: where it writes, and where the picture is split for it.
     targets: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
     planes: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
+    reserved: dict[Node, tuple[Rows, Rows | int, bool]] = field(default_factory=dict)  # likewise of blocks
 
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
@@ -139,7 +149,7 @@ class _Planner:
         self._place_windows(strips)
         for node in strips.nodes:
             self.add(node)
-        self.steps.end_strips()
+        self.steps.end_group()
         return strips.nodes
 
     def _place_windows(self, strips: Strips) -> None:
@@ -162,7 +172,13 @@ class _Planner:
             rows[node] = whole or windows.pop(0), window
         written = {self.sizes[node] for node, lines in strips.windows.items() if not lines}
         divided = DIVIDED_OUT * (len(written) == 1 and written <= self.divisible)
-        self.steps.begin_strips(len(steps), strips.height, strips.lines, divided)
+        self.steps.begin_group(STRIPS, len(steps), strips.height, strips.lines, divided=divided)
+
+    def begin_blocks(self, blocks: Blocks) -> None:
+        """Zeros around what they write have to be there before they begin."""
+        self.reserved = {node: self._target(node) for node in blocks.nodes}
+        divided = self._divided(blocks.nodes[0])
+        self.steps.begin_group(BLOCKS, len(blocks.nodes), blocks.pixels, divided=divided)
 
     def add(self, node: Node) -> None:
         match node:
@@ -243,6 +259,8 @@ class _Planner:
         """Where ``node`` writes; what it adds, if that is fused; whether there is a ReLU behind."""
         if node in self.targets:
             return self.targets[node][0], NO_TABLE, getattr(node, "relu", False)
+        if node in self.reserved:
+            return self.reserved.pop(node)
         add = self.fused.get(node)
         if not isinstance(add, Add):
             return self.steps.rows(node.channels, self.layouts[node]), NO_TABLE, getattr(node, "relu", False)

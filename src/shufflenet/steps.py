@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = 0x4C504E53
-VERSION = 5
+VERSION = 6
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
@@ -22,7 +22,9 @@ _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
 
 DIVIDED_IN, DIVIDED_OUT = 1, 2
 
-INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
+INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS, BLOCKS = range(
+    1, 12
+)
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -99,7 +101,7 @@ class Steps:
 
     names: list[str] = field(default_factory=list)
     _steps: list[tuple[int, list[int | Rows | Floats], Window, int]] = field(default_factory=list)
-    _strips: int | None = None  # the step that says what follows runs in strips, if this is not over
+    _group: int | None = None  # the step that says how those behind it are run, if they are not all there
     _buffers: list[_Buffer] = field(default_factory=list)
     _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -118,24 +120,24 @@ class Steps:
                     buffer.first_use = len(self._steps) if buffer.first_use < 0 else buffer.first_use
                     buffer.last_use = len(self._steps)
         self._steps.append((kind, list(fields), window or Window(), divided))
-        if self._strips is None:
+        if self._group is None:
             self.names.append(name)
         else:
             self.names[-1] += f" + {name}" if self.names[-1] else name
 
-    def begin_strips(self, steps: int, height: int, lines: int, divided: int) -> None:
-        """The next ``steps`` are run in strips, and have one name."""
-        self.add("", STRIPS, steps, height, lines, divided=divided)
-        self._strips = len(self._steps) - 1
+    def begin_group(self, kind: int, *fields: int, divided: int) -> None:
+        """What is added until `end_group` is run in strips or in blocks, and has one name."""
+        self.add("", kind, *fields, divided=divided)
+        self._group = len(self._steps) - 1
 
-    def end_strips(self) -> None:
-        """What the steps since `begin_strips` use they use all the time."""
-        assert self._strips is not None
+    def end_group(self) -> None:
+        """What the steps since `begin_group` use they use all the time."""
+        assert self._group is not None
         for buffer in self._buffers:
-            if buffer.last_use > self._strips:
-                buffer.first_use = min(buffer.first_use, self._strips)
+            if buffer.last_use > self._group:
+                buffer.first_use = min(buffer.first_use, self._group)
                 buffer.last_use = len(self._steps) - 1
-        self._strips = None
+        self._group = None
 
     def new_windows(self, sizes: Sequence[tuple[int, int]]) -> list[Rows]:
         """Rows for each number of them and of floats in one."""

@@ -1,0 +1,89 @@
+"""What runs in blocks of pixels gives the bits of whole planes, at every level and for any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import damaged_plans
+from random_network import random_graph_network, random_input
+from shufflenet import baselines, plan
+from shufflenet.arch import Architecture
+from shufflenet.engine import Engine, isas
+from shufflenet.graph import Graph, GraphModel
+from shufflenet.plan import make_plan, step_names
+
+FEW = 1 << 10  # floats: a room for windows that makes any plane too large for it
+
+
+def random_model(name: str) -> GraphModel:
+    graph = Architecture.from_name(name).graph() if name.startswith("shufflenet_g") else baselines.graph(name)
+    return random_graph_network(graph)[1]
+
+
+def blocks_of(model: GraphModel, height: int, width: int, window_floats: int) -> list[str]:
+    names = step_names(model, height, width, window_floats)
+    return [name for name in names if " + " in name and "input" not in name]
+
+
+def test_large_planes_run_in_blocks() -> None:
+    model, room = random_model("shufflenet_g3_x0_5"), 96 << 10
+    assert blocks_of(model, 224, 224, room) == []
+    assert blocks_of(model, 480, 640, room) == [
+        "stage2.0.pointwise2 + stage2.1.pointwise1",
+        "stage2.1.pointwise2 + stage2.2.pointwise1",
+        "stage2.2.pointwise2 + stage2.3.pointwise1",
+        "stage2.3.pointwise2 + stage3.0.pointwise1",
+    ]
+
+
+def several() -> GraphModel:
+    """Three convolutions in one run, of which the second reads a value besides, with zeros around what they write."""
+    graph = Graph("several", 3)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
+    b = graph.convolution("b", x, 12, 1, groups=4, relu=True)
+    c = graph.convolution("c", graph.shuffle("shuffle", graph.concat("concat", [x, b]), 2), 6, 1, relu=True)
+    d = graph.convolution("d", c, 6, 1, relu=True)
+    e = graph.convolution("e", d, 6, 3, relu=True)
+    f = graph.add("add", graph.convolution("f", e, 6, 1), d, relu=True)
+    g = graph.convolution("g", f, 20, 1, relu=True)
+    graph.fully_connected("fc", graph.means("pool", g), 5)
+    return random_graph_network(graph)[1]
+
+
+def test_a_run_of_several() -> None:
+    assert blocks_of(several(), 64, 64, 16) == ["b + c + d", "f + g"]
+
+
+# Planes that end within a vector, whose lines begin within one, and that teams divide there or not at all.
+@pytest.mark.parametrize("size", [(224, 224), (75, 333), (97, 500), (355, 270), (33, 320)])
+@pytest.mark.parametrize(
+    "name", ["several", "shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "resnext_140m"]
+)
+def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = several() if name == "several" else random_model(name)
+    x = random_input(1, *size)
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "choose_blocks", lambda *_: [])
+        whole = {isa: Engine(model, isa).run(x) for isa in isas() if isa != "reference"}
+    for isa, expected in whole.items():
+        for threads in (1, 2, 3, 9):  # more than divide planes, too
+            engine = Engine(model, isa, threads)
+            engine._window_floats = FEW
+            assert blocks_of(model, *size, FEW)
+            np.testing.assert_array_equal(engine.run(x), expected)
+
+
+def test_reference() -> None:
+    """The plain kernels in blocks against the fast ones without."""
+    model, x = several(), random_input(1, 60, 70)
+    expected = Engine(model).run(x)
+    for threads in (1, 3):
+        engine = Engine(model, "reference", threads)
+        engine._window_floats = FEW
+        np.testing.assert_allclose(engine.run(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_damaged_plans_are_refused() -> None:
+    model = several()
+    assert min(damaged_plans.run_or_refuse(make_plan(model, 64, 64, FEW), random_input(1, 64, 64))) > 10
