@@ -32,7 +32,8 @@ struct builder {
     uint64_t used;
     int failed;
     const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
-    int near;             // what the convolution reads was written just before, in blocks
+    uint32_t block_pixels;    // of a convolution that runs in blocks, or 0
+    int near;                 // what it reads was written just before
     struct window window;     // of the step that is being built
     const struct input *picture; // if that is a convolution for the stem kernel
     struct division division;
@@ -157,6 +158,12 @@ static void pack_convolution(const struct convolution *s, const float *w, const 
     }
 }
 
+static uint32_t pixels_at_a_time(const struct builder *b, const struct convolution *s)
+{
+    const uint32_t pixels = s->in_pitch == s->pitch ? s->pixels : s->pitch;
+    return b->block_pixels && b->block_pixels < pixels ? b->block_pixels : pixels;
+}
+
 static void build_convolution(struct builder *b, const uint32_t *field, struct convolution *s)
 {
     *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .pixels = field[3]};
@@ -186,7 +193,7 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     s->picture = b->picture;
     s->zero_row = b->zero_row;
     if (b->memory && !b->failed) {
-        s->tile_count = choose_tiles(b->kernels, s, tiles);
+        s->tile_count = choose_tiles(b->kernels, s, pixels_at_a_time(b, s), tiles);
         pack_convolution(s, w, bias, packed);
     }
 }
@@ -488,8 +495,10 @@ static void build_blocks(struct builder *b, const struct plan_step *plan, uint32
     *s = (struct blocks){field[0], field[1]};
     require(b, s->count >= 1 && s->count <= MAX_GROUP_STEPS && s->count < plan_steps);
     require(b, is_size(s->pixels) && s->pixels % ROW_ALIGNMENT == 0);
-    for (uint32_t i = 1; i <= s->count && !b->failed; i++) {
+    for (uint32_t i = 1; i <= s->count && !b->failed; i++)
         require(b, plan[i].kind == PLAN_CONVOLUTION);
+    for (uint32_t i = 1; i <= s->count && !b->failed; i++) {
+        b->block_pixels = s->pixels;
         b->near = i > 1;
         build_step(b, &plan[i], &group[i]);
         const struct convolution *convolution = &group[i].as.convolution, *first = &group[1].as.convolution;
@@ -498,6 +507,7 @@ static void build_blocks(struct builder *b, const struct plan_step *plan, uint32
         if (!b->failed)
             build_exchanges(b, &group[i]);
     }
+    b->block_pixels = 0;
     b->near = 0;
 }
 

@@ -177,6 +177,17 @@ static inline struct range range_of(struct share share, size_t count)
     return range;
 }
 
+// So many pixels behind whole vectors are convolved one by one, where another vector would be nearly empty.
+enum { MOST_COLUMNS = 2 };
+
+// In tiles of mr outputs so many vectors cover the pixels, or all but a few, which are convolved one by one.
+static inline size_t vectors_in_tiles(uint32_t mr, size_t pixels, uint32_t vector_floats)
+{
+    const size_t rest = pixels % vector_floats;
+    const int columns = rest <= MOST_COLUMNS && mr > 1 && mr <= vector_floats;
+    return pixels / vector_floats + (rest && !columns);
+}
+
 // vectors in parts of nearly the same width, none wider than most: a narrow last tile would leave the multiply-add units
 // waiting.
 struct parts {
@@ -212,9 +223,6 @@ static inline struct range pixels_in_lines(struct lines lines, size_t pitch, siz
     const struct range range = {(size_t)lines.begin * pitch, end < pixels ? (size_t)end : pixels};
     return range;
 }
-
-// So many pixels behind whole vectors are convolved one by one, where another vector would be nearly empty.
-enum { MOST_COLUMNS = 2 };
 
 // The pixels that a convolution writes for these lines: of ROW_ALIGNMENT floats whole vectors, but of the last one at most
 // MOST_COLUMNS pixels by themselves. The plane begins shift floats behind the start of a vector.
@@ -260,8 +268,8 @@ struct kernels {
     // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
-    // Some pixels of all outputs, if in_pitch is pitch: from the start of the range whole vectors, and what is left at its end.
-    void (*convolution_of)(const struct convolution *, const float *x, float *y, struct range pixels);
+    // Of a convolution whose in_pitch is pitch these pixels. What it writes behind the last of them is zeros, up to a whole vector.
+    void (*convolution_in_pixels)(const struct convolution *, const float *x, float *y, struct range pixels);
     // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
     // so.
     void (*stem)(const struct convolution *, const float *picture, float *y, struct lines);

@@ -27,13 +27,13 @@ static void run_blocks(const struct kernels *kernels, const struct step *group, 
     while (all.begin < all.end) {
         const struct range block = {all.begin, all.end - all.begin > s->pixels ? all.begin + s->pixels : all.end};
         for (uint32_t i = 1; i <= s->count; i++)
-            kernels->convolution_of(&group[i].as.convolution, arena, arena, block);
+            kernels->convolution_in_pixels(&group[i].as.convolution, arena, arena, block);
         all.begin = block.end;
     }
 }
 
-// Whether a team of so many runs the steps that follow this one together with it: those of blocks one by one if it shares
-// an arena, where each of them may need what another thread has written.
+// How many steps behind this one a team of so many runs with it. Those of blocks it runs one by one if it shares an arena,
+// where each of them may need what another thread has written.
 static uint32_t steps_within(const struct step *step, uint32_t threads)
 {
     if (step->kind == PLAN_STRIPS)
@@ -55,8 +55,7 @@ static void run_step(struct member member, const struct step *step, const float 
         run_strips(kernels, step, picture, windows_of(member), out ? own : arena, share);
         break;
     case PLAN_BLOCKS:
-        if (steps_within(step, share.parts))
-            run_blocks(kernels, step, out ? own : arena, out ? lines_of(member, step) : all_lines);
+        run_blocks(kernels, step, out ? own : arena, out ? lines_of(member, step) : all_lines);
         break;
     case PLAN_INPUT:
         run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
@@ -136,11 +135,10 @@ static int keeps_to_own_arena(const struct step *step, uint32_t threads)
 {
     switch (step->kind) {
     case PLAN_ZERO:
+    case PLAN_BLOCKS: // else its steps are run one by one
         return 1;
     case PLAN_STRIPS:
         return divides_output(step, threads);
-    case PLAN_BLOCKS:
-        return 1;
     default:
         return divides_input(step, threads) && divides_output(step, threads);
     }
@@ -160,6 +158,8 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
         int apart = 1; // since they last met, all have kept to their own arenas
         for (const struct step *step = network->steps; step < network->steps + network->step_count;
              step = next_step(step, threads)) {
+            if (step->kind == PLAN_BLOCKS && !steps_within(step, threads))
+                continue;
             const int before = has_exchange(step, BEFORE, threads), after = has_exchange(step, AFTER, threads);
             const int own = keeps_to_own_arena(step, threads);
             if (before)

@@ -34,8 +34,6 @@ struct plane read_by(const struct step *step)
     if (step->kind == PLAN_CONVOLUTION) {
         const struct convolution *s = &step->as.convolution;
         plane = (struct plane){written_by(step).height + step->window.reach, s->in_pitch, s->groups * s->k, s->in};
-    } else if (step->kind == PLAN_BLOCKS) {
-        plane = read_by(step + 1);
     } else if (step->kind == PLAN_DEPTHWISE) {
         const struct depthwise *s = &step->as.depthwise;
         plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};

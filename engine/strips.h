@@ -8,7 +8,7 @@
 
 #include "kernels.h"
 
-// What a step writes, strips' last steps alike, or reads; of blocks the last one and the first.
+// What a step writes, strips' last steps alike, of blocks the last one, or reads.
 struct plane {
     uint32_t height, pitch, rows;
     const uint32_t *offsets; // [rows], if they lie in the arena
@@ -41,7 +41,7 @@ int strips_fit(const struct step *group);
 void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
                 struct share share);
 
-// Any step but that of kind PLAN_STRIPS that writes a plane.
+// Any step by itself that writes a plane.
 void run_lines(const struct kernels *kernels, const struct step *step, const float *x, float *y, struct lines lines,
                struct share share);
 

@@ -8,7 +8,7 @@
 static float cost_of_tile(const struct kernels *kernels, uint32_t mr, uint32_t nv, uint32_t k)
 {
     enum { LINE_FLOATS = 16, FIRST_LEVEL_LINES = 480 }; // of 512 or 768: weights and outputs need room as well
-    const float start_and_end = 60;
+    const float start_and_end = 60; // measured: 40 to 100 choose alike
     const float loads = (float)(mr + nv), multiply_adds = (float)(mr * nv);
     const uint32_t floats = nv * kernels->vector_floats;
     const float lines = (float)floats / LINE_FLOATS + (floats % LINE_FLOATS ? 0.5f : 0);
@@ -18,23 +18,21 @@ static float cost_of_tile(const struct kernels *kernels, uint32_t mr, uint32_t n
 
 static float cost_of_pixels(const struct kernels *kernels, uint32_t mr, uint32_t pixels, uint32_t k)
 {
-    const uint32_t whole = pixels / kernels->vector_floats, rest = pixels % kernels->vector_floats;
-    const uint32_t vectors = whole && rest <= MOST_COLUMNS ? whole : whole + (rest > 0);
-    const struct parts parts = split(vectors, kernels->vectors[mr]);
+    const struct parts parts = split(vectors_in_tiles(mr, pixels, kernels->vector_floats), kernels->vectors[mr]);
     float cost = (float)(parts.count - parts.wider) * cost_of_tile(kernels, mr, (uint32_t)parts.width, k);
     if (parts.wider)
         cost += (float)parts.wider * cost_of_tile(kernels, mr, (uint32_t)parts.width + 1, k);
     return cost;
 }
 
-// Of tiles that are as good for a whole plane, those that are better for the halves that two threads would have.
+// Mostly by one thread. What two take that have half of the pixels each decides between tiles that are about as good.
 static float cost_of(const struct kernels *kernels, uint32_t mr, uint32_t pixels, uint32_t k)
 {
     const float halves = 2 * cost_of_pixels(kernels, mr, (pixels + 1) / 2, k);
     return cost_of_pixels(kernels, mr, pixels, k) + halves / 8;
 }
 
-// Those that cost least.
+// The tiles that cost least; returns how many they are.
 static uint32_t choose(const struct kernels *kernels, uint32_t m, uint32_t pixels, uint32_t k, struct tile_run *runs)
 {
     enum { SMALL = 64 }; // a larger m only repeats the cheapest tile
@@ -81,9 +79,7 @@ static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct til
     return whole + (rest > 0);
 }
 
-uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, struct tile_run *runs)
+uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels, struct tile_run *runs)
 {
-    if (s->picture)
-        return stem_tiles(kernels, s->m, runs);
-    return choose(kernels, s->m, s->in_pitch == s->pitch ? s->pixels : s->pitch, s->k, runs);
+    return s->picture ? stem_tiles(kernels, s->m, runs) : choose(kernels, s->m, pixels, s->k, runs);
 }

@@ -5,6 +5,7 @@
 #include "kernels.h"
 
 // Fills in the runs of one group, at most MAX_TILE_ROWS and the one that closes them; returns how many tiles they have.
-uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, struct tile_run *runs);
+// pixels: that are convolved at a time.
+uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels, struct tile_run *runs);
 
 #endif

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import damaged_plans
 from random_network import random_graph_network, random_input
 from shufflenet import baselines, plan
 from shufflenet.arch import Architecture
-from shufflenet.engine import Engine, isas
+from shufflenet.engine import Engine, _library, isas
 from shufflenet.graph import Graph, GraphModel
 from shufflenet.plan import make_plan, step_names
 
@@ -56,21 +57,34 @@ def test_a_run_of_several() -> None:
 
 
 # Planes that end within a vector, whose lines begin within one, and that teams divide there or not at all.
-@pytest.mark.parametrize("size", [(224, 224), (75, 333), (97, 500), (355, 270), (33, 320)])
+# Blocks of 80 pixels; of the last planes, with more room, of more.
+@pytest.mark.parametrize(
+    ("size", "room"),
+    [
+        ((224, 224), FEW),
+        ((75, 333), FEW),
+        ((97, 500), FEW),
+        ((355, 270), FEW),
+        ((33, 320), FEW),
+        ((480, 640), 24 << 10),
+    ],
+)
 @pytest.mark.parametrize(
     "name", ["several", "shufflenet_g3_x0_5", "shufflenet_g8_x0_25", "shufflenet_v2_x0_5", "resnext_140m"]
 )
-def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gives_the_bits_of_whole_planes(
+    name: str, size: tuple[int, int], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = several() if name == "several" else random_model(name)
     x = random_input(1, *size)
+    assert blocks_of(model, *size, room)
     with monkeypatch.context() as patch:
         patch.setattr(plan, "choose_blocks", lambda *_: [])
         whole = {isa: Engine(model, isa).run(x) for isa in isas() if isa != "reference"}
     for isa, expected in whole.items():
         for threads in (1, 2, 3, 9):  # more than divide planes, too
             engine = Engine(model, isa, threads)
-            engine._window_floats = FEW
-            assert blocks_of(model, *size, FEW)
+            engine._window_floats = room
             np.testing.assert_array_equal(engine.run(x), expected)
 
 
@@ -84,6 +98,39 @@ def test_reference() -> None:
         np.testing.assert_allclose(engine.run(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_damaged_plans_are_refused() -> None:
-    model = several()
-    assert min(damaged_plans.run_or_refuse(make_plan(model, 64, 64, FEW), random_input(1, 64, 64))) > 10
+@pytest.mark.parametrize("name", ["several", "shufflenet_g3_x0_25"])  # teams divide the planes of the latter
+def test_damaged_plans_are_refused(name: str) -> None:
+    model = several() if name == "several" else random_model(name)
+    plan = make_plan(model, 64, 128, FEW)
+    assert min(damaged_plans.run_or_refuse(plan, random_input(1, 64, 128))) > 10
+
+
+def test_a_step_has_a_name() -> None:
+    """That of all convolutions where they take turns: running the named steps one by one gives the logits of a run."""
+    model, x = random_model("shufflenet_g3_x0_25"), random_input(1, 224, 224)
+    engine = Engine(model)
+    engine._window_floats = FEW
+    expected = engine.run(x)
+    names = [name for name, _ in engine.step_seconds(x, 1)]
+    assert names == step_names(model, 224, 224, FEW)
+    network, logits = engine._network(224, 224), np.empty_like(expected)
+    arena = network._idle_arena()
+    for step in range(len(names)):
+        where = (network._handle, arena, network._arena_bytes, x.ctypes.data, logits.ctypes.data)
+        assert _library().shufflenet_run_steps(*where, step, 1) == 0
+    np.testing.assert_array_equal(logits, expected)
+
+
+def test_a_value_is_not_overwritten_by_what_reads_it() -> None:
+    """A convolution adds its own input, nothing else reads that, and each of its outputs needs all channels."""
+    graph = Graph("added", 3)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
+    y = graph.add("add", graph.convolution("b", x, 8, 1), x, relu=True)
+    graph.fully_connected("fc", graph.means("pool", y), 5)
+    network, model = random_graph_network(graph)
+    pictures = random_input(1, 40, 48)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pictures)).numpy()
+    for isa in isas():
+        for threads in (1, 2):
+            np.testing.assert_allclose(Engine(model, isa, threads).run(pictures), expected, rtol=1e-4, atol=1e-5)

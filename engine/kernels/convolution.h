@@ -28,9 +28,9 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const size_t row = group * s->m + run->row + first * run->mr;
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
-    const size_t whole = (pixels.end - pixels.begin) / VECTOR_FLOATS, rest = (pixels.end - pixels.begin) % VECTOR_FLOATS;
-    size_t few = rest <= MOST_COLUMNS && run->mr > 1 && run->mr <= VECTOR_FLOATS ? rest : 0;
-    const struct parts parts = split(whole + (rest && !few), widest_tile[run->mr]);
+    const size_t vectors = vectors_in_tiles(run->mr, pixels.end - pixels.begin, VECTOR_FLOATS), all_floats = vectors * VECTOR_FLOATS;
+    size_t few = pixels.end - pixels.begin > all_floats ? pixels.end - pixels.begin - all_floats : 0;
+    const struct parts parts = split(vectors, widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = pixels.end - p;
@@ -86,7 +86,7 @@ static void convolve_groups(const struct convolution *s, struct range tiles, str
         }
 }
 
-static void convolution_of(const struct convolution *s, const float *x, float *y, struct range pixels)
+static void convolution_in_pixels(const struct convolution *s, const float *x, float *y, struct range pixels)
 {
     convolve_groups(s, (struct range){0, s->groups * s->tile_count}, pixels, x, y);
 }

@@ -60,7 +60,7 @@ const struct kernels TABLE_OF(LEVEL) = {
     .fill_box = fill_box,
     .empty_box = empty_box,
     .convolution = convolution,
-    .convolution_of = convolution_of,
+    .convolution_in_pixels = convolution_in_pixels,
 #ifdef STEM_ROWS
     .stem = stem,
     .stem_rows = STEM_ROWS,

@@ -65,7 +65,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
     convolve(s, range_of(share, (size_t)s->groups * s->m), pixels, x, y);
 }
 
-static void convolution_of(const struct convolution *s, const float *x, float *y, struct range pixels)
+static void convolution_in_pixels(const struct convolution *s, const float *x, float *y, struct range pixels)
 {
     convolve(s, (struct range){0, (size_t)s->groups * s->m}, pixels, x, y);
 }
@@ -178,7 +178,7 @@ const struct kernels kernels_reference = {
     .fill_box = fill_box,
     .empty_box = empty_box,
     .convolution = convolution,
-    .convolution_of = convolution_of,
+    .convolution_in_pixels = convolution_in_pixels,
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,

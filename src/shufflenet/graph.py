@@ -66,6 +66,11 @@ class Convolution(Node):
     def depthwise(self) -> bool:
         return self.groups == self.in_channels == self.channels
 
+    @property
+    def pointwise(self) -> bool:
+        """Each pixel depends on the same pixel of the input alone."""
+        return self.kernel_size == self.stride == 1 and self.padding == 0
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         def size(pixels: int) -> int:
             return (pixels + 2 * self.padding - self.kernel_size) // self.stride + 1

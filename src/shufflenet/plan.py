@@ -98,14 +98,15 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     planner = _Planner(model, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(window_floats)
     blocks = choose_blocks(graph, planner.layouts, in_strips, planner.fused, window_floats)
-    first, last = ({each.nodes[end]: each for each in blocks} for end in (0, -1))
+    beginning = {each.nodes[0]: each for each in blocks}
+    last = {each.nodes[-1] for each in blocks}
     for node in graph.nodes[1:]:
-        if node in first:
-            planner.begin_blocks(first[node])
+        if node in beginning:
+            planner.begin_blocks(beginning[node])
         if node not in in_strips:
             planner.add(node)
         if node in last:
-            planner.steps.end_group()
+            planner.end_blocks()
     return planner.steps
 
 
@@ -133,7 +134,7 @@ class _Planner:
     # Of what runs in strips: where it writes, and where the picture is split for it.
     targets: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
     planes: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
-    reserved: dict[Node, tuple[Rows, Rows | int, bool]] = field(default_factory=dict)  # likewise of blocks
+    reserved: dict[Node, tuple[Rows, Rows | int, bool]] = field(default_factory=dict)  # what `_target` said of blocks
 
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
@@ -179,6 +180,9 @@ class _Planner:
         self.reserved = {node: self._target(node) for node in blocks.nodes}
         divided = self._divided(blocks.nodes[0])
         self.steps.begin_group(BLOCKS, len(blocks.nodes), blocks.pixels, divided=divided)
+
+    def end_blocks(self) -> None:
+        self.steps.end_group()
 
     def add(self, node: Node) -> None:
         match node:
@@ -241,7 +245,7 @@ class _Planner:
         sizes = set(self.sizes.values())
         for node in self.graph.nodes:
             only_moves = isinstance(node, Concat | Split | Shuffle | Add)
-            pointwise = isinstance(node, Convolution) and node.kernel_size == 1 and self._keeps_size(node)
+            pointwise = isinstance(node, Convolution) and node.pointwise and not isinstance(node.inputs[0], Input)
             if not (only_moves or pointwise or isinstance(node, Pool) or runs_depthwise(node)):
                 sizes -= {self.sizes[node], *(self.sizes[source] for source in node.inputs)}
         return sizes
@@ -267,7 +271,7 @@ class _Planner:
         (other,) = (source for source in add.inputs if source is not node)
         residual = self.rows[other]
         last_reader = self.readers[other][-1] is add
-        if last_reader and self.steps.only_reference(residual):
+        if last_reader and other not in node.inputs and self.steps.only_reference(residual):
             return residual, residual, add.relu  # added in place
         return self.steps.rows(node.channels, self.layouts[node]), residual, add.relu
 

@@ -18,6 +18,7 @@ NO_TABLE = 0xFFFFFFFF
 HEADER_FIELDS = 10
 STEP_FIELDS = 17
 WHOLE = 0xFFFFFFFF
+MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
 _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
 
 DIVIDED_IN, DIVIDED_OUT = 1, 2
@@ -127,6 +128,7 @@ class Steps:
 
     def begin_group(self, kind: int, *fields: int, divided: int) -> None:
         """What is added until `end_group` is run in strips or in blocks, and has one name."""
+        assert self._group is None
         self.add("", kind, *fields, divided=divided)
         self._group = len(self._steps) - 1
 

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shufflenet.graph import Convolution, Graph, Input, Node, Pool, Shuffle
-from shufflenet.steps import ROW_ALIGNMENT, Layout, round_up
+from shufflenet.steps import MOST_GROUP_STEPS, ROW_ALIGNMENT, Layout, round_up
 
 # What a thread's windows may hold, 384 KB of a second-level cache of 512: more makes a plan faster, not different.
 WINDOW_FLOATS = 96 << 10
 # And if even strips of one line need more: a third-level cache is still nearer than memory.
 _MOST_WINDOW_FLOATS = 256 << 10
-_MOST_STEPS = 16  # MAX_STRIP_STEPS
 _MOST_STRIPS = 1 << 12
 
 
@@ -56,7 +55,8 @@ def choose_strips(
 ) -> Strips | None:
     """As many operators as have room for their windows. None if strips would not help.
 
-    ``added_to``: convolutions that add another value; ``window_floats``: room for a thread's windows.
+    ``added_to``: convolutions that add another value; ``window_floats``: room for a thread's windows, and with it a
+    measure of the second-level cache.
     """
     added_to = set(added_to)
     ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
@@ -74,7 +74,7 @@ def _strips(
     last = [node for node in nodes if any(reader not in nodes for reader in readers[node])]
     heights = {layouts[node].height for node in last}
     steps = sum(1 + isinstance(node.inputs[0], Input) for node in nodes if not isinstance(node, Shuffle))
-    if not steps or steps > _MOST_STEPS or len(heights) != 1:
+    if not steps or steps > MOST_GROUP_STEPS or len(heights) != 1:
         return None
     (height,) = heights
     best = None
@@ -118,8 +118,7 @@ def _can_join(node: Node, layout: Layout) -> bool:
     if runs_depthwise(node):
         whole_vectors = layout.pitch == round_up(layout.width, ROW_ALIGNMENT)
         return whole_vectors and not isinstance(node.inputs[0], Input)
-    pointwise = node.kernel_size == node.stride == 1 and node.padding == 0
-    return pointwise or isinstance(node.inputs[0], Input)
+    return node.pointwise or isinstance(node.inputs[0], Input)
 
 
 def _skips_lines(node: Node) -> bool:
