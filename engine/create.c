@@ -136,8 +136,9 @@ static void build_input(struct builder *b, const uint32_t *field, struct input *
 
 static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
 {
-    *s = (struct zero){.count = field[0], .length = field[1]};
-    s->out = table(b, field[2], s->count, 0, s->length);
+    *s = (struct zero){.count = field[0], .length = field[1], .height = field[2], .pitch = field[3]};
+    require(b, s->height < LIMIT && s->pitch < LIMIT);
+    s->out = table(b, field[4], s->count, 0, s->length);
 }
 
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
@@ -365,6 +366,8 @@ static int divides_well(const struct step *step)
         return both && step->as.convolution.in_pitch == step->as.convolution.pitch;
     case PLAN_DEPTHWISE:
         return both || step->as.depthwise.stride == 2;
+    case PLAN_ZERO:
+        return step->divided == PLAN_DIVIDED_OUT;
     case PLAN_MAX_POOL:
     case PLAN_AVERAGE_POOL:
         return 1;

@@ -35,17 +35,14 @@ static size_t shift_of_part(const struct division *division, struct share share)
 
 float *windows_of(struct member member)
 {
-    return member.arenas + member.share.part * (member.arena_floats + BOXES * member.box_floats);
+    if (member.share.parts == 1)
+        return member.shared;
+    return member.shared + (1 + member.share.part) * (member.arena_floats + BOXES * member.box_floats);
 }
 
 float *arena_of(struct member member)
 {
     return windows_of(member) + shift_of_part(member.division, member.share);
-}
-
-int uses_own_arena(struct member member)
-{
-    return member.share.parts <= MAX_LANES && member.division->divides >> (member.share.parts - 1) & 1;
 }
 
 struct lines lines_of(struct member member, const struct step *step)
@@ -215,7 +212,6 @@ uint64_t plan_exchanges(struct division *division, struct step *step, int *fit)
     uint64_t floats = 0;
     step->exchanges[BEFORE] = step->exchanges[AFTER] = 0;
     for (uint32_t threads = 2; threads <= MAX_LANES; threads++) {
-        division->divides |= (uint32_t)divides_output(step, threads) << (threads - 1);
         for (int when = BEFORE; when <= AFTER; when++) {
             const uint64_t needed = room_for(division, step, (enum exchange)when, threads, fit);
             step->exchanges[when] |= (uint8_t)((needed > 0) << (threads - 1));

@@ -12,19 +12,19 @@
 
 // By the number of a team's threads.
 struct division {
-    uint32_t divides; // bit threads - 1: anything at all
     // The plane of which each part begins with a vector: in a thread's arena all planes are shifted by as much as that takes.
     struct {
         uint32_t height, pitch;
     } aligned[MAX_LANES + 1];
 };
 
-// A thread of a team, and the memory of all. Each has its arena and behind it four boxes: for the parts before and after its
-// own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
+// A thread of a team, and the memory of all. First an arena that they share, for planes that are not divided: in one of the
+// others it would take that thread's cache lines from it. Each has its own arena and behind it four boxes: for the parts before
+// and after its own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
 // others have met since.
 struct member {
     const struct kernels *kernels;
-    float *arenas; // the first thread's
+    float *shared;
     size_t arena_floats, box_floats;
     const struct division *division;
     struct share share;
@@ -33,9 +33,6 @@ struct member {
 enum { BOXES = 4 };
 
 float *arena_of(struct member member);
-
-// Whether its team divides anything.
-int uses_own_arena(struct member member);
 
 // The same without the shift, for windows: their buffer begins with as many floats that nobody uses (steps.py).
 float *windows_of(struct member member);

@@ -24,9 +24,9 @@ struct input {
     int unread;          // whoever would read it reads the picture itself
 };
 
-// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
+// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input, planes of height lines.
 struct zero {
-    uint32_t count, length;
+    uint32_t count, length, height, pitch;
     const uint32_t *out; // [count]
 };
 
@@ -259,7 +259,7 @@ struct kernels {
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     uint32_t stem_rows;
-    void (*zero)(const struct zero *, float *arena);
+    void (*zero)(const struct zero *, float *arena, struct share);
     // From so many floats of each of count rows to one after the other in a box, and back.
     void (*fill_box)(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box);
     void (*empty_box)(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box);

@@ -43,48 +43,46 @@ static uint32_t steps_within(const struct step *step, uint32_t threads)
     return 0;
 }
 
-// What is not divided is in the first arena.
 static void run_step(struct member member, const struct step *step, const float *picture, float *logits)
 {
     const struct kernels *kernels = member.kernels;
-    float *arena = member.arenas, *own = arena_of(member);
+    float *shared = member.shared, *own = arena_of(member);
     const struct share share = member.share;
     const int in = divides_input(step, share.parts), out = divides_output(step, share.parts);
     switch (step->kind) {
     case PLAN_STRIPS:
-        run_strips(kernels, step, picture, windows_of(member), out ? own : arena, share);
+        run_strips(kernels, step, picture, windows_of(member), out ? own : shared, share);
         break;
     case PLAN_BLOCKS:
-        run_blocks(kernels, step, out ? own : arena, out ? lines_of(member, step) : all_lines);
+        run_blocks(kernels, step, out ? own : shared, out ? lines_of(member, step) : all_lines);
         break;
     case PLAN_INPUT:
-        run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
+        run_lines(kernels, step, step->as.input.in ? shared : picture, shared, all_lines, share);
         break;
     case PLAN_CONVOLUTION:
     case PLAN_DEPTHWISE:
     case PLAN_MAX_POOL:
     case PLAN_AVERAGE_POOL:
         if (out)
-            run_lines(kernels, step, in ? own : arena, own, lines_of(member, step), alone);
+            run_lines(kernels, step, in ? own : shared, own, lines_of(member, step), alone);
         else if (in) // each thread begins with other channels: two would write to the same cache line at once
             for (uint32_t i = 0; i < share.parts; i++)
-                run_lines(kernels, step, own, arena, lines_of(member, step),
+                run_lines(kernels, step, own, shared, lines_of(member, step),
                           (struct share){(share.part + i) % share.parts, share.parts});
         else
-            run_lines(kernels, step, arena, arena, all_lines, share);
+            run_lines(kernels, step, shared, shared, all_lines, share);
         break;
-    case PLAN_ZERO: // each thread for itself
-        if (share.part == 0 || uses_own_arena(member))
-            kernels->zero(&step->as.zero, own);
+    case PLAN_ZERO:
+        kernels->zero(&step->as.zero, out ? own : shared, out ? alone : share);
         break;
     case PLAN_MEANS:
-        kernels->means(&step->as.means, arena, logits, share);
+        kernels->means(&step->as.means, shared, logits, share);
         break;
     case PLAN_FULLY_CONNECTED:
-        kernels->fully_connected(&step->as.fully_connected, arena, logits, share);
+        kernels->fully_connected(&step->as.fully_connected, shared, logits, share);
         break;
     case PLAN_SCALE:
-        kernels->scale(&step->as.scale, arena, share);
+        kernels->scale(&step->as.scale, shared, share);
         break;
     }
 }
@@ -109,7 +107,7 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
+    const struct member member = {.kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
     for (size_t i = 0; i < batch; i++)
         for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step, 1))
             run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
@@ -134,9 +132,9 @@ static void meet(shufflenet_team *team, uint32_t threads)
 static int keeps_to_own_arena(const struct step *step, uint32_t threads)
 {
     switch (step->kind) {
-    case PLAN_ZERO:
     case PLAN_BLOCKS: // else its steps are run one by one
         return 1;
+    case PLAN_ZERO:
     case PLAN_STRIPS:
         return divides_output(step, threads);
     default:
@@ -148,7 +146,7 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
                                         const float *input, size_t batch, float *output, shufflenet_team *team,
                                         uint32_t thread, uint32_t threads)
 {
-    const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / threads);
+    const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / (1 + threads));
     if (status)
         return status;
     const struct member member = {
@@ -187,7 +185,7 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .arenas = arena, .division = &network->division, .share = alone};
+    const struct member member = {.kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
     size_t number = 0;
     for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
          step = next_step(step, 1), number++)

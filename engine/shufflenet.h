@@ -37,7 +37,7 @@ typedef struct shufflenet_team {
 typedef struct shufflenet_sizes {
     size_t network_bytes;
     size_t arena_bytes;   // for shufflenet_run
-    size_t team_bytes;    // for shufflenet_run_shared, for each thread
+    size_t team_bytes;    // for shufflenet_run_shared, for each thread and once more
     size_t input_floats;  // of one picture: channels * height * width
     size_t output_floats; // of one picture: classes
 } shufflenet_sizes;
@@ -58,7 +58,7 @@ SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *networ
                                                 const float *input, size_t batch, float *output);
 
 // The same by a team of threads, which share the work of each step: every one of them makes this call, with its number
-// from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread. The results are the same as
+// from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread and once more. The results are the same as
 // by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,

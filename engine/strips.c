@@ -8,6 +8,9 @@ struct plane written_by(const struct step *step)
     if (step->kind == PLAN_INPUT) {
         const struct input *s = &step->as.input;
         plane = (struct plane){s->rows, s->pitch, s->channels * s->phases * s->phases, s->out};
+    } else if (step->kind == PLAN_ZERO) {
+        const struct zero *s = &step->as.zero;
+        plane = (struct plane){s->height, s->pitch, s->count, s->out};
     } else if (step->kind == PLAN_CONVOLUTION) {
         const struct convolution *s = &step->as.convolution;
         plane = (struct plane){(s->pixels + s->pitch - 1) / s->pitch, s->pitch, s->groups * s->m, s->out};

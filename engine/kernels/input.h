@@ -95,8 +95,9 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     }
 }
 
-static void zero(const struct zero *s, float *arena)
+static void zero(const struct zero *s, float *arena, struct share share)
 {
-    for (size_t i = 0; i < s->count; i++)
+    const struct range rows = range_of(share, s->count);
+    for (size_t i = rows.begin; i < rows.end; i++)
         memset(arena + s->out[i], 0, sizeof(float) * s->length);
 }

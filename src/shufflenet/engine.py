@@ -30,7 +30,7 @@ _FLOAT32 = np.dtype(np.float32)
 class Sizes(ctypes.Structure):
     """What a network needs for pictures of one size: bytes of memory, floats of a picture and of its logits.
 
-    ``team_bytes``: of an arena for each of several threads that share a picture.
+    ``team_bytes``: of an arena for each of several threads that share a picture, and of one for all of them.
     """
 
     _fields_ = [
@@ -204,7 +204,7 @@ class _Network:
         )
         self._handle = handle.value or 0
         self._classes = self.sizes.output_floats
-        self._arena_bytes = self.sizes.arena_bytes if threads == 1 else threads * self.sizes.team_bytes
+        self._arena_bytes = self.sizes.arena_bytes if threads == 1 else (1 + threads) * self.sizes.team_bytes
         self._arenas: list[NDArray[np.uint8]] = []
         self._idle_arenas: list[int] = []  # where they are
 

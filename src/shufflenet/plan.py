@@ -139,8 +139,8 @@ class _Planner:
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
         self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
-        self.layouts = self._layouts()
         self.divisible = self._divisible()
+        self.layouts = self._layouts()
 
     def add_strips(self, window_floats: int) -> list[Node]:
         """Adds the operators at the start that are better run in strips, and returns them."""
@@ -236,7 +236,7 @@ class _Planner:
             if isinstance(node, Convolution) and not runs_depthwise(node) and not self._keeps_size(node):
                 gaps[size] = _gap_behind_planes(size[1], gaps[size], reach(node))
         return {
-            node: Layout(height, width, width + gaps[height, width], paddings[node])
+            node: Layout(height, width, width + gaps[height, width], paddings[node], (height, width) in self.divisible)
             for node, (height, width) in self.sizes.items()
         }
 

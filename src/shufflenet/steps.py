@@ -35,13 +35,15 @@ Indices = NDArray[np.int64]
 class Layout:
     """How a channel's plane lies in its row: lines of ``width`` floats, ``pitch`` from one to the next.
 
-    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds zeros there.
+    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds zeros there. Threads may divide
+    a ``divisible`` plane by lines.
     """
 
     height: int
     width: int
     pitch: int
     padding: int
+    divisible: bool
 
     @property
     def floats(self) -> int:
@@ -172,7 +174,8 @@ class Steps:
             if layout.guard:
                 gap = _row_pitch(layout.floats, guard)[0] - layout.floats
                 gaps = Rows.join([new[:1].shifted(-gap), new.shifted(layout.floats)])
-                self.add(f"zero {layout.height}x{layout.width}", ZERO, len(gaps), gap, gaps)
+                name, plane = f"zero {layout.height}x{layout.width}", (layout.height, layout.pitch)
+                self.add(name, ZERO, len(gaps), gap, *plane, gaps, divided=DIVIDED_OUT * layout.divisible)
             parts.append(new)
         return Rows.join(parts)
 

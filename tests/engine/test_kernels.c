@@ -160,7 +160,7 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
     shufflenet_sizes sizes;
     check(shufflenet_measure(plan, plan_bytes, isa, &sizes), t->name);
     void *memory = aligned_alloc(SHUFFLENET_ALIGNMENT, sizes.network_bytes);
-    const size_t arena_bytes = threads == 1 ? sizes.arena_bytes : threads * sizes.team_bytes;
+    const size_t arena_bytes = threads == 1 ? sizes.arena_bytes : (1 + threads) * sizes.team_bytes;
     float *arena = aligned_alloc(SHUFFLENET_ALIGNMENT, arena_bytes);
     for (size_t i = 0; i < arena_bytes / sizeof(float); i++)
         arena[i] = i < t->arena_floats ? start[i] : NAN; // what lies behind may be read but must not be used
@@ -372,7 +372,7 @@ static int test_zero(uint32_t count, uint32_t length, const char *only)
     struct test_case *t = new_case();
     snprintf(t->name, sizeof t->name, "zero count %u length %u", count, length);
     const uint32_t out = add_rows(t, count, length, 1);
-    t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, out}};
+    t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, 1, 1, out}};
     writes(t, out, count, length);
     return run_case(t, only);
 }

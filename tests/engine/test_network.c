@@ -45,10 +45,10 @@ static int same_by_team(const shufflenet_network *network, size_t team_bytes, ui
 #else
     shufflenet_pool *pool = shufflenet_pool_create(threads);
     float *got = malloc(logits_bytes);
-    void *arena = aligned(threads * team_bytes);
-    memset(arena, 0xff, threads * team_bytes);
-    const int small = shufflenet_pool_run(pool, network, arena, threads * team_bytes - 1, input, batch, got);
-    const int status = shufflenet_pool_run(pool, network, arena, threads * team_bytes, input, batch, got);
+    void *arena = aligned((1 + threads) * team_bytes);
+    memset(arena, 0xff, (1 + threads) * team_bytes);
+    const int small = shufflenet_pool_run(pool, network, arena, (1 + threads) * team_bytes - 1, input, batch, got);
+    const int status = shufflenet_pool_run(pool, network, arena, (1 + threads) * team_bytes, input, batch, got);
     const int same = small == SHUFFLENET_SMALL_MEMORY && status == SHUFFLENET_OK && !memcmp(want, got, logits_bytes);
     shufflenet_pool_destroy(pool);
     free(got);
