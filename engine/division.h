@@ -20,8 +20,8 @@ struct division {
 
 // A thread of a team, and the memory of all. First an arena that they share, for planes that are not divided: in one of the
 // others it would take that thread's cache lines from it. Each has its own arena and behind it four boxes: for the parts before
-// and after its own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second time knows that the
-// others have met since.
+// and after its own, and two of each, which take turns. Thus nobody waits until a box is empty: who fills it for the second
+// time knows that the others have met since.
 struct member {
     const struct kernels *kernels;
     float *shared;

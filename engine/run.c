@@ -146,7 +146,7 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
                                         const float *input, size_t batch, float *output, shufflenet_team *team,
                                         uint32_t thread, uint32_t threads)
 {
-    const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / (1 + threads));
+    const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / (1 + (size_t)threads));
     if (status)
         return status;
     const struct member member = {

@@ -57,9 +57,9 @@ SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 
-// The same by a team of threads, which share the work of each step: every one of them makes this call, with its number
-// from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread and once more. The results are the same as
-// by one thread, bit for bit.
+// The same by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
+// number from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread and once more. The results are the
+// same as by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,
                                                        float *output, shufflenet_team *team, uint32_t thread,

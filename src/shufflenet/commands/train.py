@@ -23,7 +23,7 @@ from shufflenet.commands.errors import needs_torch, refusing
 @click.option(
     "--size",
     type=click.IntRange(32, 4096),
-    help="Input size.  [default: the pictures' up to 96, else 128; by the model --from]",
+    help="Side of the square input, in pixels.  [default: the pictures' up to 96, else 128; by the model --from]",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
 @click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
