@@ -268,7 +268,7 @@ struct kernels {
     // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
-    // Of a convolution whose in_pitch is pitch these pixels. What it writes behind the last of them is zeros, up to a whole vector.
+    // Of a convolution whose in_pitch is pitch these pixels. Behind the last of them it writes zeros, up to a whole vector.
     void (*convolution_in_pixels)(const struct convolution *, const float *x, float *y, struct range pixels);
     // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
     // so.

@@ -28,19 +28,19 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const size_t row = group * s->m + run->row + first * run->mr;
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
-    const size_t vectors = vectors_in_tiles(run->mr, pixels.end - pixels.begin, VECTOR_FLOATS), all_floats = vectors * VECTOR_FLOATS;
-    size_t few = pixels.end - pixels.begin > all_floats ? pixels.end - pixels.begin - all_floats : 0;
+    const size_t all = pixels.end - pixels.begin, vectors = vectors_in_tiles(run->mr, all, VECTOR_FLOATS);
+    size_t few = all > vectors * VECTOR_FLOATS ? all - vectors * VECTOR_FLOATS : 0;
     const struct parts parts = split(vectors, widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
-        const size_t nv = parts.width + (i < parts.wider), all = nv * VECTOR_FLOATS, left = pixels.end - p;
+        const size_t nv = parts.width + (i < parts.wider), floats = nv * VECTOR_FLOATS, left = pixels.end - p;
         tile_function *function = tile_functions[run->mr][nv];
-        if (few && left == all + few && column_tile_functions[few - 1][run->mr][nv]) {
+        if (few && left == floats + few && column_tile_functions[few - 1][run->mr][nv]) {
             function = column_tile_functions[few - 1][run->mr][nv];
             few = 0;
         }
-        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p, left < all ? left : all);
-        p += all;
+        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p, left < floats ? left : floats);
+        p += floats;
     }
     for (size_t i = 0; i < few; i++, p++)
         columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
