@@ -166,6 +166,8 @@ struct range {
     size_t begin, end;
 };
 
+enum { LINE_FLOATS = 16 }; // of a cache line
+
 // Lines of the plane that a step writes.
 struct lines {
     uint32_t begin, end;

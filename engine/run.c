@@ -132,10 +132,9 @@ static void meet(shufflenet_team *team, uint32_t threads)
 static int keeps_to_own_arena(const struct step *step, uint32_t threads)
 {
     switch (step->kind) {
-    case PLAN_BLOCKS: // else its steps are run one by one
-        return 1;
     case PLAN_ZERO:
     case PLAN_STRIPS:
+    case PLAN_BLOCKS:
         return divides_output(step, threads);
     default:
         return divides_input(step, threads) && divides_output(step, threads);

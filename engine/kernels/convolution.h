@@ -110,13 +110,12 @@ static void convolve_shared_groups(const struct convolution *s, struct range all
 // is written by itself.
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    struct range tiles = {0, s->groups * s->tile_count};
     if (s->in_pitch != s->pitch) {
         const struct range mine = shared_lines(share, lines, (s->pixels - 1) / s->pitch + 1);
         for (size_t i = mine.begin; i < mine.end; i++) {
             const size_t left = s->pixels - i * s->pitch;
             const struct range pixels = {0, left < s->pitch ? left : s->pitch};
-            convolve_groups(s, tiles, pixels, x + i * s->in_pitch, y + i * s->pitch);
+            convolution_in_pixels(s, x + i * s->in_pitch, y + i * s->pitch, pixels);
         }
         return;
     }
@@ -124,10 +123,10 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
                                              : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
-        convolve_groups(s, tiles, pixels_in(pixels, range_of(share, vectors)), x, y);
+        convolution_in_pixels(s, x, y, pixels_in(pixels, range_of(share, vectors)));
     } else if (s->groups > 1 && vectors >= FEW_VECTORS) {
         convolve_shared_groups(s, pixels, vectors, share, x, y);
     } else {
-        convolve_groups(s, range_of(share, tiles.end), pixels, x, y);
+        convolve_groups(s, range_of(share, s->groups * s->tile_count), pixels, x, y);
     }
 }

@@ -22,7 +22,6 @@ ALWAYS_INLINE void store_column(const size_t mr, float least, vector sum, const 
 // Fetches ahead what the next tile on the same row reads.
 ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 {
-    enum { LINE_FLOATS = 16 };
 #pragma GCC unroll 8
     for (size_t p = 0; p < nv * VECTOR_FLOATS; p += LINE_FLOATS)
         __builtin_prefetch(pixels + nv * VECTOR_FLOATS + p);

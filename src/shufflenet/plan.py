@@ -139,7 +139,6 @@ class _Planner:
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
         self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
-        self.divisible = self._divisible()
         self.layouts = self._layouts()
 
     def add_strips(self, window_floats: int) -> list[Node]:
@@ -172,7 +171,8 @@ class _Planner:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
             rows[node] = whole or windows.pop(0), window
         written = {self.sizes[node] for node, lines in strips.windows.items() if not lines}
-        divided = DIVIDED_OUT * (len(written) == 1 and written <= self.divisible)
+        divisible = all(self.layouts[node].divisible for node, lines in strips.windows.items() if not lines)
+        divided = DIVIDED_OUT * (len(written) == 1 and divisible)
         self.steps.begin_group(STRIPS, len(steps), strips.height, strips.lines, divided=divided)
 
     def begin_blocks(self, blocks: Blocks) -> None:
@@ -220,6 +220,7 @@ class _Planner:
 
     def _layouts(self) -> dict[Node, Layout]:
         """All values of one size have one pitch, with the gaps that the neediest convolution asks for."""
+        divisible = self._divisible()
         gaps, paddings = dict.fromkeys(self.sizes.values(), 0), dict.fromkeys(self.graph.nodes, 0)
         for node in reversed(self.graph.nodes):
             gap = padding = 0
@@ -236,7 +237,7 @@ class _Planner:
             if isinstance(node, Convolution) and not runs_depthwise(node) and not self._keeps_size(node):
                 gaps[size] = _gap_behind_planes(size[1], gaps[size], reach(node))
         return {
-            node: Layout(height, width, width + gaps[height, width], paddings[node], (height, width) in self.divisible)
+            node: Layout(height, width, width + gaps[height, width], paddings[node], (height, width) in divisible)
             for node, (height, width) in self.sizes.items()
         }
 
@@ -251,8 +252,8 @@ class _Planner:
         return sizes
 
     def _divided(self, node: Node) -> int:
-        sizes = self.sizes[node.inputs[0]], self.sizes[node]
-        return DIVIDED_IN * (sizes[0] in self.divisible) + DIVIDED_OUT * (sizes[1] in self.divisible)
+        source = node.inputs[0]
+        return DIVIDED_IN * self.layouts[source].divisible + DIVIDED_OUT * self.layouts[node].divisible
 
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""
