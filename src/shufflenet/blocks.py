@@ -10,13 +10,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from shufflenet.graph import Add, Concat, Convolution, Graph, Input, Node, Shuffle, Split
+from shufflenet.graph import MOVES, Convolution, Graph, Input, Node
 from shufflenet.steps import MOST_GROUP_STEPS, Layout
 
 _LARGE = 4  # times the room for windows, which is a quarter of a large second-level cache
 _BLOCK = 80  # pixels: five of the widest vectors
 _MOST_BLOCKS = 3  # measured: more at a time are no faster, however large the cache
-_MOVES = Concat | Split | Shuffle | Add  # without a step of their own
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,16 @@ def choose_blocks(
     runs: list[list[Convolution]] = []
     current: list[Convolution] = []
     for node in graph.nodes:
-        if isinstance(node, _MOVES) or node in in_strips:  # what runs in strips has run before
+        if isinstance(node, MOVES) or node in in_strips:  # what runs in strips has run before
             continue
         if not isinstance(node, Convolution) or not node.pointwise or isinstance(node.inputs[0], Input):
             current = []
-        elif current and node not in added_to and len(current) < MOST_GROUP_STEPS and _reads(node, current[-1]):
+        elif (
+            current
+            and node not in added_to
+            and len(current) < MOST_GROUP_STEPS
+            and current[-1] in _written(node.inputs)
+        ):
             current.append(node)
         else:
             current = [node]
@@ -54,16 +58,11 @@ def choose_blocks(
     ]
 
 
-def _reads(node: Convolution, before: Convolution) -> bool:
-    """What ``before`` has written, and perhaps other values."""
-    return before in _written(node.inputs)
-
-
 def _written(nodes: Sequence[Node]) -> set[Node]:
     """The operators that wrote these values."""
     written: set[Node] = set()
     for node in nodes:
-        written |= _written(node.inputs) if isinstance(node, _MOVES) else {node}
+        written |= _written(node.inputs) if isinstance(node, MOVES) else {node}
     return written
 
 

@@ -166,6 +166,9 @@ class Shuffle(Node):
 AnyNode = TypeVar("AnyNode", bound=Node)
 
 
+MOVES = Concat | Split | Shuffle | Add  # without a step of their own in the plan
+
+
 class Graph:
     """A network under construction: each method adds an operator and returns it."""
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from shufflenet.blocks import Blocks, choose_blocks
 from shufflenet.graph import (
+    MOVES,
     Activation,
     Add,
     Concat,
@@ -228,7 +229,7 @@ class _Planner:
                 padding = int(node.stride == 1)
             elif isinstance(node, Convolution) and self._keeps_size(node):
                 gap = padding = node.padding
-            elif isinstance(node, Concat | Split | Shuffle | Add | Scale):
+            elif isinstance(node, MOVES | Scale):
                 padding = paddings[node]  # its rows are its inputs', or the gaps between its lines come from theirs
             gaps[self.sizes[node]] = max(gaps[self.sizes[node]], gap)
             for source in node.inputs:
@@ -245,7 +246,7 @@ class _Planner:
         """Sizes of planes that threads may divide by lines: none of their writers and readers needs all of them."""
         sizes = set(self.sizes.values())
         for node in self.graph.nodes:
-            only_moves = isinstance(node, Concat | Split | Shuffle | Add)
+            only_moves = isinstance(node, MOVES)
             pointwise = isinstance(node, Convolution) and node.pointwise and not isinstance(node.inputs[0], Input)
             if not (only_moves or pointwise or isinstance(node, Pool) or runs_depthwise(node)):
                 sizes -= {self.sizes[node], *(self.sizes[source] for source in node.inputs)}

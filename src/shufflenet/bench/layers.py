@@ -59,9 +59,8 @@ def table(times: LayerTimes) -> str:
     ]
     for layer in [*times.layers, LayerTime("all", macs, total)]:
         *others, name = layer.name.split(" + ")
-        lines += [
-            f"{other} +" for other in others
-        ]  # they take turns, a few lines or pixels at a time: one time for all
+        # They take turns, a few lines or pixels at a time: one time for all.
+        lines += [f"{other} +" for other in others]
         line = f"{name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
         if layer.macs and layer.ms:
             rate = layer.macs / layer.ms / 1e6
