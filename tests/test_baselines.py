@@ -156,6 +156,24 @@ def test_unknown_name() -> None:
         baselines.graph("mobilenet")
 
 
+@pytest.mark.parametrize("change", ["narrower", "transposed", "missing", "another"])
+def test_weights_of_another_network_are_refused(change: str) -> None:
+    model = random_graph_network(baselines.graph("shufflenet_v2_x0_5", 10))[1]
+    model.tensors["conv1.1.num_batches_tracked"] = np.zeros(())  # PyTorch's, which the engine does not need
+    x = np.zeros((1, 3, 64, 64), np.float32)
+    assert Engine(model).run(x).shape == (1, 10)
+    if change == "narrower":
+        model = GraphModel(baselines.graph("shufflenet_v2_x1_0", 10), model.tensors)
+    elif change == "transposed":
+        model.tensors["fc.weight"] = model.tensors["fc.weight"].T
+    elif change == "missing":
+        del model.tensors["fc.bias"]
+    else:
+        model.tensors["aux.weight"] = np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match="tensor '.*' (is|does)"):
+        Engine(model).run(x)
+
+
 def test_too_small_pictures() -> None:
     _, model = random_graph_network(baselines.graph("alexnet", classes=2))
     with pytest.raises(ValueError, match=r"alexnet: pictures of 40 x 36 pixels leave none behind features\.\d+"):

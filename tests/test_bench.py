@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import struct
@@ -33,7 +34,7 @@ from shufflenet.bench.peak import Peak
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
 from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
-from shufflenet.bench.training import TrainingResults, _Plain
+from shufflenet.bench.training import TrainingResults
 from shufflenet.bench.training import table as training_table
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import DEFAULT_MODEL, load_model
@@ -44,6 +45,7 @@ from shufflenet.graph import GraphModel
 from shufflenet.model_file import Model
 from shufflenet.network import ShuffleNet
 from shufflenet.plan import make_plan, step_names
+from shufflenet.planar import by_kernels
 from shufflenet.threads import usable_cores
 
 SMALL = "shufflenet_g3_x0_25"
@@ -433,7 +435,7 @@ def test_training(tmp_path: Path) -> None:
 def test_training_step_is_the_same_by_both() -> None:
     """Otherwise the benchmark would compare two things."""
     network = ShuffleNet(Architecture.from_name(SMALL, classes=3)).train()
-    plain = _Plain(network.arch).train()
-    plain.load_state_dict(network.state_dict())
+    plain = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(4, 3, 64, 64)
-    torch.testing.assert_close(network(x), plain(x.to(memory_format=torch.channels_last)), rtol=1e-3, atol=1e-5)
+    want = plain(x.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(by_kernels(network)(x), want, rtol=1e-3, atol=1e-5)

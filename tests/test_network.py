@@ -115,3 +115,13 @@ def test_initialisation_starts_units_as_identity() -> None:
 def test_logits_shape_for_odd_sizes(stem_stride: int) -> None:
     network = ShuffleNet(Architecture(4, 0.25, classes=6, stem_stride=stem_stride)).eval()
     assert network(torch.zeros(2, 3, 33, 47)).shape == (2, 6)
+
+
+def test_hooks_of_stages_see_their_output_and_the_network_can_be_traced() -> None:
+    network, seen = ShuffleNet(Architecture(3, 0.25, classes=10)).train(), []
+    for stage in (2, 3, 4):
+        network.get_submodule(f"stage{stage}").register_forward_hook(lambda module, x, y: seen.append(y.shape[1]))
+    network(torch.randn(2, 3, 64, 64))
+    assert seen == [network.arch.stage_channels(stage) for stage in (2, 3, 4)]
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(torch.fx.symbolic_trace(network.eval())(x), network(x))

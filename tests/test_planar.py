@@ -126,7 +126,7 @@ def test_network(arch: Architecture, size: tuple[int, int]) -> None:
     x = torch.randn(3, arch.in_channels, *size)
     assert planar.suits(network, x)
     assert not planar.suits(plain, x.double())
-    got, want = run_plain(network, x), run_plain(plain, x.double())
+    got, want = run_plain(planar.Planar(network), x), run_plain(plain, x.double())
     assert relative_error(got, want) < 1e-4
     grads = [torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]) for net in (network, plain)]
     assert relative_error(grads[0], grads[1].double()) < 1e-2  # a ReLU may go the other way for some pixel
@@ -138,7 +138,7 @@ def test_network(arch: Architecture, size: tuple[int, int]) -> None:
 def test_nothing_of_a_step_is_kept_for_the_next() -> None:
     """The next forward pass comes while the last step's loss is still there."""
     network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
-    loss = network(torch.randn(2, 3, 32, 32)).square().sum()
+    loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).square().sum()
     assert any(type(thing) is planar._Unit for thing in gc.get_objects())
     loss.backward()
     assert not any(type(thing) is planar._Unit for thing in gc.get_objects())
@@ -150,8 +150,8 @@ def test_the_same_bits_again() -> None:
     torch.manual_seed(3)
     network, x = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train(), torch.randn(5, 3, 40, 40)
     again = copy.deepcopy(network)
-    run_plain(network, x)
-    run_plain(again, x)
+    run_plain(planar.Planar(network), x)
+    run_plain(planar.Planar(again), x)
     for p, q in zip(network.parameters(), again.parameters(), strict=True):
         assert p.grad is not None
         assert q.grad is not None
@@ -174,8 +174,44 @@ def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
     assert not planar.suits(network.eval(), x)
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 64, 64), (2, 1, 64, 64), (3, 64, 64), (1, 3, 32, 32)])
+def test_a_wrong_input_is_told_by_pytorch(shape: tuple[int, ...]) -> None:
+    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+    with pytest.raises((RuntimeError, ValueError)):
+        planar.Planar(network)(torch.randn(shape))
+
+
+def test_only_the_networks_own_modules_on_a_cpu_suit() -> None:
+    x = torch.randn(2, 3, 64, 64)
+    with torch.device("meta"):
+        assert not planar.suits(ShuffleNet(Architecture(3, 0.25, classes=10)).train(), x)
+    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+    network.bn1 = nn.GroupNorm(4, network.arch.stem_channels)  # type: ignore[assignment]
+    assert not planar.suits(network, x)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_weights_changed_before_the_backward_pass_are_told() -> None:
+    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    for weight in (network.conv1.weight, next(network.units()).pointwise1.weight):
+        loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).sum()
+        with torch.no_grad():
+            weight.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_second_backward_pass_is_refused() -> None:
+    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one of them only"):
+        loss.backward()
+
+
 def test_a_wrong_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHUFFLENET_ISA", "reference")
     network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
     with pytest.raises(ValueError, match="SHUFFLENET_ISA=reference"):
-        network(torch.randn(2, 3, 64, 64))
+        planar.Planar(network)(torch.randn(2, 3, 64, 64))

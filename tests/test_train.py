@@ -576,6 +576,12 @@ def test_a_teacher_from_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         torch.testing.assert_close(ask(x), network(x)[:, [1, 0]])
     with pytest.raises(teacher.TeacherError, match="squeezenet1_1: knows no class 'wombats'"):
         teacher.load("squeezenet1_1", ["w"], ["wombats"], how, device, some_inputs)
+    dogs = ["Cardigan, Cardigan Welsh corgi", "cardigan"]  # two classes, of which one is a garment
+    with torch.inference_mode():
+        ask = teacher.load("squeezenet1_1", ["n1", "n2"], dogs, how, device, some_inputs)
+        torch.testing.assert_close(ask(x), network(x)[:, [264, 474]])
+    with pytest.raises(teacher.TeacherError, match="one class for two of the data, 'tench' and 'Tench, small'"):
+        teacher.load("squeezenet1_1", ["a", "b"], ["tench", "Tench, small"], how, device, some_inputs)
     with pytest.raises(teacher.TeacherError, match="neither a model file nor a torchvision classifier"):
         teacher.load("resnet5000", ["w"], ["w"], how, device, some_inputs)
 

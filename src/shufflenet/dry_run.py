@@ -13,6 +13,7 @@ from shufflenet import images, pixels, teacher
 from shufflenet.job import Job
 from shufflenet.network import ShuffleNet
 from shufflenet.on_engine import on_engine
+from shufflenet.planar import by_kernels
 from shufflenet.progress import duration
 from shufflenet.train import EPOCH_PICTURES, freeze, set_training
 from shufflenet.training_data import TRAIN_MARGIN
@@ -51,6 +52,7 @@ def _decode_s(job: Job) -> float:
 def _train_s(job: Job, network: ShuffleNet) -> float:
     """Of all steps."""
     recipe, seconds = job.recipe, 0.0
+    forward = by_kernels(network)
     ask = teacher.of(job, torch.device("cpu"), lambda size: [torch.zeros(recipe.batch_size, 3, size, size)])
     epochs = Counter(recipe.input_size(epoch, job.preprocessing.size) for epoch in range(recipe.epochs))
     target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
@@ -60,7 +62,7 @@ def _train_s(job: Job, network: ShuffleNet) -> float:
             if step == 1:
                 began = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-                logits = network(x).float()
+                logits = forward(x).float()
             nn.functional.cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]
             if ask is not None:
                 ask(x)
@@ -76,13 +78,13 @@ def _validate_s(job: Job, network: ShuffleNet) -> float:
     answer = on_engine(network)
     answer(x)
     began = time.perf_counter()
-    network(x)
-    forward = time.perf_counter()
+    by_kernels(network)(x)
+    passed = time.perf_counter()
     answer(x)
-    answers_s = (time.perf_counter() - forward) / len(x) * len(job.dataset.val)
+    answers_s = (time.perf_counter() - passed) / len(x) * len(job.dataset.val)
 
     def statistics_s(pictures: int) -> float:
-        return (forward - began) * max(1, min(pictures, len(job.dataset.train)) // len(x))
+        return (passed - began) * max(1, min(pictures, len(job.dataset.train)) // len(x))
 
     each = statistics_s(EPOCH_PICTURES) + answers_s
     return each * recipe.epochs + statistics_s(recipe.batch_norm_pictures) + answers_s

@@ -7,7 +7,7 @@ network's state dict. Letters: C channels, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
@@ -257,6 +257,22 @@ class Graph:
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor of the network, as PyTorch's state dict has them."""
         return {name: shape for node in self.nodes for name, shape in node.tensor_shapes().items()}
+
+
+def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
+    """Both by name; PyTorch's ``num_batches_tracked`` may be there.
+
+    Raises:
+        ValueError: a tensor is missing, of another shape, or one too many.
+    """
+    for name, shape in expected.items():
+        if name not in given:
+            raise ValueError(f"tensor {name!r} is missing")
+        if given[name] != shape:
+            raise ValueError(f"tensor {name!r} is {list(given[name])}; its architecture says {list(shape)}")
+    unknown = sorted(name for name in given.keys() - expected.keys() if not name.endswith(".num_batches_tracked"))
+    if unknown:
+        raise ValueError(f"tensor {unknown[0]!r} does not belong to this architecture")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +31,7 @@ from PIL import Image
 
 from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
+from shufflenet.graph import check_tensors
 from shufflenet.images import Preprocessing, preprocess, printable
 from shufflenet.input_file import regular_file, why_unreadable
 
@@ -87,7 +87,7 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
         _checked_description(json.loads(text))
         with np.errstate(over="ignore"):  # found by the check
             tensors = {name: np.ascontiguousarray(tensor, dtype) for name, tensor in model.tensors.items()}
-        _check_names(model.arch.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
+        check_tensors(model.arch.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
         for name, tensor in tensors.items():
             _check_values(name, tensor)
     except (TypeError, ValueError, RecursionError) as error:
@@ -114,7 +114,7 @@ def load(path: Path) -> Model:
             model = _checked_description(_parsed(text))
             stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
-            _check_names(model.arch.tensor_shapes(), shapes)
+            check_tensors(model.arch.tensor_shapes(), shapes)
             for name, tensor in stored.items():
                 if tensor.get_dtype() not in _DTYPES:
                     raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither F32 nor F16")
@@ -285,16 +285,6 @@ def _checked_accuracy(accuracy: Any) -> dict[str, Any]:
 def _is_number(value: Any) -> bool:
     """A JSON number that fits float32, the engine's type."""
     return type(value) in (int, float) and abs(value) < 3.4e38 and math.isfinite(value)
-
-
-def _check_names(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
-    for name, shape in expected.items():
-        if name not in given:
-            raise ValueError(f"tensor {name!r} is missing")
-        if given[name] != shape:
-            raise ValueError(f"tensor {name!r} is {list(given[name])}; its architecture says {list(shape)}")
-    if unknown := sorted(given.keys() - expected.keys()):
-        raise ValueError(f"tensor {unknown[0]!r} does not belong to this architecture")
 
 
 def _check_values(name: str, tensor: NDArray[Any]) -> None:

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shufflenet import planar
 from shufflenet.arch import STAGE_UNITS, Architecture, Unit
 from shufflenet.model_file import Model
 
@@ -79,16 +78,9 @@ class ShuffleNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        if planar.suits(self, x):
-            return self.fc(planar.features(self, x))  # type: ignore[no-any-return]
-        return self.by_pytorch(x)
-
-    def by_pytorch(self, x: Tensor) -> Tensor:
-        """What `forward` does where our own kernels for training don't apply: the paper's network, plain to read."""
-        x = torch.relu(self.bn1(self.conv1(x)))
-        x = self.maxpool(x)
-        for unit in self.units():
-            x = unit(x)
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        for stage in STAGE_UNITS:
+            x = self.get_submodule(f"stage{stage}")(x)
         return self.fc(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
 
     def units(self) -> Iterator[ShuffleUnit]:

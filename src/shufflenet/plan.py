@@ -27,6 +27,7 @@ from shufflenet.graph import (
     Scale,
     Shuffle,
     Split,
+    check_tensors,
 )
 from shufflenet.model_file import Model
 from shufflenet.steps import (
@@ -85,7 +86,8 @@ def step_names(model: Model | GraphModel, height: int, width: int, window_floats
     """What each step of the plan is called: the layer that it computes, where it is one.
 
     Raises:
-        ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets.
+        ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets; or the
+            tensors are not the network's.
     """
     return _plan(model, height, width, window_floats).names
 
@@ -96,6 +98,7 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     graph = model.arch.graph()
+    check_tensors(graph.tensor_shapes(), {name: tensor.shape for name, tensor in model.tensors.items()})
     planner = _Planner(model, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(window_floats)
     blocks = choose_blocks(graph, planner.layouts, in_strips, planner.fused, window_floats)

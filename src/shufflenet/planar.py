@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
+from shufflenet.network import ShuffleNet, ShuffleUnit
 from shufflenet.parallel import SynchronisedBatchNorm
 from shufflenet.training_kernels import (
     DepthwiseBackward,
@@ -34,9 +35,9 @@ from shufflenet.training_kernels import (
     run,
 )
 
-if TYPE_CHECKING:
-    from shufflenet.network import ShuffleNet, ShuffleUnit
-
+_MODULES = {
+    ShuffleNet, ShuffleUnit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, SynchronisedBatchNorm, nn.MaxPool2d, nn.Linear,
+}  # fmt: skip
 _ANYTHING = -float("inf")  # the least value where there is no ReLU
 _MOST_FLOATS = 1 << 31  # of an activation, whose rows the kernels find by 32 bits
 
@@ -62,27 +63,52 @@ class Planes:
         return Planes(self.images, (self.height + 1) // 2, (self.width + 1) // 2)
 
 
+class Planar(nn.Module):
+    """A network as a training loop calls it: float32 [N, C, H, W] -> logits [N, classes].
+
+    The kernels here do what `suits` them, without calling the modules' hooks; all else the network does itself. Its
+    parameters and state stay its own.
+    """
+
+    def __init__(self, network: ShuffleNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        network = self.network
+        return network.fc(features(network, x)) if suits(network, x) else network(x)  # type: ignore[no-any-return]
+
+
+def by_kernels(network: nn.Module) -> nn.Module:
+    """What a training loop calls; another family's networks have no kernels."""
+    return Planar(network) if isinstance(network, ShuffleNet) else network
+
+
 def suits(network: ShuffleNet, x: Tensor) -> bool:
-    """Whether the kernels here can do this forward pass: all of the network in training, in float32, on a CPU."""
+    """Whether the kernels can do this forward pass: all of the network in training, in float32, on a CPU."""
     return (
-        x.device.type == "cpu"
+        x.ndim == 4
+        and x.shape[1] == network.arch.in_channels
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not x.requires_grad
         and not torch.is_autocast_enabled("cpu")
-        and all(module.training for module in network.modules())
-        and all(p.requires_grad and p.dtype == torch.float32 for p in network.parameters())
-        and _largest_activation(network, x) < _MOST_FLOATS
+        and all(type(module) in _MODULES and module.training for module in network.modules())
+        and all(p.requires_grad and p.dtype == torch.float32 and p.device == x.device for p in network.parameters())
+        and _sizes_suit(network, x)
     )
 
 
-def _largest_activation(network: ShuffleNet, x: Tensor) -> int:
-    """Floats, but for what rows are rounded up by."""
+def _sizes_suit(network: ShuffleNet, x: Tensor) -> bool:
+    """Rows can be counted, but for what they are rounded up by, and a channel never has just one pixel."""
     planes = Planes.behind_conv1(network, x)
     sizes = [network.arch.stem_channels * planes.pixels]
+    planes = planes.halved()
     for stage in (2, 3, 4):
-        channels, planes = network.arch.stage_channels(stage), planes.halved()
+        channels = network.arch.stage_channels(stage)
         sizes += [channels // 4 * planes.pixels, channels * planes.halved().pixels]  # a first unit's two sides
-    return max(sizes)
+        planes = planes.halved()
+    return planes.pixels > 1 and max(sizes) < _MOST_FLOATS
 
 
 def features(network: ShuffleNet, x: Tensor) -> Tensor:
@@ -120,14 +146,14 @@ class _Stem(torch.autograd.Function):
         }  # fmt: skip
         tap = torch.empty_like(y, dtype=torch.int32)
         run(MaxPoolForward, **ctx.pool, scale=norm.scale, offset=norm.offset, x=raw, y=y, tap=tap)
-        ctx.save_for_backward(x, w, raw, y, tap)
+        ctx.save_for_backward(x, w, raw, y, tap, weight, bias)
         ctx.norm = norm
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-        x, w, raw, y, tap = ctx.saved_tensors
+        x, w, raw, y, tap, *_ = ctx.saved_tensors
         grad_raw, sums = torch.empty_like(raw), _sums(raw)
         run(MaxPoolBackward, **ctx.pool, x=raw, y=y, g=g.contiguous(), tap=tap, grad_x=grad_raw, sums=sums)
         to_raw, grad_w = ctx.norm.backward(sums), torch.empty_like(w)
@@ -204,15 +230,16 @@ class _Units(torch.autograd.Function):
             offset=last.bn3.offset, raw=last.raw3, shortcut=last.shortcut, y=x[last.first :],
         )  # fmt: skip
         ctx.chain = chain
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(x, *parameters)  # so that PyTorch tells who changes them before the backward pass
         return x
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
-        (y,) = ctx.saved_tensors
+        y, *_ = ctx.saved_tensors
         chain: list[_Unit] = ctx.chain
-        del ctx.chain  # what a unit holds goes with it, before the next forward pass
+        if not chain:
+            raise RuntimeError("these kernels keep what the backward pass needs for one of them only")
         last = chain[-1]
         first, pixels, grad_y = last.first, last.after.pixels, grad_y.contiguous()
         g, sums = rows(len(y), pixels), _sums(last.raw3)

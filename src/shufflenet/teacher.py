@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import cast
@@ -115,15 +116,25 @@ def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:
 
 
 def _match(name: str, classes: list[str], labels: list[str], known: list[list[str]]) -> list[int]:
-    """For each of the student's classes its index in the teacher."""
-    where: dict[str, int] = {}
-    for names in reversed(known):  # folder names come first and win
-        where.update({text.lower(): index for index, text in enumerate(names)})
-    found = []
+    """For each of the student's classes its index in the teacher; upper and lower case count where both are there."""
+    tables = [(key, _places(known, key)) for key in (str, str.lower)]
+    found: dict[int, str] = {}
     for folder, label in zip(classes, labels, strict=True):
         texts = (folder, label, *label.split(", "))
-        index = next((where[text.lower()] for text in texts if text.lower() in where), None)
+        index = next((table[key(text)] for key, table in tables for text in texts if key(text) in table), None)
         if index is None:
             raise TeacherError(f"{name}: knows no class {label!r}, which the data has: such a teacher can't be asked")
-        found.append(index)
-    return found
+        if index in found:
+            raise TeacherError(f"{name}: has one class for two of the data, {found[index]!r} and {label!r}")
+        found[index] = label
+    return list(found)
+
+
+def _places(known: list[list[str]], key: Callable[[str], str]) -> dict[str, int]:
+    """The index of each name that stands for one class; folder names come first and win."""
+    places: dict[str, int] = {}
+    for names in reversed(known):
+        keys = [key(text) for text in names]
+        counts = Counter(keys)
+        places.update({text: index for index, text in enumerate(keys) if counts[text] == 1})
+    return places

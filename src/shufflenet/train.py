@@ -31,6 +31,7 @@ from shufflenet.graph_network import GraphNetwork
 from shufflenet.job import Job
 from shufflenet.network import ShuffleNet, tensors_of
 from shufflenet.on_engine import Network
+from shufflenet.planar import by_kernels
 from shufflenet.progress import Progress
 from shufflenet.recipe import FREEZABLE, Recipe
 from shufflenet.run_folder import RunFolder
@@ -211,7 +212,7 @@ class _Trainer:
 
     def _train(self, ask: teacher.Teacher | None) -> None:
         state, recipe = self.state, self.recipe
-        network = parallel.parallel(state.network, self.synchronise)
+        network = parallel.parallel(by_kernels(state.network), self.synchronise)
         with _board(self.folder.path, self.first) as board:
             if self.state.step and len(state.history) < state.step // self.steps_per_epoch:
                 self._end_epoch(recipe.learning_rate_at((state.step - 1) / self.steps_per_epoch), board)

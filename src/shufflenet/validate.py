@@ -13,6 +13,7 @@ from shufflenet import augment, parallel
 from shufflenet.images import Preprocessing
 from shufflenet.on_engine import Network, answers
 from shufflenet.pixels import Pixels
+from shufflenet.planar import by_kernels
 
 _BATCH = 256
 
@@ -52,7 +53,8 @@ def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # PyTorch's way to say: a plain mean over all batches
+    forward = by_kernels(network)
     for x in inputs:
-        network(x)
+        forward(x)
     for norm in norms:
         norm.momentum = 0.1

@@ -21,9 +21,11 @@ from shufflenet import augment, train, training_data
 from shufflenet.bench.run import Report, machine
 from shufflenet.job import Job, prepare
 from shufflenet.network import ShuffleNet
+from shufflenet.planar import by_kernels
 from shufflenet.recipe import RECIPES
 from shufflenet.run_folder import RunFolder
 from shufflenet.threads import map_in_order
+from shufflenet.training_kernels import keep_freed_memory
 
 _TURN = 5  # steps
 _SIZE, _BATCH = 64, 128
@@ -101,8 +103,9 @@ def _time(ways: list[Iterator[None]], turns: int) -> list[float]:
 def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
     """A step of `shufflenet train` for each `next`."""
     data = training_data.load(job, folder, False, lambda text: None, lambda what, done, of: None)
+    keep_freed_memory()
     network = ShuffleNet(job.arch).train()
-    step = _step(network, train.optimizer(network, job.recipe), job)
+    step = _step(by_kernels(network), train.optimizer(network, job.recipe), job)
     steps_per_epoch = len(data.train) // _BATCH
 
     def batch(number: int) -> tuple[Tensor, Tensor]:
@@ -131,7 +134,7 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
             transforms.Normalize(how.mean, how.std),
         ]
     )
-    network = _Plain(job.arch).to(memory_format=torch.channels_last).train()
+    network = ShuffleNet(job.arch).to(memory_format=torch.channels_last).train()
     step = _step(network, train.optimizer(network, job.recipe), job)
     pictures = datasets.ImageFolder(str(folder), transform)
     loader = DataLoader(pictures, _BATCH, shuffle=True, drop_last=True, num_workers=threads, persistent_workers=True)
@@ -139,11 +142,6 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
         for x, target in loader:
             step(x.to(memory_format=torch.channels_last), target)
             yield
-
-
-class _Plain(ShuffleNet):
-    def forward(self, x: Tensor) -> Tensor:
-        return self.by_pytorch(x)
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, job: Job) -> Callable[[Tensor, Tensor], None]:
