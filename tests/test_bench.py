@@ -435,7 +435,7 @@ def test_training(tmp_path: Path) -> None:
 def test_training_step_is_the_same_by_both() -> None:
     """Otherwise the benchmark would compare two things."""
     network = ShuffleNet(Architecture.from_name(SMALL, classes=3)).train()
-    plain = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = copy.deepcopy(network).to(memory_format=torch.channels_last)
     x = torch.randn(4, 3, 64, 64)
     want = plain(x.to(memory_format=torch.channels_last))
     torch.testing.assert_close(by_kernels(network)(x), want, rtol=1e-3, atol=1e-5)
