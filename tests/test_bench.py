@@ -287,6 +287,7 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
         (["--training", ".", "--batch", "2"], "--training makes --batch useless"),
         (["--model-file", "a.safetensors", "--models", "alexnet"], "--model-file makes --models useless"),
         (["--photos", "."], "--photos goes with --folder"),
+        (["--folder", "3", "--models", "alexnet,resnet_13m"], "--folder takes one network"),
         (["--folder", "--photos", "nowhere"], "nowhere: no such folder"),
         (["--json", "photo.jpg"], "--json needs a name that ends in .json, not photo.jpg"),
         (["--plot", "plot.jpg"], "--plot needs a name that ends in .png"),

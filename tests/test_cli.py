@@ -250,6 +250,9 @@ def test_closed_stderr(model_path: Path, photos: Path) -> None:
     ran = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, preexec_fn=lambda: os.close(2))
     assert ran.returncode == 0
     assert len(ran.stdout.splitlines()) == 21
+    command = [*COMMAND, "bench", "--models", "shufflenet_g3_x0_25", "--runtimes", "pytorch-eager", "--rounds", "1"]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, timeout=100, preexec_fn=lambda: os.close(2))
+    assert (ran.returncode, b"failed" in ran.stdout) == (0, False)
 
 
 def test_a_model_of_too_long_a_name(photos: Path) -> None:

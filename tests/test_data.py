@@ -131,6 +131,17 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     assert len(data.open_dataset(root).train) == 6
 
 
+def test_two_classes_can_link_to_one_folder(tmp_path: Path) -> None:
+    root = folder(tmp_path / "a", count=2)
+    shutil.move(root / "val", tmp_path / "pool")
+    for name in ("bird", "ant"):
+        (root / f"train/{name}/more").symlink_to(tmp_path / "pool/ant")
+    (root / "val").symlink_to(root / "train")
+    dataset = data.open_dataset(root)
+    assert np.bincount(dataset.train.targets).tolist() == [4, 4]
+    assert np.bincount(dataset.val.targets).tolist() == [4, 4]
+
+
 def test_doubled_labels_get_their_folder_names(tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "classes.tsv").write_text("ant\tcrane\nbird\tcrane\n")

@@ -89,6 +89,9 @@ def test_shuffle_costs_nothing() -> None:
     _, model = random_network(Architecture(3, 1.0))
     unshuffled = Model(Architecture(3, 1.0, shuffle=False), model.preprocessing, model.labels, model.tensors)
     plans = [make_plan(each, 224, 224) for each in (model, unshuffled)]
+    with_shuffle, without = (np.frombuffer(plan, np.uint32) for plan in plans)
+    assert not np.array_equal(with_shuffle, without)
+    np.testing.assert_array_equal(np.sort(with_shuffle), np.sort(without))  # the same numbers in another order
     library, isa, sizes, handle = _library(), isas()[0].encode(), Sizes(), ctypes.c_void_p()
     assert library.shufflenet_measure(plans[0], len(plans[0]), isa, ctypes.byref(sizes)) == 0
     memory, arena = _aligned(sizes.network_bytes), _aligned(sizes.arena_bytes)

@@ -296,11 +296,13 @@ def test_import_says_what_is_wrong_with_a_file(published: str) -> None:
         (["import", "nowhere:net"], "no such source"),
         (["import", "jaxony:shufflenet_g3_x1_0"], "can't be imported"),
         (["import", published, "--labels", "bad.pth"], "not written, 1 labels for 4 classes"),
+        (["import", published, "--labels", "empty.txt"], "0 labels for 4 classes"),
         (["import", published, "--labels", "nothing.txt"], "nothing.txt: can't be read (No such file or directory)"),
         (["import", published, "--labels", "binary.txt"], "binary.txt: not a list of classes"),
         (["import", published, "--out", "no/folder/x.safetensors"], "No such file"),
     ):
         Path("bad.pth").write_text("hello")
+        Path("empty.txt").touch()
         Path("binary.txt").write_bytes(b"\xff\xfe\x00")
         result = run(*arguments)
         assert result.exit_code == 2, arguments

@@ -116,6 +116,8 @@ def test_table7_is_not_reproduced() -> None:
         (["table9"], "'table9' is not one of 'table1'"),
         (["table1", "--train", "."], "--train goes with table2, table3, table4 or table5"),
         (["table3", "--measure"], "--measure goes with table8"),
+        (["table1", "--runtimes", "openvino"], "--runtimes goes with --measure"),
+        (["table8", "--rounds", "3"], "--rounds goes with --measure"),
         (["table8", "--measure", "--runtimes", "tflite"], "unknown runtime 'tflite'"),
         (["--report", "out", "--json"], "--json goes with a table"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,13 @@ def test_on_demand_without_room_anywhere(split: Split, tmp_path: Path, monkeypat
     found, messages = load(split, tmp_path / "cache")
     check(found, messages, split)
     assert isinstance(found, pixels.OnDemand)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is available is asked of /proc")
+def test_files_that_the_system_keeps_are_free_memory() -> None:
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = 1024 * int(lines["MemAvailable"].split()[0])
+    assert abs(pixels._free_memory() - available) < available / 4
 
 
 def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:

@@ -175,6 +175,17 @@ def test_other_settings_are_refused(unbroken: Path, shapes: Path) -> None:
     assert result.stderr.startswith(message)
 
 
+def test_a_run_of_an_earlier_version_goes_on(unbroken: Path, shapes: Path, tmp_path: Path) -> None:
+    """Whose recipe lacks what is new since then, and is as by default."""
+    folder = shutil.copytree(unbroken, tmp_path / "copy")
+    written = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    del written["settings"]["recipe"]["start_share"]
+    (folder / "recipe.json").write_text(json.dumps(written), encoding="utf-8")
+    assert run(shapes, "--out", folder, *RUN).exit_code == 0
+    result = run(shapes, "--out", folder, *RUN, "--recipe", "finetune")
+    assert (result.exit_code, "holds a run with other settings" in result.stderr) == (2, True)
+
+
 def test_rate_decay_and_average_are_the_recipes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, update = [], _Trainer._update_average
 
@@ -843,8 +854,14 @@ def test_changed_data_is_refused(unbroken: Path, shapes: Path, tmp_path: Path) -
         (["--batch-size", "999"], "a batch of 999 is more than the 48 pictures to train on"),
         (["--from", "nothing.safetensors"], "nothing.safetensors: no such file"),
         (["--arch", "resnet50"], "unknown architecture 'resnet50'"),
-        (["--arch", ARCH, "--learning-rate", "1000", "--epochs", "9"], "the loss is nan at step"),
     ],
 )
 def test_refused_choices(shapes: Path, tmp_path: Path, options: list[str], message: str) -> None:
     assert refused(run(shapes, "--out", tmp_path / "run", *options)).startswith(message)
+
+
+def test_a_run_that_can_not_go_on_has_failed(shapes: Path, tmp_path: Path) -> None:
+    """Unlike one that can't start, which ends with 2."""
+    result = run(shapes, "--out", tmp_path / "run", "--arch", ARCH, "--learning-rate", "1000", "--epochs", "9")
+    assert result.exit_code == 1
+    assert "Error: the loss is nan at step" in result.stderr

@@ -1,6 +1,6 @@
 """The command line: a command is looked up in `shufflenet.commands` and loaded when it is asked for.
 
-Results go to stdout, messages to stderr. Exit code 0; 1: some inputs failed; 2: can't start; 130: Ctrl-C; 143: SIGTERM.
+Results go to stdout, messages to stderr. Exit code 0; 1: something failed; 2: can't start; 130: Ctrl-C; 143: SIGTERM.
 The package's modules are imported by the commands that need them, so that the others start at once.
 """
 
@@ -35,6 +35,8 @@ class _Commands(click.Group):
 def main() -> None:
     """The entry point: Ctrl-C ends with 130 and no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.stderr is None:  # closed: messages go nowhere
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     if sys.stdout is None:
         click.echo("Error: stdout is closed, and results go there", err=True)
         sys.exit(2)

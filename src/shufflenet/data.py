@@ -335,7 +335,7 @@ def _split(tree: _Tree, top: tuple[str, ...], classes: list[str], empty_allowed:
 
 
 def _take_apart(root: Path, whole: Split, classes: list[str], fraction: float) -> tuple[Split, Split]:
-    """Which pictures are for validation hangs on their names alone: adding one moves no other."""
+    """Which pictures are for validation hangs on their names alone: new ones move few others, none of another class."""
     if not 0 < fraction < 1:
         raise DataError(f"--val-fraction must be between 0 and 1, not {fraction}")
     val = np.zeros(len(whole), dtype=bool)

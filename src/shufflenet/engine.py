@@ -83,12 +83,13 @@ def measure(plan: bytes, isa: str) -> Sizes:
 
 
 class Engine:
-    """Runs one model; safe to use from several threads at once, which then run in parallel.
+    """Runs one model; safe to use from several threads at once, which then run in parallel if ``threads`` is 1.
 
     Args:
         isa: one of `isas`; default: the environment variable SHUFFLENET_ISA, else the best.
-        threads: how many share the work on each picture. The logits are the same for any number, bit for bit. For many
-            pictures at once, several calls of `run` in as many threads are faster than threads that share.
+        threads: how many share the work on each picture. The logits are the same for any number, bit for bit. They
+            take one call of `run` after the other; for many pictures at once, calls in many threads of an engine that
+            has one are faster.
 
     Raises:
         ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 def walk(
     folder: str | os.PathLike[str], onerror: Callable[[OSError], None]
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk`, following links, but into each folder once: a link may lead back."""
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
-        real = os.path.realpath(parent)
-        if real in seen:
+    """As `os.walk`, in the order of names, following links, but none that leads back to a folder that it lies in."""
+    above: dict[str, frozenset[str]] = {os.fspath(folder): frozenset()}  # of what is still to come
+    for parent, folders, files in os.walk(os.fspath(folder), followlinks=True, onerror=onerror):
+        real, outer = os.path.realpath(parent), above.pop(parent)
+        if real in outer:
             folders.clear()
             continue
-        seen.add(real)
-        yield os.fspath(parent), folders, files
+        folders.sort()
+        above.update((os.path.join(parent, name), outer | {real}) for name in folders)
+        yield parent, folders, sorted(files)

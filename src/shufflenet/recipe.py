@@ -5,7 +5,10 @@ Nothing here needs PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class Recipe:
         warmup = min(self.warmup_epochs, self.epochs / 4)
         warm = min(1.0, epoch / warmup) if warmup else 1.0
         return peak * min(warm, (self.epochs - epoch) / (self.epochs - warmup))
+
+
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields as an earlier version of the package kept them in JSON, and those that are new since then."""
+    new: dict[str, Any] = json.loads(json.dumps(asdict(Recipe("", 1))))
+    return {**new, **stored}
 
 
 FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4")

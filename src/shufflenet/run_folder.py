@@ -25,6 +25,7 @@ from typing import IO, Any
 import torch
 
 from shufflenet.atomic_file import atomic_file
+from shufflenet.recipe import completed
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
 _KEPT = 2
@@ -99,6 +100,7 @@ class RunFolder:
             return
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
+            earlier["recipe"] = completed(earlier["recipe"])
         except (OSError, ValueError, KeyError, TypeError):
             raise RunFolderError(f"{path}: damaged; choose another --out, or remove the folder") from None
         differences = list(_differences(earlier, settings))

@@ -81,6 +81,8 @@ def _refuse_useless(context: click.Context) -> None:
         for other in useless:
             if {one, other} <= given:
                 raise click.UsageError(f"{_option(one)} makes {_option(other)} useless; leave one out.")
+    if "folder" in given and "models" in given and "," in context.params["models"]:
+        raise click.UsageError("--folder takes one network: give one of --models.")
     if "photos" in given and "folder" not in given:
         raise click.UsageError("--photos goes with --folder.")
     for name, suffix in (("json_path", ".json"), ("plot", ".png")):

@@ -1,4 +1,4 @@
-"""What keeps a command from starting: one line on stderr and exit code 2."""
+"""What ends a command: one line on stderr, and exit code 2 if it could not start, 1 if it had."""
 
 from __future__ import annotations
 
@@ -20,10 +20,24 @@ def refusing(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        from shufflenet.images import printable
+        raise CannotStart(_message(error)) from error
 
-        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        raise CannotStart(printable(message)) from error
+
+@contextmanager
+def failing(*errors: type[Exception]) -> Iterator[None]:
+    """Likewise for what has begun, or has come to its end but can't be written."""
+    try:
+        yield
+    except errors as error:
+        raise click.ClickException(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    from shufflenet.images import printable
+
+    if isinstance(error, OSError) and error.filename:
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(str(error))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from shufflenet.commands.errors import needs_torch, refusing
+from shufflenet.commands.errors import failing, needs_torch, refusing
 from shufflenet.commands.terminal import complain, counting
 
 
@@ -43,6 +43,6 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
         complain(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
     if out is not None:
-        with refusing(OSError):
+        with failing(OSError):
             evaluation.write(result, out)
     sys.exit(1 if result.failures else 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
 from shufflenet.commands.terminal import complain, tell
@@ -79,6 +80,10 @@ def _check(
         raise click.UsageError("--train goes with table2, table3, table4 or table5")
     if measure and table != "table8":
         raise click.UsageError("--measure goes with table8")
+    context = click.get_current_context()
+    for option in ("runtimes", "rounds"):
+        if context.get_parameter_source(option) is not ParameterSource.DEFAULT and not measure:
+            raise click.UsageError(f"--{option} goes with --measure")
     if as_json and table is None:
         raise click.UsageError("--json goes with a table")
     if results is not None and not (results.is_dir() or data or measure):

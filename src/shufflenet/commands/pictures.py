@@ -55,9 +55,8 @@ def _in_folder(folder: str, problems: list[str]) -> list[str]:
     def refuse(error: OSError) -> None:
         unreadable.append(f"{error.filename}: {error.strerror}")
 
-    for parent, folders, files in walk(folder, refuse):
-        folders.sort()
-        found += [os.path.join(parent, name) for name in sorted(files) if os.path.splitext(name)[1].lower() in SUFFIXES]
+    for parent, _, files in walk(folder, refuse):
+        found += [os.path.join(parent, name) for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
     problems += unreadable
     if not found and not unreadable:
         problems.append(f"{folder}: no pictures in this folder")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from shufflenet.commands.errors import refusing
+from shufflenet.commands.errors import failing, refusing
 from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.predictions import Csv, JsonLines, Table
 from shufflenet.commands.terminal import complain, progress_bar
@@ -81,6 +81,6 @@ def predict(
             advance()
     printer.close()
     if sheet is not None and on_sheet:
-        with refusing(OSError):
+        with failing(OSError):
             sheets.contact_sheet(on_sheet, sheet, max_pixels)
     sys.exit(1 if failed else 0)

@@ -13,7 +13,7 @@ _MANY = 20  # pictures, from which on a progress bar is shown
 
 
 def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()  # a closed stderr is None
+    return sys.stderr.isatty()
 
 
 def complain(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from shufflenet.commands.errors import needs_torch, refusing
+from shufflenet.commands.errors import failing, needs_torch, refusing
 
 
 @click.command(short_help="Train on class folders of pictures.")
@@ -93,7 +93,8 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
         if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
             raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
         try:
-            folder = training.train(job, out, command=_command(ctx, data), **how)
+            with failing(training.TrainingError):
+                folder = training.train(job, out, command=_command(ctx, data), **how)
         except training.Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints

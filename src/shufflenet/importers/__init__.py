@@ -66,7 +66,7 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
     model = Model(
         arch=arch,
         preprocessing=source.convention.preprocessing,
-        labels=labels or numbered(arch.classes),
+        labels=numbered(arch.classes) if labels is None else labels,
         tensors=tensors,
         training=_provenance(source, network, name or source.name, address, file, data),
     )

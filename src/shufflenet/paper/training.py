@@ -16,7 +16,7 @@ from shufflenet.bench.run import machine
 from shufflenet.job import Job, prepare
 from shufflenet.paper import small_scale, trained
 from shufflenet.paper.trained import ResultsError, Run, Trained
-from shufflenet.recipe import Recipe
+from shufflenet.recipe import Recipe, completed
 from shufflenet.train import train
 
 
@@ -59,6 +59,9 @@ def _kept(folder: Path, job: Job) -> Trained:
     kept = trained.load(folder)
     if not kept.settings:
         return Trained(settings, [])
+    recipe = completed(kept.settings["recipe"])
+    del recipe["seed"]
+    kept.settings["recipe"] = recipe
     if kept.settings != settings:
         raise ResultsError(f"{folder}: holds results of other data or another recipe; choose another --results")
     return kept
