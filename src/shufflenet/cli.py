@@ -45,6 +45,8 @@ def main() -> None:
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", err=True, nl=False)  # a progress bar may stand on the line
         error.show()
         code = error.exit_code
     except _TerminatedError:

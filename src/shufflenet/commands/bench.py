@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
 from shufflenet.commands.size import parse_size
-from shufflenet.commands.terminal import tell
+from shufflenet.commands.terminal import telling
 
 _MODELS = ",".join(
     f"shufflenet_{variant}" for variant in ("g3_x0_25", "g3_x0_5", "g3_x1_0", "g8_x1_0", "g1_x1_0", "g3_x2_0")
@@ -65,7 +65,7 @@ def bench(context: click.Context, /, **options: Any) -> None:
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
     """
     _refuse_useless(context)
-    with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch():
+    with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch(), telling() as tell:
         from shufflenet.bench import command
 
         sizes = options.pop("sizes")

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
-from shufflenet.commands.terminal import complain, tell
+from shufflenet.commands.terminal import complain, telling
 
 if TYPE_CHECKING:
     from shufflenet.paper.table import Table
@@ -120,7 +120,7 @@ def _measure(folder: Path, runtimes: str | None, rounds: int) -> None:
     chosen = runtime.select(runtimes.split(",") if runtimes is not None else None)
     if runtimes is None:  # never the fastest, and slow to compile
         chosen = [one for one in chosen if "torch" not in one.imports]
-    with needs_torch():
+    with needs_torch(), telling() as tell:
         times.measure(folder, chosen, rounds, tell)
 
 
