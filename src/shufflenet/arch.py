@@ -112,7 +112,7 @@ class Architecture:
 
     def stage_channels(self, stage: int) -> int:
         """Output channels of ``stage`` (2, 3 or 4)."""
-        stage2 = _round(self.scale * STAGE2_CHANNELS[self.groups], self.groups)
+        stage2 = round_to(self.scale * STAGE2_CHANNELS[self.groups], self.groups)
         return max(2 * self.groups, stage2) << (stage - 2)
 
     @property
@@ -133,7 +133,7 @@ class Architecture:
             out_channels = self.stage_channels(stage)
             for index in range(count):
                 first_of_all = stage == 2 and index == 0
-                bottleneck_channels = _round(out_channels / 4, self.groups)
+                bottleneck_channels = round_to(out_channels / 4, self.groups)
                 yield Unit(
                     stage=stage,
                     index=index,
@@ -214,6 +214,6 @@ def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) ->
     return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
 
 
-def _round(value: float, multiple: int) -> int:
+def round_to(value: float, multiple: int = 1) -> int:
     """The nearest positive multiple; halves go up."""
     return max(1, math.floor(value / multiple + 0.5)) * multiple

@@ -167,9 +167,9 @@ def embedded_models() -> list[str]:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Logits [classes] -> probabilities [classes]."""
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    return cast("NDArray[np.float64]", powers / powers.sum())
+    """Logits [..., classes] -> probabilities, likewise."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return cast("NDArray[np.float64]", powers / powers.sum(axis=-1, keepdims=True))
 
 
 def load_model(model: str | os.PathLike[str]) -> model_file.Model:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shufflenet import confusion, data, images, sheet
 from shufflenet.atomic_file import atomic_file
-from shufflenet.classifier import Prediction, load_model
+from shufflenet.classifier import Prediction, load_model, softmax
 from shufflenet.engine import Engine
 from shufflenet.model_file import Model
 from shufflenet.threads import map_in_order
@@ -223,10 +223,8 @@ def table(evaluation: Evaluation) -> str:
 
 def _best(logits: NDArray[np.float32]) -> _Best:
     """The best classes of each row and their probabilities, best first."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
     top = np.argsort(-logits, axis=1, kind="stable")[:, :TOP].copy()  # of all the classes nothing stays
-    return top, np.take_along_axis(probabilities, top, axis=1)
+    return top, np.take_along_axis(softmax(logits), top, axis=1)
 
 
 def _mistakes(evaluation: Evaluation) -> Iterator[tuple[images.Source, Prediction]]:

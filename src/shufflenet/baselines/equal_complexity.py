@@ -5,12 +5,11 @@ Stage 4 has as many channels as the budget of multiply-adds allows, stages 2 and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
 
 from shufflenet import complexity
-from shufflenet.arch import STAGE_UNITS
+from shufflenet.arch import STAGE_UNITS, round_to
 from shufflenet.graph import Graph, Node
 
 BUDGETS = (140, 38, 13)  # million multiply-adds: 1x, 0.5x and 0.25x
@@ -28,11 +27,6 @@ def network(name: str, add_unit: AddUnit, budget: int, classes: int = 1000) -> G
 def networks(family: str, add_unit: AddUnit) -> dict[str, Callable[[int], Graph]]:
     names = {budget: f"{family}_{budget}m" for budget in BUDGETS}
     return {name: partial(network, name, add_unit, budget) for budget, name in names.items()}
-
-
-def round_to(value: float, multiple: int = 1) -> int:
-    """The nearest positive multiple; halves go up."""
-    return max(1, math.floor(value / multiple + 0.5)) * multiple
 
 
 def _network(name: str, add_unit: AddUnit, budget: int, stage4_channels: int, classes: int) -> Graph:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shufflenet.baselines.equal_complexity import networks, round_to
+from shufflenet.arch import round_to
+from shufflenet.baselines.equal_complexity import networks
 from shufflenet.baselines.resnet import add_bottleneck
 from shufflenet.graph import Graph, Node
 
