@@ -68,6 +68,23 @@ def refusal(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize("place", range(1, 2000, 97))
+def test_one_wrong_byte_of_the_weights_shows(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "m.safetensors"
+    save(tiny_model(), path)
+    data = bytearray(path.read_bytes())
+    data[-place] ^= 1
+    path.write_bytes(data)
+    assert refusal(path) == "damaged: it does not hold what was written"
+
+
+def test_another_label_shows(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save(tiny_model(), path)
+    path.write_bytes(path.read_bytes().replace(b"chien", b"chiem"))
+    assert refusal(path) == "damaged: it does not hold what was written"
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_round_trip(tmp_path: Path, dtype: type[np.float32] | type[np.float16]) -> None:
     model, path = tiny_model(), tmp_path / "m.safetensors"
@@ -87,7 +104,8 @@ def test_exact_metadata(tmp_path: Path) -> None:
     save(tiny_model(), path)
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    assert header.pop("__metadata__") == {"shufflenet": TEXT}
+    metadata = header.pop("__metadata__")
+    assert (metadata.keys(), metadata["shufflenet"]) == ({"shufflenet", "sha256"}, TEXT)
     assert {name: tuple(entry["shape"]) for name, entry in header.items()} == ARCH.tensor_shapes()
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
 

@@ -171,7 +171,7 @@ def test_a_finished_run_is_not_repeated(unbroken: Path, shapes: Path) -> None:
 def test_other_settings_are_refused(unbroken: Path, shapes: Path) -> None:
     result = run(shapes, "--out", unbroken, *RUN, "--seed", "1")
     assert result.exit_code == 2
-    message = f"Error: {unbroken}: holds a run with other settings (recipe.seed 0, now 1); choose another --out, "
+    message = f"Error: {unbroken}: holds a run with other settings (--seed 0, now 1); choose another --out, "
     assert result.stderr.startswith(message)
 
 
@@ -183,7 +183,7 @@ def test_a_run_of_an_earlier_version_goes_on(unbroken: Path, shapes: Path, tmp_p
     (folder / "recipe.json").write_text(json.dumps(written), encoding="utf-8")
     assert run(shapes, "--out", folder, *RUN).exit_code == 0
     result = run(shapes, "--out", folder, *RUN, "--recipe", "finetune")
-    assert (result.exit_code, "holds a run with other settings" in result.stderr) == (2, True)
+    assert "holds a run with other settings (--recipe " in result.stderr
 
 
 def test_rate_decay_and_average_are_the_recipes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -844,7 +844,7 @@ def test_changed_data_is_refused(unbroken: Path, shapes: Path, tmp_path: Path) -
     root = tmp_path / "shapes"
     shutil.copytree(shapes, root)
     (root / "train" / "circle" / "000.png").unlink()
-    assert "holds a run with other settings (data.train " in refused(run(root, "--out", unbroken, *RUN))
+    assert "holds a run with other settings (other pictures)" in refused(run(root, "--out", unbroken, *RUN))
 
 
 @pytest.mark.parametrize(

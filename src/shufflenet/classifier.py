@@ -58,6 +58,7 @@ class Classifier:
 
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None) -> None:
         loaded = load_model(model)
+        self._made_by = model, isa
         self.arch = loaded.arch
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
@@ -66,6 +67,10 @@ class Classifier:
         logits = self.logits(model_file.test_input(self.preprocessing))[0]
         if loaded.self_test:
             self._check_self_test(str(model), logits, np.array(loaded.self_test))
+
+    def __reduce__(self) -> tuple[type[Classifier], tuple[str | os.PathLike[str], str | None]]:
+        """For another process, which loads the model anew."""
+        return Classifier, self._made_by
 
     @property
     def isa(self) -> str:
@@ -78,6 +83,7 @@ class Classifier:
         Raises:
             ValueError: ``x`` has another type or shape.
         """
+        x = np.asarray(x)
         return self._engine.run(x[None] if x.ndim == 3 else x)
 
     @overload  # a str or bytes is one source, though also an iterable
@@ -89,12 +95,12 @@ class Classifier:
 
         Raises:
             ImageError: a picture can't be read; `classify` goes on with the others.
-            TypeError: ``images`` is none of these.
+            TypeError: ``images`` is none of these, or ``top_k`` no whole number.
             ValueError: ``top_k`` is below 1.
         """
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
             return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
-        if not isinstance(images, Iterable) or hasattr(images, "read"):
+        if not isinstance(images, Iterable) or isinstance(images, bytearray | memoryview) or hasattr(images, "read"):
             raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
         predictions = []
         for result in self.classify(images, top_k):
@@ -200,6 +206,8 @@ def load_model(model: str | os.PathLike[str]) -> model_file.Model:
 
 
 def _checked_top_k(top_k: int) -> int:
+    if not isinstance(top_k, int):
+        raise TypeError(f"top_k must be a whole number, not {top_k!r}")
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     return top_k

@@ -53,6 +53,11 @@ def main() -> None:
         _leave(143)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):  # PyTorch's word for it
+            raise
+        click.echo("Error: not enough memory; smaller pictures, or fewer at once, take less", err=True)
+        _leave(1)
     except OSError as error:  # such as a full disk behind stdout
         with suppress(OSError):
             click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)

@@ -178,6 +178,15 @@ def open_split(root: Path, classes: list[str]) -> Split:
     return Split(split.pictures, index[split.targets])
 
 
+def pictures_below(root: Path) -> list[Picture]:
+    """All of a folder, a .zip or shards, whether or not they are in class folders.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    return list(_Tree(root).pictures.values())
+
+
 @dataclass
 class _Tree:
     """Folders and picture files below ``root``, which may be a .zip; names are tuples of their parts.

@@ -20,7 +20,7 @@ FEW = 20  # training pictures of a class
 
 _FLAT = 3  # of 255: brighter and darker by less is one colour
 _SUFFIXES = (
-    (b"\xff\xd8\xff", (".jpg", ".jpeg")),
+    (b"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
     (b"\x89PNG", (".png",)),
     (b"GIF8", (".gif",)),
     (b"BM", (".bmp",)),
@@ -62,30 +62,37 @@ class Examination:
     def summary(self) -> str:
         count = len(self.problems)
         found = f"{count:,} problem{'s' if count > 1 else ''}" if count else "no problem"
-        return f"{self.pictures:,} pictures of {self.classes} classes: {found} found"
+        classes = f" of {self.classes} classes" if self.classes else ""
+        return f"{self.pictures:,} pictures{classes}: {found} found"
 
 
 def examine(root: Path, progress: Progress = lambda done, of: None) -> Examination:
     """Reads every picture of a dataset (see `data.open_dataset`); no problem, no row.
 
     The kinds: unreadable, tiny, one colour, long, wrong suffix, duplicate, in both splits, few pictures, and data
-    for a folder that can't be used at all.
+    for folders that are not classes to learn, whose pictures are read all the same.
     """
+    problems: list[Problem] = []
+    dataset: data.Dataset | None = None
     try:
         dataset = data.open_dataset(root)
+        pictures = dataset.train.pictures + dataset.val.pictures
     except data.DataError as error:
         name, _, text = str(error).partition(": ")
-        return Examination(0, 0, [Problem("data", name, text)])
-    pictures = dataset.train.pictures + dataset.val.pictures
-    problems: list[Problem] = []
+        problems.append(Problem("data", name, text))
+        try:
+            pictures = data.pictures_below(root)
+        except data.DataError:
+            return Examination(0, 0, problems)
     same: dict[bytes, list[int]] = defaultdict(list)
     for index, look in enumerate(_looks(pictures, progress)):
         problems += look.problems
         if look.content is not None:
             same[look.content].append(index)
     problems += _duplicates(dataset, pictures, [indices for indices in same.values() if len(indices) > 1])
-    problems += _few(dataset)
-    return Examination(len(pictures), len(dataset.classes), problems)
+    if dataset is not None:
+        problems += _few(dataset)
+    return Examination(len(pictures), len(dataset.classes) if dataset is not None else 0, problems)
 
 
 def _looks(pictures: list[data.Picture], progress: Progress) -> Iterator[_Look]:
@@ -118,16 +125,20 @@ def _look(picture: data.Picture) -> _Look:
     return _Look(problems, content)
 
 
-def _duplicates(dataset: data.Dataset, pictures: list[data.Picture], groups: list[list[int]]) -> Iterator[Problem]:
+def _duplicates(
+    dataset: data.Dataset | None, pictures: list[data.Picture], groups: list[list[int]]
+) -> Iterator[Problem]:
     """Of the same pixels, whatever the file: each one after the first."""
-    targets = [*dataset.train.targets.tolist(), *dataset.val.targets.tolist()]
-    train = len(dataset.train)
     for first, *others in groups:
         for index in others:
-            what = f"the same picture as {pictures[first].name}"
-            if targets[first] != targets[index]:
-                what += f", which is in class {dataset.classes[targets[first]]!r}"
-            yield Problem("in both splits" if first < train <= index else "duplicate", pictures[index].name, what)
+            kind, what = "duplicate", f"the same picture as {pictures[first].name}"
+            if dataset is not None:
+                targets = [*dataset.train.targets.tolist(), *dataset.val.targets.tolist()]
+                if targets[first] != targets[index]:
+                    what += f", which is in class {dataset.classes[targets[first]]!r}"
+                if first < len(dataset.train) <= index:
+                    kind = "in both splits"
+            yield Problem(kind, pictures[index].name, what)
 
 
 def _few(dataset: data.Dataset) -> Iterator[Problem]:

@@ -44,9 +44,14 @@ MAX_PIXELS = 100_000_000
 # of photos change than by saving them again, a few more of pictures that were enlarged (benchmarks/reduced_scale.py).
 DRAFT_GAP = 4
 
+# What is a picture by its name; those of the last line can't be read, and are told instead of left out.
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff",
+        ".ppm", ".pgm", ".pbm", ".pnm",
+        ".heic", ".heif", ".avif", ".jp2", ".jxl",
+    )
+)  # fmt: skip
 
 # By the first bytes, whatever the name says. Not Pillow's whole list, where EPS starts a program, ICO hides a
 # PNG of any size, and JPEG 2000 takes 20 bytes per pixel.

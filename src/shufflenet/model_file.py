@@ -1,7 +1,8 @@
 """The model file: one .safetensors file that holds a network and all that is needed to use it right.
 
-The tensors are the network's state dict, float32 or float16. The metadata has one key, ``shufflenet``, with a
-JSON object of exactly these keys (``classes`` may be missing: the labels then):
+The tensors are the network's state dict, float32 or float16. The metadata has a key ``sha256``, a hash by which damage
+shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be missing:
+the labels then):
 
     format          1
     architecture    name, and every field of `Architecture`
@@ -17,8 +18,10 @@ Whoever has the file needs no other knowledge.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -92,7 +95,7 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
             _check_values(name, tensor)
     except (TypeError, ValueError, RecursionError) as error:
         raise _error(path, f"not written, {error}") from None
-    data = safetensors.numpy.save(tensors, metadata={"shufflenet": text})
+    data = safetensors.numpy.save(tensors, metadata={"shufflenet": text, "sha256": _digest(text, tensors)})
     with atomic_file(path) as file:
         file.write(data)
 
@@ -108,7 +111,8 @@ def load(path: Path) -> Model:
     try:
         _check_start(path)
         with safetensors.safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("shufflenet")
+            metadata = file.metadata() or {}
+            text = metadata.get("shufflenet")
             if text is None:
                 raise ValueError("a .safetensors file, but not a shufflenet model (no metadata)")
             model = _checked_description(_parsed(text))
@@ -118,10 +122,13 @@ def load(path: Path) -> Model:
             for name, tensor in stored.items():
                 if tensor.get_dtype() not in _DTYPES:
                     raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither F32 nor F16")
-            for name in shapes:
-                values = file.get_tensor(name)
+            tensors = {name: file.get_tensor(name) for name in shapes}
+            for name, values in tensors.items():
                 _check_values(name, values)
-                model.tensors[name] = values.astype(np.float32, copy=False)
+            # Files of other programs have none.
+            if metadata.get("sha256", digest := _digest(text, tensors)) != digest:
+                raise ValueError("damaged: it does not hold what was written")
+            model.tensors.update((name, values.astype(np.float32, copy=False)) for name, values in tensors.items())
             return model
     except OSError as error:
         reason = why_unreadable(error)
@@ -285,6 +292,13 @@ def _checked_accuracy(accuracy: Any) -> dict[str, Any]:
 def _is_number(value: Any) -> bool:
     """A JSON number that fits float32, the engine's type."""
     return type(value) in (int, float) and abs(value) < 3.4e38 and math.isfinite(value)
+
+
+def _digest(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].tobytes())
+    return digest.hexdigest()
 
 
 def _check_values(name: str, tensor: NDArray[Any]) -> None:

@@ -155,6 +155,12 @@ class RunFolder:
         return [path for _, path in sorted(found, reverse=True)]
 
 
+_SETTINGS = {
+    "arch": "another --arch", "classes": "other classes", "data": "other pictures", "from": "another --from",
+    "preprocessing": "another --size", "sync_bn": "--sync-bn or not", "teacher": "another --teacher",
+}  # fmt: skip
+
+
 def _lock(file: IO[str]) -> bool:
     """The system lets go of it when the process ends, so a kill leaves nothing to clear away."""
     try:
@@ -172,9 +178,16 @@ def _lock(file: IO[str]) -> bool:
     return True
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield f"{name} {old}, now {new}"[:120]
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """In the words of the command's options, as far as there are some."""
+    before, now = old["recipe"], new["recipe"]
+    if before["name"] != now["name"]:
+        yield f"--recipe {before['name']}, now {now['name']}"
+    else:
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                option = "amp" if key == "bf16" else key.replace("_", "-")
+                yield f"--{option} {before.get(key)}, now {now.get(key)}"[:120]
+    for key in sorted((old.keys() | new.keys()) - {"recipe"}):
+        if old.get(key) != new.get(key):
+            yield _SETTINGS.get(key, key)

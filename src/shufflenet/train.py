@@ -165,8 +165,12 @@ class _Trainer:
         try:
             self._run(command)
         except Stopped:
-            there = "there" if self.saved_step == self.state.step else f"step {self.saved_step:,}, the last one saved"
-            self._say(f"stopped after step {self.state.step:,}; the same command goes on from {there}")
+            step, saved = self.state.step, self.saved_step
+            if saved:
+                there = "there" if saved == step else f"step {saved:,}, the last one saved"
+                self._say(f"stopped after step {step:,}; the same command goes on from {there}")
+            else:
+                self._say("stopped before the first checkpoint; the same command starts again, with what is decoded")
             raise
         return self.folder
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import parallel, pixels
-from shufflenet.data import DataError, Split
+from shufflenet.data import DataError, Picture, Split
+from shufflenet.images import ImageError, printable
 from shufflenet.job import Job
 from shufflenet.pixels import Fit, Pixels
 from shufflenet.run_folder import RunFolder
@@ -83,7 +84,7 @@ def _load_split(
         parallel.wait()
 
     broken = found.broken()
-    for message in messages or [f"{split.pictures[index].name}: can't be read" for index in broken]:
+    for message in messages or [_why_broken(split.pictures[index]) for index in broken]:
         say(message)
     if broken and not skip_broken:
         raise DataError(
@@ -96,6 +97,15 @@ def _load_split(
     if empty := sorted(set(range(len(job.dataset.classes))) - set(kept.targets.tolist())):
         raise DataError(f"{job.dataset.root}: no {name} picture of class {job.dataset.classes[empty[0]]!r} is left")
     return found.without_broken(), kept.targets
+
+
+def _why_broken(picture: Picture) -> str:
+    """Of one that an earlier run found to be."""
+    try:
+        picture.decode()
+    except ImageError as error:
+        return str(error)
+    return f"{printable(picture.name)}: could not be read when this run began"
 
 
 @lru_cache(maxsize=3)

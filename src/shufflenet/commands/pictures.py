@@ -12,13 +12,14 @@ import click
 from shufflenet.folders import walk
 
 _GLOB_CHARACTERS = frozenset("*?[")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")  # how those begin that are likeliest to be piped in
 
 
 def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     """Paths of pictures, folders and globs expanded; and a message for each argument or folder that gave none."""
     found: list[str] = []
     problems: list[str] = []
-    for path in _read_stdin(arguments):
+    for path in _read_stdin(arguments, problems):
         if os.path.lexists(path) or not _GLOB_CHARACTERS.intersection(path):
             matches = [path]  # one that does not exist fails in its turn
         else:
@@ -32,18 +33,21 @@ def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     return found, problems
 
 
-def _read_stdin(arguments: Iterable[str]) -> Iterator[str]:
+def _read_stdin(arguments: Iterable[str], problems: list[str]) -> Iterator[str]:
     for argument in arguments:
         if argument != "-":
             yield argument
             continue
         if sys.stdin is None:
             raise click.UsageError("- reads a list from stdin, which is closed.")
-        names = sys.stdin.buffer.read()
+        text = sys.stdin.buffer.read()
+        if text.startswith(_PICTURES):
+            raise click.UsageError("- takes a list of paths, one a line, not a picture itself.")
         # `find -print0` ends names with a zero byte, since they may hold line breaks.
-        for name in names.split(b"\0") if b"\0" in names else names.splitlines():
-            if name:
-                yield os.fsdecode(name)
+        names = [name for name in (text.split(b"\0") if b"\0" in text else text.splitlines()) if name]
+        if not names:
+            problems.append("-: no paths in the list")
+        yield from map(os.fsdecode, names)
 
 
 def _in_folder(folder: str, problems: list[str]) -> list[str]:

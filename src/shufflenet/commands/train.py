@@ -27,7 +27,7 @@ from shufflenet.commands.errors import failing, needs_torch, refusing
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
 @click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="For a batch of 1024.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1000, min_open=True), help="For a batch of 1024.")
 @click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]")
 @click.option(
     "--val-fraction",

@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from shufflenet.atomic_file import temporary_beside
+from shufflenet.atomic_file import naming, temporary_beside
 from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
 from shufflenet.export.check import Check, compare, samples
 from shufflenet.export.target import ExportError, Order, Target, identifier, made_by
@@ -77,15 +78,17 @@ def export(
     _check_replaceable(path, row)
     temporary = temporary_beside(path.absolute())
     try:
-        row.write(order, temporary)
-        if row.folder:
-            _mark(temporary, order, row)
-        result = compare(row, order, temporary, samples(model, height, width, pictures)) if checking else None
-        file_bytes = sum(file.stat().st_size for file in _files(temporary))
-        if result is None or result.ok:
-            _put_in_place(temporary, path)
+        with naming(path, temporary):
+            row.write(order, temporary)
+            if row.folder:
+                _mark(temporary, order, row)
+            result = compare(row, order, temporary, samples(model, height, width, pictures)) if checking else None
+            file_bytes = sum(file.stat().st_size for file in _files(temporary))
+            if result is None or result.ok:
+                _put_in_place(temporary, path)
     finally:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
     return Export(path, target, height, width, file_bytes, result)
 
 
