@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -196,7 +197,21 @@ def test_softmax_of_large_logits() -> None:
     assert softmax(np.array([1e4, 1e4, -1e4], dtype=np.float32)).tolist() == [0.5, 0.5, 0.0]
 
 
-@pytest.mark.parametrize("wrong", [None, 5, io.BytesIO(b"")])
+def test_copies_for_other_processes_give_the_same(model_path: Path, photos: Path) -> None:
+    classifier = Classifier(model_path)
+    again = pickle.loads(pickle.dumps(classifier))
+    assert again.isa == classifier.isa
+    source = photos / "cat.jpg"
+    assert again.predict(source).probabilities == classifier.predict(source).probabilities
+
+
+def test_top_k_is_a_number(model_path: Path, photos: Path) -> None:
+    for wrong in ("3", 2.5):
+        with pytest.raises(TypeError, match="top_k must be a whole number"):
+            Classifier(model_path).predict(photos / "cat.jpg", top_k=cast(int, wrong))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, io.BytesIO(b""), bytearray(b"\xff\xd8")])
 def test_what_is_no_picture_is_a_type_error(model_path: Path, wrong: Any) -> None:
     with pytest.raises(TypeError, match="a picture is a path, bytes, a PIL image or an array, not"):
         Classifier(model_path).predict(wrong)

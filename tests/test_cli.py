@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -225,6 +226,35 @@ def test_linked_folders_are_followed_once(model_path: Path, photos: Path, tmp_pa
     result = run("predict", tmp_path / "holiday", "--model", model_path, "--csv", "--top-k", "1")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 1 + len(list(photos.glob("*.jpg")))
+
+
+def test_list_on_stdin_that_is_none(model_path: Path, photos: Path) -> None:
+    result = run("predict", "-", "--model", model_path, "--csv", stdin=b"\n")
+    assert (result.exit_code, result.stderr) == (1, "-: no paths in the list\n")
+    result = run("predict", "-", "--model", model_path, stdin=(photos / "cat.jpg").read_bytes())
+    assert result.exit_code == 2
+    assert "not a picture itself" in result.stderr
+
+
+def test_pictures_that_are_not_read_are_named(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "cat.jpg", tmp_path / "a.jfif")
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0 ftypheic")
+    (tmp_path / "notes.txt").touch()
+    result = run("predict", tmp_path, "--model", model_path, "--csv", "--top-k", "1")
+    assert (result.exit_code, len(result.stdout.splitlines()), len(result.stderr.splitlines())) == (1, 2, 1)
+    assert "b.heic: not a picture in a format that can be read" in result.stderr
+
+
+def test_too_little_memory_is_said(model_path: Path) -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, -1))\n"
+        "from shufflenet.cli import main; main()"
+    )
+    result = process(
+        "export", model_path, "--to", "onnx", "--size", "30000", "--out", model_path.with_suffix(".onnx"), code=code
+    )
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith(b"Error: not enough memory")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

@@ -46,6 +46,22 @@ def test_good_data(root: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "46 pictures of 2 classes: no problem found\n")
 
 
+def test_pictures_that_are_in_no_class_are_read_all_the_same(tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    noise(flat / "a.png", 1)
+    shutil.copy(flat / "a.png", flat / "b.png")
+    (flat / "cut.jfif").write_bytes(b"\xff\xd8\xff\xe0")
+    (flat / "IMG_1.HEIC").write_bytes(b"\0\0\0 ftypheic")
+    result = run(flat)
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "data",
+        *["unreadable"] * 2,
+        "duplicate",
+        "4",
+    ]
+
+
 def test_every_kind_is_named(root: Path) -> None:
     ant, bird = root / "train" / "ant", root / "train" / "bird"
     cut = noise(ant / "cut.png", 1, (300, 300))

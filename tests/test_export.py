@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -184,6 +185,18 @@ def test_wrong_result(
     result = run(model_path, "--to", "test", "--out", path, "--no-check")
     assert (result.exit_code, path.exists()) == (0, True)
     assert result.stdout.endswith("not checked\n")
+
+
+def test_a_full_disk_names_what_was_to_be_written(
+    model: model_file.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(order: Order, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export, "TARGETS", {"test": replace(target_that(lambda logits: logits), write=full)})
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        export.export(model, "name", "test", tmp_path / "x.test")
+    assert raised.value.filename == str(tmp_path / "x.test")
 
 
 def test_wrong_preprocessing(model: model_file.Model, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

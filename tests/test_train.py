@@ -281,6 +281,18 @@ def test_a_stop_says_from_where_it_goes_on(shapes: Path, tmp_path: Path, monkeyp
     assert last == "stopped after step 4; the same command goes on from step 2, the last one saved"
 
 
+def test_a_stop_before_the_first_checkpoint_says_so(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(trainer: _Trainer, ask: object) -> None:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(_Trainer, "_train", stop)
+    result = run(shapes, "--out", tmp_path, *RUN)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].startswith("stopped before the first checkpoint")
+
+
 @pytest.mark.parametrize("workers", [0, 3])
 def test_workers_change_nothing(shapes: Path, tmp_path: Path, unbroken: Path, workers: int) -> None:
     assert run(shapes, "--out", tmp_path, *RUN, "--workers", str(workers)).exit_code == 0
@@ -812,7 +824,7 @@ def test_full_disk(shapes: Path, tmp_path: Path, unbroken: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); cli.main()"
     )
     full = subprocess.run([sys.executable, "-c", code, *arguments], env=ENVIRONMENT, capture_output=True, text=True)
-    assert full.returncode == 2
+    assert full.returncode == 1
     lines = full.stderr.splitlines()
     assert f"{out}: checkpoint not written (File too large); training goes on, the last one is kept" in lines
     assert lines[-1].startswith("Error: ")

@@ -1,8 +1,8 @@
 """The model file: one .safetensors file that holds a network and all that is needed to use it right.
 
 The tensors are the network's state dict, float32 or float16. The metadata has a key ``sha256``, a hash by which damage
-shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be missing:
-the labels then):
+shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be
+missing: the labels then):
 
     format          1
     architecture    name, and every field of `Architecture`
