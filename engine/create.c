@@ -60,7 +60,7 @@ static const uint32_t *table(struct builder *b, uint32_t first, uint64_t count, 
         const uint32_t offset = b->tables[first + i];
         require(b, offset >= before && offset + after <= b->plan.arena_floats);
     }
-    return b->tables_copy ? b->tables_copy + first : NULL;
+    return (b->tables_copy ? b->tables_copy : b->tables) + first;
 }
 
 static const float *weights(struct builder *b, uint32_t first, uint64_t count)
@@ -242,8 +242,11 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     const float *bias = weights(b, field[10], s->channels);
     float *w_copy = take(b, sizeof(float) * 9 * s->channels);
     float *bias_copy = take(b, sizeof(float) * s->channels);
-    s->period = mask_period(s->in_pitch, b->kernels->vector_floats);
-    int32_t *masks = take(b, (uint64_t)sizeof(int32_t) * 3 * s->period * b->kernels->vector_floats);
+    int32_t *masks = NULL;
+    if (s->stride == 1) {
+        s->period = mask_period(s->in_pitch, b->kernels->vector_floats);
+        masks = take(b, (uint64_t)sizeof(int32_t) * 3 * s->period * b->kernels->vector_floats);
+    }
     s->weights = w_copy;
     s->bias = bias_copy;
     s->masks = masks;
@@ -252,7 +255,8 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     if (b->memory && !b->failed) {
         memcpy(w_copy, w, sizeof(float) * 9 * s->channels);
         memcpy(bias_copy, bias, sizeof(float) * s->channels);
-        fill_masks(s, b->kernels->vector_floats, masks);
+        if (masks)
+            fill_masks(s, b->kernels->vector_floats, masks);
     }
 }
 
@@ -619,6 +623,7 @@ shufflenet_status shufflenet_create(const void *plan, size_t plan_bytes, const c
         return SHUFFLENET_SMALL_MEMORY;
     if ((uintptr_t)memory % SHUFFLENET_ALIGNMENT)
         return SHUFFLENET_BAD_ALIGNMENT;
-    *network = memory;
-    return walk(plan, plan_bytes, isa, memory, &sizes);
+    const shufflenet_status built = walk(plan, plan_bytes, isa, memory, &sizes);
+    *network = built == SHUFFLENET_OK ? memory : NULL;
+    return built;
 }

@@ -99,8 +99,8 @@ struct fully_connected {
     uint32_t k, m, activation;
     const uint32_t *in;  // [1]
     const uint32_t *out; // [1], or NULL: the logits
-    const float *bias;
     const void *weights; // for each block of fully_connected_block outputs w [k][block]
+    const float *bias;
     int halves;          // of half precision, which all of them have: they take half the time to read
 };
 
@@ -110,8 +110,8 @@ struct scale {
     float least;
     const uint32_t *in;       // [channels]
     const uint32_t *factors;  // [1]: where f [channels] starts
-    const uint32_t *out;      // [channels]
     const uint32_t *residual; // [channels], or NULL
+    const uint32_t *out;      // [channels]
 };
 
 // The next count steps, at most MAX_GROUP_STEPS, are run a few lines at a time, so that what one of them writes is still in

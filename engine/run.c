@@ -152,16 +152,14 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
         network->kernels, arena, network->arena_floats, network->box_floats, &network->division, {thread, threads}};
     unsigned turn = 0;
     for (size_t i = 0; i < batch; i++) {
-        int apart = 1; // since they last met, all have kept to their own arenas
         for (const struct step *step = network->steps; step < network->steps + network->step_count;
              step = next_step(step, threads)) {
             if (step->kind == PLAN_BLOCKS && !steps_within(step, threads))
                 continue;
             const int before = has_exchange(step, BEFORE, threads), after = has_exchange(step, AFTER, threads);
-            const int own = keeps_to_own_arena(step, threads);
             if (before)
                 give_to_neighbours(member, step, BEFORE, ++turn);
-            if (before || !own || !apart)
+            if (before || !keeps_to_own_arena(step, threads))
                 meet(team, threads);
             if (before)
                 take_from_neighbours(member, step, BEFORE, turn);
@@ -171,7 +169,6 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
                 meet(team, threads);
                 take_from_neighbours(member, step, AFTER, turn);
             }
-            apart = own || after;
         }
         meet(team, threads);
     }

@@ -42,10 +42,10 @@ typedef struct shufflenet_sizes {
     size_t output_floats; // of one picture: classes
 } shufflenet_sizes;
 
-// Names of the instruction set levels that this processor can run, best first, closed by NULL.
-SHUFFLENET_API const char *const *shufflenet_isas(void);
+// The name of an instruction set level that this processor can run: number 0 is the best, and behind the last comes NULL.
+SHUFFLENET_API const char *shufflenet_isa(size_t number);
 
-// Checks the plan and says how much memory it needs. isa: a name of shufflenet_isas, or NULL for the best.
+// Checks the plan and says how much memory it needs. isa: a name of shufflenet_isa, or NULL for the best.
 SHUFFLENET_API shufflenet_status shufflenet_measure(const void *plan, size_t plan_bytes, const char *isa,
                                                     shufflenet_sizes *sizes);
 
@@ -53,7 +53,7 @@ SHUFFLENET_API shufflenet_status shufflenet_measure(const void *plan, size_t pla
 SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan_bytes, const char *isa, void *memory,
                                                    size_t memory_bytes, const shufflenet_network **network);
 
-// input [batch, channels, height, width] -> output [batch, classes]. The arena's contents don't matter before or after.
+// float input [batch, channels, height, width] -> output [batch, classes], both aligned as floats are. The arena's contents don't matter before or after.
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 

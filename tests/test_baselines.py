@@ -13,7 +13,7 @@ from shufflenet import baselines, complexity
 from shufflenet.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.baselines.equal_complexity import BUDGETS
 from shufflenet.engine import Engine, isas
-from shufflenet.graph import Graph, GraphModel
+from shufflenet.graph import Graph, GraphModel, Node
 from shufflenet.graph_network import GraphNetwork
 from shufflenet.network import ShuffleNet, tensors_of
 from shufflenet.plan import make_plan
@@ -205,3 +205,28 @@ def test_what_the_engine_can_not_fuse_is_refused() -> None:
     _, model = random_graph_network(graph)
     with pytest.raises(ValueError, match="pool: the engine's max pool is of values behind a ReLU"):
         make_plan(model, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding", "behind", "message"),
+    [
+        (3, 2, 1, "pool", "x: a window of the engine's pools reaches over the edge by one pixel at most"),
+        (2, 1, 1, "depthwise", "x: reads lines of 65 pixels, the engine takes no more than 64"),
+        (2, 1, 1, "average", "x: reads lines of 65 pixels"),
+        (32, 32, 0, "", "a: the engine's convolutions have strides up to 16, not 32"),
+    ],
+)
+def test_what_the_engine_does_not_reach_is_refused(
+    kernel_size: int, stride: int, padding: int, behind: str, message: str
+) -> None:
+    graph = Graph("net")
+    x: Node = graph.convolution("a", graph.input, 8, kernel_size, stride=stride, padding=padding, relu=True)
+    if behind == "pool":
+        x = graph.max_pool("x", x, ceil=True)
+    elif behind == "depthwise":
+        x = graph.depthwise("x", x, stride=1, batch_norm="b")
+    elif behind == "average":
+        x = graph.average_pool("x", x)
+    graph.means("means", x)
+    with pytest.raises(ValueError, match=message):
+        make_plan(random_graph_network(graph)[1], 64, 64)

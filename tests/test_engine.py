@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -113,6 +114,31 @@ def test_shuffle_costs_nothing() -> None:
         shuffled, plain = zip(*[[seconds(plan) for plan in plans] for _ in range(20)], strict=True)
         ratios.append(statistics.median(shuffled) / statistics.median(plain))
     assert abs(statistics.median(ratios) - 1) < 0.01, f"time with shuffle / without: {ratios}"
+
+
+def test_pictures_that_lie_anywhere() -> None:
+    """At no multiple of four bytes, or backwards."""
+    _, model = random_network(Architecture(3, 0.25))
+    engine, x = Engine(model), random_input(1, 64, 64)
+    want = engine.run(x)
+    odd = np.empty(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
+    odd[:] = x
+    assert not odd.flags.aligned
+    np.testing.assert_array_equal(engine.run(odd), want)
+    np.testing.assert_array_equal(engine.run(x[..., ::-1].copy()[..., ::-1]), want)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_forked_while_a_network_is_made() -> None:
+    _, model = random_network(Architecture(3, 0.25))
+    engine, x = Engine(model), random_input(1, 64, 64)
+    want = engine.run(x)
+    with engine._lock:  # as by another thread, which the forked process does not have
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if np.array_equal(engine.run(x), want) and engine.sizes(96, 64) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_results_do_not_depend_on_what_ran_before() -> None:

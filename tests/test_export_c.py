@@ -158,7 +158,7 @@ def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         export(model, "net", "c", folder, size=size, checking=False)
         words = re.findall(r"0x[0-9a-f]+", (folder / "net_plan.c").read_text())
-        plan = np.array([int(word, 16) for word in words], "<u4").tobytes()
+        plan = np.array([int(word, 16) for word in words], np.uint32).tobytes()
         text = (folder / "net.c").read_text()
         network, arena = (int(re.search(rf"{name}_BYTES = (\d+)", text)[1]) for name in ("NETWORK", "ARENA"))  # type: ignore[index]
         for isa in isas():

@@ -14,10 +14,10 @@ ALWAYS_INLINE void column(const size_t tiles, const struct convolution *s, size_
         sum[t] = load(packed + t * tile_floats);
     for (size_t k = 0; k < s->k; k++) {
         packed += mr;
-        const vector pixel = broadcast(x[in[k]]);
+        const vector value = broadcast(x[in[k]]);
 #pragma GCC unroll 4
         for (size_t t = 0; t < tiles; t++)
-            sum[t] += load(packed + t * tile_floats) * pixel; // the lanes from mr on are of no use
+            sum[t] += load(packed + t * tile_floats) * value; // the lanes from mr on are of no use
     }
 #pragma GCC unroll 4
     for (size_t t = 0; t < tiles; t++, out += mr) {

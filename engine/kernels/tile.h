@@ -31,16 +31,16 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 ALWAYS_INLINE void add_products(size_t first, size_t end, size_t nv, const float *row, const float *packed,
                                 vector (*sum)[MAX_TILE_VECTORS])
 {
-    vector pixel[MAX_TILE_VECTORS];
+    vector pixels[MAX_TILE_VECTORS];
 #pragma GCC unroll 8
     for (size_t v = 0; v < nv; v++)
-        pixel[v] = load(row + v * VECTOR_FLOATS);
+        pixels[v] = load(row + v * VECTOR_FLOATS);
 #pragma GCC unroll 8
     for (size_t m = first; m < end; m++) {
         const vector weight = broadcast(packed[m]);
 #pragma GCC unroll 8
         for (size_t v = 0; v < nv; v++)
-            sum[m][v] += weight * pixel[v];
+            sum[m][v] += weight * pixels[v];
     }
 }
 

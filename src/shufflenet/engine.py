@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
 import time
@@ -43,7 +44,7 @@ class Sizes(ctypes.Structure):
 def _library() -> ctypes.CDLL:
     library = open_library()
     void, size, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
-    library.shufflenet_isas.restype = ctypes.POINTER(text)
+    library.shufflenet_isa.argtypes, library.shufflenet_isa.restype = [size], text
     library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(Sizes)]
     library.shufflenet_create.argtypes = [text, size, text, void, size, ctypes.POINTER(void)]
     library.shufflenet_run_steps.argtypes = [void, void, size, void, void, size, size]
@@ -58,12 +59,8 @@ def _library() -> ctypes.CDLL:
 
 def isas() -> list[str]:
     """Instruction set levels that this processor can run, best first; the last is the plain reference."""
-    names = []
-    for name in _library().shufflenet_isas():
-        if name is None:
-            break
-        names.append(name.decode())
-    return names
+    names = map(_library().shufflenet_isa, itertools.count())
+    return [name.decode() for name in itertools.takewhile(lambda name: name is not None, names)]
 
 
 def peak(isa: str, rounds: int) -> int:
@@ -110,6 +107,7 @@ class Engine:
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._latest: _Network | None = None  # of them
         self._lock = threading.Lock()
+        _engines.add(self)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [N, C, H, W], H and W from 32 up -> logits float32 [N, classes].
@@ -120,7 +118,7 @@ class Engine:
         latest = self._latest
         if latest is None or x.shape[1:] != latest.shape or x.dtype != _FLOAT32:
             latest = self._network_for(x)
-        return latest.run(np.ascontiguousarray(x), self._pool)
+        return latest.run(_as_in_c(x), self._pool)
 
     def step_seconds(self, x: NDArray[np.float32], runs: int) -> list[tuple[str, list[float]]]:
         """Runs one picture: each step's name as in `plan.step_names`, and the seconds that it took in each run.
@@ -130,7 +128,7 @@ class Engine:
         """
         network = self._network_for(x)
         names = step_names(self._model, *network.shape[1:], self._window_floats)
-        times = network.step_seconds(np.ascontiguousarray(x), len(names), runs)
+        times = network.step_seconds(_as_in_c(x), len(names), runs)
         return [(name, [run[step] for run in times]) for step, name in enumerate(names)]
 
     def sizes(self, height: int, width: int) -> Sizes:
@@ -148,17 +146,32 @@ class Engine:
         return self._network(x.shape[2], x.shape[3])
 
     def _network(self, height: int, width: int) -> _Network:
+        size = height, width
         with self._lock:
-            network = self._networks.get((height, width))
-            if network is None:
-                plan = make_plan(self._model, height, width, self._window_floats)
-                network = _Network(plan, self.isa, (self._model.arch.in_channels, height, width), self._threads)
-                self._networks[height, width] = network
-                if len(self._networks) > _SIZES_KEPT:
-                    self._networks.popitem(last=False)
-            self._networks.move_to_end((height, width))
+            network = self._networks.get(size)
+        if network is None:  # others go on meanwhile; if two make the same one, the first is kept
+            plan = make_plan(self._model, height, width, self._window_floats)
+            network = _Network(plan, self.isa, (self._model.arch.in_channels, height, width), self._threads)
+        with self._lock:
+            network = self._networks.setdefault(size, network)
+            self._networks.move_to_end(size)
+            if len(self._networks) > _SIZES_KEPT:
+                self._networks.popitem(last=False)
             self._latest = network
             return network
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _unlock_engines() -> None:
+    """In a forked process, which has no other thread that could."""
+    for engine in _engines:
+        engine._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_engines)
 
 
 class Pool:
@@ -244,6 +257,11 @@ class _Network:
         except IndexError:
             self._arenas.append(arena := _aligned(self._arena_bytes))
             return arena.ctypes.data
+
+
+def _as_in_c(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    x = np.ascontiguousarray(x)
+    return x if x.flags.aligned else x.copy()
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:

@@ -68,6 +68,7 @@ from shufflenet.strips import (
 EPSILON = 1e-5
 
 SMALLEST_SIDE = 32  # pixels of a picture
+_MOST_STRIDE = 16  # MAX_STRIDE
 _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
@@ -314,6 +315,8 @@ class _Planner:
     def _input_planes(self, node: Convolution) -> Rows:
         """Splits the input by rows and columns modulo stride, so that each tap reads neighbouring pixels."""
         source, layout, k, stride = node.inputs[0], self.layouts[node], node.kernel_size, node.stride
+        if stride > _MOST_STRIDE:
+            raise ValueError(f"{node.name}: the engine's convolutions have strides up to {_MOST_STRIDE}, not {stride}")
         phases, height, window = min(k, stride), layout.height + reach(node), Window()
         pitch = planes_pitch(node, layout)
         if node in self.planes:
@@ -336,6 +339,7 @@ class _Planner:
     def _depthwise(self, node: Convolution) -> Rows:
         source = node.inputs[0]
         (height, width), layout = self.sizes[source], self.layouts[source]
+        self._check_width(node)
         target, _, relu = self._target(node)
         self.steps.add(
             node.name, DEPTHWISE, node.channels, height, width, node.stride, layout.pitch, self.layouts[node].pitch,
@@ -348,6 +352,10 @@ class _Planner:
         source = node.inputs[0]
         if node.kind == "max" and not _never_negative(source):
             raise ValueError(f"{node.name}: the engine's max pool is of values behind a ReLU")
+        self._check_width(node)
+        sizes = zip(self.sizes[node], self.sizes[source], strict=True)
+        if any(2 * windows > size + node.padding for windows, size in sizes):
+            raise ValueError(f"{node.name}: a window of the engine's pools reaches over the edge by one pixel at most")
         target, _, _ = self._target(node)
         kind = MAX_POOL if node.kind == "max" else AVERAGE_POOL
         self.steps.add(
@@ -356,6 +364,12 @@ class _Planner:
             divided=self._divided(node),
         )  # fmt: skip
         return target
+
+    def _check_width(self, node: Node) -> None:
+        """The engine has zeros above and below a plane for as many pixels as the picture is wide."""
+        width, most = self.sizes[node.inputs[0]][1], self.sizes[self.graph.input][1]
+        if width > most:
+            raise ValueError(f"{node.name}: reads lines of {width} pixels, the engine takes no more than {most}")
 
     def _vector(self, node: Means | FullyConnected) -> Rows:
         """All channels in one row, or as logits where nothing reads them."""

@@ -209,17 +209,17 @@ class Steps:
             for value in fields:
                 if isinstance(value, Rows):
                     words.append(table_count)
-                    tables.append((starts[value.buffers] + value.offsets).astype("<u4").data)
+                    tables.append((starts[value.buffers] + value.offsets).astype(np.uint32).data)
                     table_count += len(value)
                 elif isinstance(value, np.ndarray):
                     words.append(weight_count)
-                    weights.append(np.ascontiguousarray(value, dtype="<f4").data)
+                    weights.append(np.ascontiguousarray(value, dtype=np.float32).data)
                     weight_count += value.size
                 else:
                     words.append(value)
             last = [window.reach, window.source, window.lines, divided]
             words += [0] * (1 + STEP_FIELDS - len(words) - len(last)) + last
-            records.append(struct.pack(f"<{1 + STEP_FIELDS}I", *words))
+            records.append(struct.pack(f"={1 + STEP_FIELDS}I", *words))
         header = struct.pack(
             f"<{HEADER_FIELDS}I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
             in_channels, height, width, classes,

@@ -231,21 +231,22 @@ static int run_case(struct test_case *t, const char *only)
     float want_logits[1024], got_logits[1024];
     float *want = run("reference", plan, bytes, start, t, picture, want_logits, 1);
     int failures = 0;
-    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
-        if (only && strcmp(only, *isa))
+    for (size_t level = 0; shufflenet_isa(level); level++) {
+        const char *isa = shufflenet_isa(level);
+        if (only && strcmp(only, isa))
             continue;
-        float *got = run(*isa, plan, bytes, start, t, picture, got_logits, 1), team_logits[1024];
-        failures += compare(t, *isa, want, got, start);
-        float *by_team = run(*isa, plan, bytes, start, t, picture, team_logits, TEAM);
+        float *got = run(isa, plan, bytes, start, t, picture, got_logits, 1), team_logits[1024];
+        failures += compare(t, isa, want, got, start);
+        float *by_team = run(isa, plan, bytes, start, t, picture, team_logits, TEAM);
         if (memcmp(got, by_team, sizeof(float) * t->arena_floats) ||
             memcmp(got_logits, team_logits, sizeof(float) * t->logits)) {
-            fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, *isa, TEAM);
+            fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, isa, TEAM);
             failures++;
         }
         free(by_team);
         for (uint32_t c = 0; c < t->logits; c++)
             if (!(fabsf(want_logits[c] - got_logits[c]) <= 4 * (t->terms + 8) * 1.2e-7)) {
-                fprintf(stderr, "FAILED %s, %s: logit %u is %.9g, expected %.9g\n", t->name, *isa, c, got_logits[c],
+                fprintf(stderr, "FAILED %s, %s: logit %u is %.9g, expected %.9g\n", t->name, isa, c, got_logits[c],
                         want_logits[c]);
                 failures++;
                 break;
@@ -444,23 +445,24 @@ static int test_halves_take_half_the_memory(const char *only)
     for (size_t i = 0; i < K * M + M; i++)
         weights[i] = i < K * M ? random_half() : random_float();
     int failures = 0;
-    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
+    for (size_t level = 0; shufflenet_isa(level); level++) {
+        const char *isa = shufflenet_isa(level);
         shufflenet_sizes halves, floats;
         size_t bytes;
-        if (only && strcmp(only, *isa))
+        if (only && strcmp(only, isa))
             continue;
         char *plan = make_plan(t, weights, &bytes);
-        check(shufflenet_measure(plan, bytes, *isa, &halves), "halves");
+        check(shufflenet_measure(plan, bytes, isa, &halves), "halves");
         free(plan);
         const float kept = weights[K * M - 1];
         weights[K * M - 1] = 0.1f;
         plan = make_plan(t, weights, &bytes);
-        check(shufflenet_measure(plan, bytes, *isa, &floats), "floats");
+        check(shufflenet_measure(plan, bytes, isa, &floats), "floats");
         free(plan);
         weights[K * M - 1] = kept;
-        const size_t saved = find_kernels(*isa)->takes_halves ? K * M * sizeof(uint16_t) : 0;
+        const size_t saved = find_kernels(isa)->takes_halves ? K * M * sizeof(uint16_t) : 0;
         if (floats.network_bytes - halves.network_bytes != saved) {
-            fprintf(stderr, "FAILED halves, %s: %zu and %zu bytes\n", *isa, halves.network_bytes, floats.network_bytes);
+            fprintf(stderr, "FAILED halves, %s: %zu and %zu bytes\n", isa, halves.network_bytes, floats.network_bytes);
             failures++;
         }
     }
@@ -491,10 +493,11 @@ static int test_box(uint32_t floats, const char *only)
     for (uint32_t i = 0; i < ROWS / 2; i++)
         offsets[i] = 2 * (ROWS / 2 - 1 - i) * PITCH;
     int failures = 0;
-    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
-        if (only && strcmp(only, *isa))
+    for (size_t level = 0; shufflenet_isa(level); level++) {
+        const char *isa = shufflenet_isa(level);
+        if (only && strcmp(only, isa))
             continue;
-        const struct kernels *kernels = find_kernels(*isa);
+        const struct kernels *kernels = find_kernels(isa);
         for (uint32_t i = 0; i < ROWS * PITCH; i++) {
             rows[i] = (float)(1 + i);
             box[i] = -1;
@@ -511,7 +514,7 @@ static int test_box(uint32_t floats, const char *only)
             right &= rows[i] == (float)((taken ? 2 : 1) * (1 + i));
         }
         if (!right)
-            fprintf(stderr, "FAILED box of %u floats a row, %s\n", floats, *isa);
+            fprintf(stderr, "FAILED box of %u floats a row, %s\n", floats, isa);
         failures += !right;
     }
     return failures;
@@ -629,9 +632,9 @@ int main(int count, char **arguments)
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)
         CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, m / 2 % 2, only));
     printf("%d cases on", cases);
-    for (const char *const *isa = shufflenet_isas(); *isa; isa++)
-        if (!only || !strcmp(only, *isa))
-            printf(" %s", *isa);
+    for (size_t level = 0; shufflenet_isa(level); level++)
+        if (!only || !strcmp(only, shufflenet_isa(level)))
+            printf(" %s", shufflenet_isa(level));
     printf(", %d failures\n", failures);
     return failures != 0;
 }

@@ -104,8 +104,8 @@ int main(int count, char **names)
 {
     int runs = 0, failures = 0;
     for (int i = 1; i < count; i++)
-        for (const char *const *isa = shufflenet_isas(); *isa; isa++, runs++)
-            failures += test(names[i], *isa);
+        for (size_t level = 0; shufflenet_isa(level); level++, runs++)
+            failures += test(names[i], shufflenet_isa(level));
     printf("%d runs, %d failures\n", runs, failures);
     return failures != 0;
 }

@@ -379,11 +379,12 @@ static void test_level(const char *isa, uint32_t threads)
 
 int main(void)
 {
-    for (const char *const *isa = shufflenet_isas(); *isa; isa++) {
-        if (!find_kernels(*isa)->training)
+    for (size_t level = 0; shufflenet_isa(level); level++) {
+        const char *isa = shufflenet_isa(level);
+        if (!find_kernels(isa)->training)
             continue;
-        test_level(*isa, 1);
-        test_level(*isa, 3);
+        test_level(isa, 1);
+        test_level(isa, 3);
     }
     printf("%d checks, %d failures\n", checks, failures);
     return failures != 0;

@@ -151,15 +151,15 @@ def memory_bytes(plan: bytes) -> tuple[int, int]:
     """What the network and its arena take at most, at any instruction set level.
 
     This processor may lack the widest level, so its share is reckoned from the plain one's: masks for whole vectors in
-    each depthwise convolution, and the last block of a fully connected layer (engine/create.c).
+    each depthwise convolution of stride 1, and the last block of a fully connected layer (engine/create.c).
     """
     sizes = engine.measure(plan, "reference")
-    steps = np.frombuffer(plan, "<u4")[HEADER_FIELDS:].tolist()
-    count = int(np.frombuffer(plan, "<u4")[2])
+    steps = np.frombuffer(plan, np.uint32)[HEADER_FIELDS:].tolist()
+    count = int(np.frombuffer(plan, np.uint32)[2])
     steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]
 
     def level_bytes(vector_floats: int, block: int) -> int:
-        masks = [12 * math.lcm(step[5], vector_floats) for step in steps if step[0] == DEPTHWISE]
+        masks = [12 * math.lcm(step[5], vector_floats) for step in steps if step[0] == DEPTHWISE and step[4] == 1]
         layers = [(4 * -(-step[2] // block) * block, step[1]) for step in steps if step[0] == FULLY_CONNECTED]
         blocks = [size * times for size, inputs in layers for times in (1, inputs)]  # biases and weights
         return sum(-(-size // engine.ALIGNMENT) * engine.ALIGNMENT for size in masks + blocks)
@@ -169,7 +169,7 @@ def memory_bytes(plan: bytes) -> tuple[int, int]:
 
 
 def _plan_source(name: str, plan: bytes) -> str:
-    words = np.frombuffer(plan, "<u4").tolist()
+    words = np.frombuffer(plan, np.uint32).tolist()
     lines = [",".join(f"0x{word:x}" for word in words[i : i + 16]) for i in range(0, len(words), 16)]
     return (
         f'#include "{name}_parts.h"\n\nconst uint32_t {name}_plan[{len(words)}] = {{\n'
