@@ -36,7 +36,7 @@ SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
 SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
 # Without those of AVX-512's level compiled for lesser processors, which takes minutes with sanitizers.
-TESTS = ["test_kernels", "test_network", "test_training"]
+TESTS = ["test_kernels", "test_network", "test_damaged", "test_training"]
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
 WASM32 = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=wasm32", "-DCMAKE_C_COMPILER_TARGET=wasm32-wasi"]
 
@@ -95,7 +95,7 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed: Debian's gcc-aarch64-linux-gnu and qemu-user")
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
-        build(folder, [*AARCH64, compiler], *TESTS)
+        build(folder, [*AARCH64, compiler], "test_kernels", "test_network", "test_training")
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
     if platform == "wasm32":
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
@@ -161,3 +161,23 @@ def test_networks(platform: str, run: Run, networks: list[str]) -> None:
     # The emulator is slow. Every size is in a third of them.
     some = networks[:-2:3] + networks[-2:] if platform == "aarch64" else networks
     assert run("test_network", *some).endswith(" 0 failures\n")
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
+def test_damaged_plans(run: Run, networks: list[str]) -> None:
+    """As in test_engine.py, but in memory of exactly the sizes that the engine asks for."""
+    ran = re.fullmatch(
+        r"(\d+) of \d+ damaged plans run, 0 failures\n", run("test_damaged", networks[0], *networks[-2:])
+    )
+    assert ran
+    assert int(ran[1]) > 500
+
+
+def test_teams_wait_for_one_another(tmp_path: Path, networks: list[str]) -> None:
+    """Under a sanitizer that sees what nothing orders: this processor may order it anyhow."""
+    build(tmp_path, ["-DSHUFFLENET_SANITIZE=thread"], "test_network")
+    some = [name for name in networks if "_230x131" in name][::6] + networks[-2:]
+    ran = subprocess.run([tmp_path / "test_network", *some], capture_output=True, text=True)
+    if "unexpected memory mapping" in ran.stderr:
+        pytest.skip("the sanitizer finds no room in this system's address space")
+    assert (ran.returncode, ran.stdout.endswith(" 0 failures\n")) == (0, True), ran.stderr[-5000:]

@@ -153,7 +153,7 @@ static void run_team(struct call call, uint32_t threads)
     }
 }
 
-// The arena of exactly the floats that the plan says, so that a sanitizer sees a stray access.
+// The arena of exactly the bytes that the engine asks for, so that a sanitizer sees a stray access.
 static float *run(const char *isa, const char *plan, size_t plan_bytes, const float *start, const struct test_case *t,
                   const float *picture, float *logits, uint32_t threads)
 {
@@ -170,6 +170,11 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
         check(shufflenet_run(call.network, arena, arena_bytes, picture, 1, logits), t->name);
     else
         run_team(call, threads);
+    for (size_t i = t->arena_floats; threads == 1 && i < arena_bytes / sizeof(float); i++)
+        if (!isnan(arena[i])) {
+            fprintf(stderr, "FAILED %s, %s: wrote float %zu behind the arena\n", t->name, isa, i - t->arena_floats);
+            exit(1);
+        }
     free(memory);
     return arena;
 }
@@ -483,7 +488,6 @@ static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual
     return run_case(t, only);
 }
 
-// Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
 // Some floats of every other row to a box and, doubled, back.
 static int test_box(uint32_t floats, const char *only)
 {
@@ -520,6 +524,7 @@ static int test_box(uint32_t floats, const char *only)
     return failures;
 }
 
+// Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
 static int test_more_steps_than_there_are(void)
 {
     const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = 63161284, .arena_floats = 1,
