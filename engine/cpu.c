@@ -10,15 +10,15 @@
 // Best first.
 static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
-    &kernels_avx512,
-    &kernels_avx2,
+    &shufflenet_kernels_avx512,
+    &shufflenet_kernels_avx2,
 #elif defined(__aarch64__)
-    &kernels_neon,
+    &shufflenet_kernels_neon,
 #elif defined(__wasm_simd128__)
-    &kernels_simd128,
+    &shufflenet_kernels_simd128,
 #endif
-    &kernels_generic,
-    &kernels_reference,
+    &shufflenet_kernels_generic,
+    &shufflenet_kernels_reference,
 };
 
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
@@ -35,10 +35,10 @@ static int can_run(const struct kernels *kernels)
 {
 #ifdef SHUFFLENET_X86
     __builtin_cpu_init();
-    if (kernels == &kernels_avx512)
+    if (kernels == &shufflenet_kernels_avx512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (kernels == &kernels_avx2)
+    if (kernels == &shufflenet_kernels_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 #endif
     (void)kernels;
@@ -53,7 +53,7 @@ const char *shufflenet_isa(size_t number)
     return NULL;
 }
 
-const struct kernels *find_kernels(const char *isa)
+SHUFFLENET_LOCAL const struct kernels *find_kernels(const char *isa)
 {
     for (size_t i = 0; i < LEVELS; i++)
         if (can_run(all_kernels[i]) && (!isa || !strcmp(isa, all_kernels[i]->name)))

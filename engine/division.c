@@ -13,12 +13,12 @@ static int divides(struct plane plane, uint32_t threads)
     return threads > 1 && threads <= MAX_LANES && plane.pitch >= LEAST_PITCH && plane.height / threads >= LEAST_LINES;
 }
 
-int divides_input(const struct step *step, uint32_t threads)
+SHUFFLENET_LOCAL int divides_input(const struct step *step, uint32_t threads)
 {
     return (step->divided & PLAN_DIVIDED_IN) && divides(read_by(step), threads);
 }
 
-int divides_output(const struct step *step, uint32_t threads)
+SHUFFLENET_LOCAL int divides_output(const struct step *step, uint32_t threads)
 {
     return (step->divided & PLAN_DIVIDED_OUT) && divides(written_by(step), threads);
 }
@@ -33,19 +33,19 @@ static size_t shift_of_part(const struct division *division, struct share share)
     return (ROW_ALIGNMENT - begin % ROW_ALIGNMENT) % ROW_ALIGNMENT;
 }
 
-float *windows_of(struct member member)
+SHUFFLENET_LOCAL float *windows_of(struct member member)
 {
     if (member.share.parts == 1)
         return member.shared;
     return member.shared + (1 + member.share.part) * (member.arena_floats + BOXES * member.box_floats);
 }
 
-float *arena_of(struct member member)
+SHUFFLENET_LOCAL float *arena_of(struct member member)
 {
     return windows_of(member) + shift_of_part(member.division, member.share);
 }
 
-struct lines lines_of(struct member member, const struct step *step)
+SHUFFLENET_LOCAL struct lines lines_of(struct member member, const struct step *step)
 {
     return part_of(member.share, written_by(step).height);
 }
@@ -61,7 +61,7 @@ static int has_windows(const struct step *step)
     return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
 }
 
-int has_exchange(const struct step *step, enum exchange when, uint32_t threads)
+SHUFFLENET_LOCAL int has_exchange(const struct step *step, enum exchange when, uint32_t threads)
 {
     return threads <= MAX_LANES && step->exchanges[when] >> (threads - 1) & 1;
 }
@@ -154,7 +154,7 @@ static float *box_of(struct member member, unsigned turn, int behind)
     return windows_of(member) + member.arena_floats + (2 * (turn % 2) + (behind != 0)) * member.box_floats;
 }
 
-void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
+SHUFFLENET_LOCAL void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
 {
     const struct share share = member.share, before = {share.part - 1, share.parts}, behind = {share.part + 1, share.parts};
     if (share.part > 0)
@@ -163,7 +163,7 @@ void give_to_neighbours(struct member member, const struct step *step, enum exch
         copy(member, step, when, pixels_for(member.division, step, when, behind, 1), box_of(member, turn, 1), 1);
 }
 
-void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
+SHUFFLENET_LOCAL void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn)
 {
     struct member before = member, behind = member;
     before.share.part--;
@@ -198,7 +198,7 @@ static uint64_t room_for(const struct division *division, const struct step *ste
     return rows * floats;
 }
 
-void align_parts(struct division *division, uint32_t height, uint32_t pitch)
+SHUFFLENET_LOCAL void align_parts(struct division *division, uint32_t height, uint32_t pitch)
 {
     for (uint32_t threads = 2; threads <= MAX_LANES; threads++)
         if (divides((struct plane){.height = height, .pitch = pitch}, threads)) {
@@ -207,7 +207,7 @@ void align_parts(struct division *division, uint32_t height, uint32_t pitch)
         }
 }
 
-uint64_t plan_exchanges(struct division *division, struct step *step, int *fit)
+SHUFFLENET_LOCAL uint64_t plan_exchanges(struct division *division, struct step *step, int *fit)
 {
     uint64_t floats = 0;
     step->exchanges[BEFORE] = step->exchanges[AFTER] = 0;

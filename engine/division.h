@@ -32,29 +32,29 @@ struct member {
 
 enum { BOXES = 4 };
 
-float *arena_of(struct member member);
+SHUFFLENET_LOCAL float *arena_of(struct member member);
 
 // The same without the shift, for windows: their buffer begins with as many floats that nobody uses (steps.py).
-float *windows_of(struct member member);
+SHUFFLENET_LOCAL float *windows_of(struct member member);
 
 // Whether a team of so many divides what the step reads, and what it writes.
-int divides_input(const struct step *step, uint32_t threads);
-int divides_output(const struct step *step, uint32_t threads);
+SHUFFLENET_LOCAL int divides_input(const struct step *step, uint32_t threads);
+SHUFFLENET_LOCAL int divides_output(const struct step *step, uint32_t threads);
 
 // The lines of its output that are the member's.
-struct lines lines_of(struct member member, const struct step *step);
+SHUFFLENET_LOCAL struct lines lines_of(struct member member, const struct step *step);
 
 // What neighbours hand over: before a step with windows, and after one that writes lines. They have to meet in between.
 enum exchange { BEFORE, AFTER };
 
 // For plans that are being built: planes of the later convolutions are to be the aligned ones.
-void align_parts(struct division *division, uint32_t height, uint32_t pitch);
+SHUFFLENET_LOCAL void align_parts(struct division *division, uint32_t height, uint32_t pitch);
 
 // Fills in step->exchanges, and returns the room that the step needs in a box, whatever the number of threads. *fit becomes
 // 0 if one would be asked for pixels that are not its own.
-uint64_t plan_exchanges(struct division *division, struct step *step, int *fit);
+SHUFFLENET_LOCAL uint64_t plan_exchanges(struct division *division, struct step *step, int *fit);
 
-int has_exchange(const struct step *step, enum exchange when, uint32_t threads);
-void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
-void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
+SHUFFLENET_LOCAL int has_exchange(const struct step *step, enum exchange when, uint32_t threads);
+SHUFFLENET_LOCAL void give_to_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
+SHUFFLENET_LOCAL void take_from_neighbours(struct member member, const struct step *step, enum exchange when, unsigned turn);
 #endif

@@ -10,6 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// What the engine's files have of one another. A program that has them all in one, as an exported model has, makes it static.
+#ifndef SHUFFLENET_LOCAL
+#define SHUFFLENET_LOCAL
+#endif
+
 // The caller's picture [channels, height, width], or rows of the arena, split by row and column modulo stride into padded
 // planes, so that the convolution behind it has only unit strides:
 //   y[c, r, q][i * pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], 0 outside
@@ -287,14 +292,14 @@ struct kernels {
 };
 
 // One for each level, in levels/; cpu.c says which of them this processor can run.
-extern const struct kernels kernels_reference;
-extern const struct kernels kernels_generic;
-extern const struct kernels kernels_avx2;
-extern const struct kernels kernels_avx512;
-extern const struct kernels kernels_neon;
-extern const struct kernels kernels_simd128;
+extern const struct kernels shufflenet_kernels_reference;
+extern const struct kernels shufflenet_kernels_generic;
+extern const struct kernels shufflenet_kernels_avx2;
+extern const struct kernels shufflenet_kernels_avx512;
+extern const struct kernels shufflenet_kernels_neon;
+extern const struct kernels shufflenet_kernels_simd128;
 
 // The level of that name, the best for NULL, or NULL if there is none that this processor can run.
-const struct kernels *find_kernels(const char *isa);
+SHUFFLENET_LOCAL const struct kernels *find_kernels(const char *isa);
 
 #endif

@@ -53,7 +53,8 @@ SHUFFLENET_API shufflenet_status shufflenet_measure(const void *plan, size_t pla
 SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan_bytes, const char *isa, void *memory,
                                                    size_t memory_bytes, const shufflenet_network **network);
 
-// float input [batch, channels, height, width] -> output [batch, classes], both aligned as floats are. The arena's contents don't matter before or after.
+// input [batch, channels, height, width] -> output [batch, classes], both aligned as floats are. The arena's contents don't
+// matter before or after.
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 

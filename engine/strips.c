@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-struct plane written_by(const struct step *step)
+SHUFFLENET_LOCAL struct plane written_by(const struct step *step)
 {
     struct plane plane = {0};
     if (step->kind == PLAN_INPUT) {
@@ -31,7 +31,7 @@ struct plane written_by(const struct step *step)
     return plane;
 }
 
-struct plane read_by(const struct step *step)
+SHUFFLENET_LOCAL struct plane read_by(const struct step *step)
 {
     struct plane plane = {0};
     if (step->kind == PLAN_CONVOLUTION) {
@@ -47,7 +47,7 @@ struct plane read_by(const struct step *step)
     return plane;
 }
 
-struct lines read_for(const struct step *step, struct lines lines)
+SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lines)
 {
     if (step->kind == PLAN_CONVOLUTION)
         return (struct lines){lines.begin, lines.end + step->window.reach};
@@ -58,7 +58,7 @@ struct lines read_for(const struct step *step, struct lines lines)
     return (struct lines){begin < padding ? 0 : begin - padding, end < height ? end : height};
 }
 
-struct lane begin_lane(const struct step *group, struct share share)
+SHUFFLENET_LOCAL struct lane begin_lane(const struct step *group, struct share share)
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;
@@ -78,7 +78,7 @@ struct lane begin_lane(const struct step *group, struct share share)
     return lane;
 }
 
-int next_strip(const struct step *group, struct lane *lane)
+SHUFFLENET_LOCAL int next_strip(const struct step *group, struct lane *lane)
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;
@@ -132,7 +132,7 @@ static int lane_fits(const struct step *group, struct share share)
     return 1;
 }
 
-int strips_fit(const struct step *group)
+SHUFFLENET_LOCAL int strips_fit(const struct step *group)
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;
@@ -152,8 +152,8 @@ int strips_fit(const struct step *group)
     return 1;
 }
 
-void run_lines(const struct kernels *kernels, const struct step *step, const float *x, float *y, struct lines lines,
-               struct share share)
+SHUFFLENET_LOCAL void run_lines(const struct kernels *kernels, const struct step *step, const float *x, float *y,
+                                struct lines lines, struct share share)
 {
     switch (step->kind) {
     case PLAN_INPUT:
@@ -192,8 +192,8 @@ static int reads_picture(const struct step *step)
     return step->kind == PLAN_INPUT || (step->kind == PLAN_CONVOLUTION && step->as.convolution.picture);
 }
 
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
-                struct share share)
+SHUFFLENET_LOCAL void run_strips(const struct kernels *kernels, const struct step *group, const float *picture,
+                                 float *windows, float *arena, struct share share)
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;

@@ -14,11 +14,11 @@ struct plane {
     const uint32_t *offsets; // [rows], if they lie in the arena
 };
 
-struct plane written_by(const struct step *step);
-struct plane read_by(const struct step *step);
+SHUFFLENET_LOCAL struct plane written_by(const struct step *step);
+SHUFFLENET_LOCAL struct plane read_by(const struct step *step);
 
 // The lines that a step reads to write others.
-struct lines read_for(const struct step *step, struct lines lines);
+SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lines);
 
 // How far a lane has come.
 struct lane {
@@ -29,20 +29,20 @@ struct lane {
 };
 
 // group: the step of kind PLAN_STRIPS, with those that it names behind it.
-struct lane begin_lane(const struct step *group, struct share share);
+SHUFFLENET_LOCAL struct lane begin_lane(const struct step *group, struct share share);
 
 // 0 if there is nothing left to do.
-int next_strip(const struct step *group, struct lane *lane);
+SHUFFLENET_LOCAL int next_strip(const struct step *group, struct lane *lane);
 
 // Whether each step reads what is where it looks for it, and all windows are large enough, for any number of threads.
-int strips_fit(const struct step *group);
+SHUFFLENET_LOCAL int strips_fit(const struct step *group);
 
 // windows: where their offsets count from; arena: those of the last steps' planes.
-void run_strips(const struct kernels *kernels, const struct step *group, const float *picture, float *windows, float *arena,
-                struct share share);
+SHUFFLENET_LOCAL void run_strips(const struct kernels *kernels, const struct step *group, const float *picture,
+                                 float *windows, float *arena, struct share share);
 
 // Any step by itself that writes a plane.
-void run_lines(const struct kernels *kernels, const struct step *step, const float *x, float *y, struct lines lines,
-               struct share share);
+SHUFFLENET_LOCAL void run_lines(const struct kernels *kernels, const struct step *step, const float *x, float *y,
+                                struct lines lines, struct share share);
 
 #endif

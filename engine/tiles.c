@@ -79,7 +79,8 @@ static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct til
     return whole + (rest > 0);
 }
 
-uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels, struct tile_run *runs)
+SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels,
+                                       struct tile_run *runs)
 {
     return s->picture ? stem_tiles(kernels, s->m, runs) : choose(kernels, s->m, pixels, s->k, runs);
 }

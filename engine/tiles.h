@@ -6,6 +6,7 @@
 
 // Fills in the runs of one group, at most MAX_TILE_ROWS and the one that closes them; returns how many tiles they have.
 // pixels: that are convolved at a time.
-uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels, struct tile_run *runs);
+SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels,
+                                       struct tile_run *runs);
 
 #endif

@@ -87,6 +87,10 @@ def test_as_the_readme_says(model: model_file.Model, model_path: Path, photos: P
     undefined = command("nm", "-u", *(tmp_path / "build").glob("*.a"), folder=tmp_path)
     assert "memcpy" in undefined  # the list is one of names
     assert not {"malloc", "calloc", "realloc", "free"} & set(undefined.split())
+    defined = command("nm", "-g", "--defined-only", *(tmp_path / "build").glob("*.a"), folder=tmp_path)
+    names = {line.split()[2] for line in defined.splitlines() if len(line.split()) == 3}
+    assert "cats_and_dogs_run" in names
+    assert not {name for name in names if not name.startswith(("shufflenet_", "cats_and_dogs"))}
 
 
 @pytest.mark.parametrize(

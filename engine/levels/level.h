@@ -40,7 +40,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
 #define NAME_OF_(level) #level
 #define NAME_OF(level) NAME_OF_(level)
-#define TABLE_OF_(level) kernels_##level
+#define TABLE_OF_(level) shufflenet_kernels_##level
 #define TABLE_OF(level) TABLE_OF_(level)
 
 #ifdef SHUFFLENET_TRAINING

@@ -169,7 +169,7 @@ static void scale(const struct scale *s, float *arena, struct share share)
         }
 }
 
-const struct kernels kernels_reference = {
+const struct kernels shufflenet_kernels_reference = {
     .name = "reference",
     .vector_floats = 1,
     .fully_connected_block = 1,

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-const struct kernels *find_kernels(const char *isa)
+SHUFFLENET_LOCAL const struct kernels *find_kernels(const char *isa)
 {
-    return strcmp(isa, "reference") ? &kernels_avx512 : &kernels_reference;
+    return strcmp(isa, "reference") ? &shufflenet_kernels_avx512 : &shufflenet_kernels_reference;
 }
 
 const char *shufflenet_isa(size_t number)

@@ -84,7 +84,8 @@ def _write_engine(folder: Path) -> list[str]:
     _write(
         folder / "engine.c",
         "// The engine without its kernels.\n"
-        f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n{core}\n",
+        f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n"
+        f"#define SHUFFLENET_LOCAL static\n{core}\n",
     )
     names = ["engine.c"]
     for file in sorted((source / "levels").glob("*.c")):
