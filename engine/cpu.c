@@ -24,22 +24,30 @@ static const struct kernels *const all_kernels[] = {
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
 
 #ifdef SHUFFLENET_X86
-static int has_f16c(void) // Clang 14's __builtin_cpu_supports doesn't know it
+// Registers that the system saves, by their bits in XCR0: those of AVX, and those of AVX-512 besides.
+enum { AVX_STATE = 0x06, AVX512_STATE = 0xe6 };
+
+// Asked of the processor itself: a compiler's __builtin_cpu_supports needs a runtime library that not all of them bring along.
+static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx)
 {
     unsigned eax, ebx, ecx, edx;
-    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+    const unsigned needed = leaf1_ecx | bit_OSXSAVE;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || (ecx & needed) != needed)
+        return 0;
+    __asm__("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    if ((eax & state) != state)
+        return 0;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & leaf7_ebx) == leaf7_ebx;
 }
 #endif
 
 static int can_run(const struct kernels *kernels)
 {
 #ifdef SHUFFLENET_X86
-    __builtin_cpu_init();
     if (kernels == &shufflenet_kernels_avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        return has(AVX512_STATE, 0, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
     if (kernels == &shufflenet_kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+        return has(AVX_STATE, bit_FMA | bit_F16C, bit_AVX2);
 #endif
     (void)kernels;
     return 1;

@@ -1,6 +1,6 @@
 """Builds the engine's C tests and runs them: kernels by themselves, and whole networks against PyTorch.
 
-For this processor, plainly and with sanitizers; for 64-bit Arm, in an emulator; for WebAssembly.
+For this processor, by the usual compiler, by Clang and with sanitizers; for 64-bit Arm, in an emulator; for WebAssembly.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def wasm_process(program: Path, *arguments: str) -> str:
     return out.read_text()
 
 
-@pytest.fixture(scope="module", params=["release", "sanitized", "aarch64", "wasm32"])
+@pytest.fixture(scope="module", params=["release", "clang", "sanitized", "aarch64", "wasm32"])
 def platform(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -97,12 +97,17 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
         build(folder, [*AARCH64, compiler], "test_kernels", "test_network", "test_training")
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
-    if platform == "wasm32":
+    if platform in ("clang", "wasm32"):
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
-        pytest.importorskip("wasmtime")
         zig = Path(ziglang.__file__).parent / "zig"
-        build(folder, [*WASM32, f"-DCMAKE_C_COMPILER={zig};cc"], "test_kernels", "test_network")
-        return lambda program, *arguments: wasm_process(folder / program, *arguments)
+        options = [f"-DCMAKE_C_COMPILER={zig};cc"]
+        if platform == "wasm32":
+            pytest.importorskip("wasmtime")
+            options += WASM32
+        build(folder, options, "test_kernels", "test_network")
+        if platform == "wasm32":
+            return lambda program, *arguments: wasm_process(folder / program, *arguments)
+        return lambda program, *arguments: process(folder / program, *arguments)
     if platform == "sanitized":
         build(folder, SANITIZED, *(TESTS if "avx512" in isas() else []))
     else:
