@@ -1,6 +1,6 @@
 """Builds the engine's C tests and runs them: kernels by themselves, and whole networks against PyTorch.
 
-For this processor, by the usual compiler, by Clang and with sanitizers; for 64-bit Arm, in an emulator; for WebAssembly.
+For this processor by the usual compiler, by Clang and with sanitizers; for 64-bit Arm in an emulator; for WebAssembly.
 """
 
 from __future__ import annotations
