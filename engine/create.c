@@ -382,7 +382,7 @@ static int divides_well(const struct step *step)
 
 static void build_step(struct builder *b, const struct plan_step *plan, struct step *step)
 {
-    step->kind = plan->kind;
+    step->kind = (enum plan_kind)plan->kind;
     step->window = b->window;
     step->divided = b->group ? 0 : plan->field[PLAN_DIVISION_FIELD];
     require(b, step->divided <= (PLAN_DIVIDED_IN | PLAN_DIVIDED_OUT));

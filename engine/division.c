@@ -1,6 +1,6 @@
 #include "division.h"
 
-#include "strips.h"
+#include "planes.h"
 
 // Of a part, at least; and of a line. With less, the rest of a vector could be more than the next thread's lines. Measured on
 // two cores: parts of 7 lines of 14 pixels are worth it.
@@ -48,17 +48,6 @@ SHUFFLENET_LOCAL float *arena_of(struct member member)
 SHUFFLENET_LOCAL struct lines lines_of(struct member member, const struct step *step)
 {
     return part_of(member.share, written_by(step).height);
-}
-
-static int writes_lines(const struct step *step)
-{
-    return step->kind == PLAN_STRIPS || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL ||
-           (step->kind == PLAN_DEPTHWISE && step->as.depthwise.stride == 2);
-}
-
-static int has_windows(const struct step *step)
-{
-    return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
 }
 
 SHUFFLENET_LOCAL int has_exchange(const struct step *step, enum exchange when, uint32_t threads)

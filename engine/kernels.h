@@ -144,8 +144,8 @@ struct window {
 #define WHOLE UINT32_MAX
 
 struct step {
-    uint32_t kind;
-    uint32_t divided;    // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
+    enum plan_kind kind;
+    uint32_t divided;     // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
     uint8_t exchanges[2]; // before and after it: bit threads - 1, if a team of so many has something to hand over
     struct window window;
     union {

@@ -2,62 +2,6 @@
 
 #include <string.h>
 
-SHUFFLENET_LOCAL struct plane written_by(const struct step *step)
-{
-    struct plane plane = {0};
-    if (step->kind == PLAN_INPUT) {
-        const struct input *s = &step->as.input;
-        plane = (struct plane){s->rows, s->pitch, s->channels * s->phases * s->phases, s->out};
-    } else if (step->kind == PLAN_ZERO) {
-        const struct zero *s = &step->as.zero;
-        plane = (struct plane){s->height, s->pitch, s->count, s->out};
-    } else if (step->kind == PLAN_CONVOLUTION) {
-        const struct convolution *s = &step->as.convolution;
-        plane = (struct plane){(s->pixels + s->pitch - 1) / s->pitch, s->pitch, s->groups * s->m, s->out};
-    } else if (step->kind == PLAN_DEPTHWISE) {
-        const struct depthwise *s = &step->as.depthwise;
-        plane = (struct plane){(s->height - 1) / s->stride + 1, s->out_pitch, s->channels, s->out};
-    } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
-        const struct pool *s = &step->as.pool;
-        plane = (struct plane){s->out_height, s->out_pitch, s->channels, s->out};
-    } else if (step->kind == PLAN_BLOCKS) {
-        plane = written_by(step + step->as.blocks.count);
-    } else if (step->kind == PLAN_STRIPS) {
-        const struct step *last = step + 1;
-        while (last->window.lines)
-            last++;
-        plane = written_by(last);
-    }
-    return plane;
-}
-
-SHUFFLENET_LOCAL struct plane read_by(const struct step *step)
-{
-    struct plane plane = {0};
-    if (step->kind == PLAN_CONVOLUTION) {
-        const struct convolution *s = &step->as.convolution;
-        plane = (struct plane){written_by(step).height + step->window.reach, s->in_pitch, s->groups * s->k, s->in};
-    } else if (step->kind == PLAN_DEPTHWISE) {
-        const struct depthwise *s = &step->as.depthwise;
-        plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};
-    } else if (step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL) {
-        const struct pool *s = &step->as.pool;
-        plane = (struct plane){s->height, s->in_pitch, s->channels, s->in};
-    }
-    return plane;
-}
-
-SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lines)
-{
-    if (step->kind == PLAN_CONVOLUTION)
-        return (struct lines){lines.begin, lines.end + step->window.reach};
-    const uint32_t height = read_by(step).height; // windows of three lines
-    const uint32_t padding = step->kind == PLAN_DEPTHWISE ? 1 : step->as.pool.padding;
-    const uint32_t stride = step->kind == PLAN_DEPTHWISE ? step->as.depthwise.stride : 2;
-    const uint32_t begin = stride * lines.begin, end = stride * (lines.end - 1) + 3 - padding;
-    return (struct lines){begin < padding ? 0 : begin - padding, end < height ? end : height};
-}
-
 SHUFFLENET_LOCAL struct lane begin_lane(const struct step *group, struct share share)
 {
     const struct strips *s = &group->as.strips;
@@ -173,6 +117,13 @@ SHUFFLENET_LOCAL void run_lines(const struct kernels *kernels, const struct step
         break;
     case PLAN_AVERAGE_POOL:
         kernels->average_pool(&step->as.pool, x, y, lines, share);
+        break;
+    case PLAN_ZERO: // of these no part is asked for
+    case PLAN_STRIPS:
+    case PLAN_BLOCKS:
+    case PLAN_MEANS:
+    case PLAN_FULLY_CONNECTED:
+    case PLAN_SCALE:
         break;
     }
 }

@@ -6,19 +6,7 @@
 #ifndef SHUFFLENET_STRIPS_H
 #define SHUFFLENET_STRIPS_H
 
-#include "kernels.h"
-
-// What a step writes, strips' last steps alike, of blocks the last one, or reads.
-struct plane {
-    uint32_t height, pitch, rows;
-    const uint32_t *offsets; // [rows], if they lie in the arena
-};
-
-SHUFFLENET_LOCAL struct plane written_by(const struct step *step);
-SHUFFLENET_LOCAL struct plane read_by(const struct step *step);
-
-// The lines that a step reads to write others.
-SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lines);
+#include "planes.h"
 
 // How far a lane has come.
 struct lane {
