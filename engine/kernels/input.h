@@ -1,4 +1,4 @@
-// The way into a convolution that is not of one size and stride 1: padded planes; and zeros where one looks over an edge.
+// The way into a convolution that is not of one size and stride 1: padded planes.
 
 // y[j] = x[j * stride] for count floats.
 ALWAYS_INLINE void pick(const float *x, size_t stride, float *y, size_t count)
@@ -93,11 +93,4 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
             }
         }
     }
-}
-
-static void zero(const struct zero *s, float *arena, struct share share)
-{
-    const struct range rows = range_of(share, s->count);
-    for (size_t i = rows.begin; i < rows.end; i++)
-        memset(arena + s->out[i], 0, sizeof(float) * s->length);
 }

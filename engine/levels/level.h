@@ -24,7 +24,9 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
 #include "../kernels/activation.h"
 #include "../kernels/box.h"
+#include "../kernels/line_ends.h"
 #include "../kernels/scale.h"
+#include "../kernels/zero.h"
 #include "../kernels/tile.h"
 #include "../kernels/column.h"
 // These need tile.h or activation.h.
@@ -33,7 +35,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/peak.h"
 #include "../kernels/stem.h"
 #include "../kernels/stride2.h"
-// These need stride2.h.
+// These need stride2.h or line_ends.h.
 #include "../kernels/depthwise.h"
 #include "../kernels/input.h"
 #include "../kernels/pool.h"
