@@ -70,7 +70,7 @@ class Classifier:
 
     def __reduce__(self) -> tuple[type[Classifier], tuple[str | os.PathLike[str], str | None]]:
         """For another process, which loads the model anew."""
-        return Classifier, self._made_by
+        return type(self), self._made_by
 
     @property
     def isa(self) -> str:

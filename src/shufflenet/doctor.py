@@ -129,16 +129,15 @@ def _duplicates(
     dataset: data.Dataset | None, pictures: list[data.Picture], groups: list[list[int]]
 ) -> Iterator[Problem]:
     """Of the same pixels, whatever the file: each one after the first."""
+    train, targets = len(pictures), [0] * len(pictures)
+    if dataset is not None:
+        train, targets = len(dataset.train), [*dataset.train.targets.tolist(), *dataset.val.targets.tolist()]
     for first, *others in groups:
         for index in others:
-            kind, what = "duplicate", f"the same picture as {pictures[first].name}"
-            if dataset is not None:
-                targets = [*dataset.train.targets.tolist(), *dataset.val.targets.tolist()]
-                if targets[first] != targets[index]:
-                    what += f", which is in class {dataset.classes[targets[first]]!r}"
-                if first < len(dataset.train) <= index:
-                    kind = "in both splits"
-            yield Problem(kind, pictures[index].name, what)
+            what = f"the same picture as {pictures[first].name}"
+            if dataset is not None and targets[first] != targets[index]:
+                what += f", which is in class {dataset.classes[targets[first]]!r}"
+            yield Problem("in both splits" if first < train <= index else "duplicate", pictures[index].name, what)
 
 
 def _few(dataset: data.Dataset) -> Iterator[Problem]:

@@ -296,8 +296,8 @@ def _is_number(value: Any) -> bool:
 
 def _digest(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].tobytes())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
 
 
