@@ -1,6 +1,6 @@
 """A graph as a PyTorch module: every operator with its tensors under its own name.
 
-`network.ShuffleNet` is the one that trains fast; this serves the other networks.
+ShuffleNet itself is in network.py, and trains fast (planar.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shufflenet.graph import (
     Shuffle,
     Split,
 )
-from shufflenet.network import channel_shuffle
+from shufflenet.network import channel_shuffle, initialise
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
@@ -47,7 +47,7 @@ class GraphNetwork(nn.Module):
                     self._add(node.batch_norm, nn.BatchNorm2d(node.channels))
             elif isinstance(node, FullyConnected):
                 self._add(node.name, nn.Linear(node.inputs[0].channels, node.channels))
-        self.apply(_initialise)
+        self.apply(initialise)
         for node in graph.nodes:  # a unit that adds begins as the identity there, too
             if isinstance(node, Add) and isinstance(branch := node.inputs[0], Convolution) and branch.batch_norm:
                 nn.init.zeros_(self.get_parameter(f"{branch.batch_norm}.weight"))
@@ -109,13 +109,3 @@ def _convolution(node: Convolution) -> nn.Conv2d:
         node.in_channels, node.channels, node.kernel_size,
         stride=node.stride, padding=node.padding, groups=node.groups, bias=not node.batch_norm,
     )  # fmt: skip
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)

@@ -75,7 +75,7 @@ class ShuffleNet(nn.Module):
             units = [ShuffleUnit(unit) for unit in arch.units() if unit.stage == stage]
             self.add_module(f"stage{stage}", nn.Sequential(*units))
         self.fc = nn.Linear(arch.features, arch.classes)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
@@ -101,9 +101,12 @@ def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """For `nn.Module.apply`; see `ShuffleNet`."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
         nn.init.zeros_(module.bias)
