@@ -213,9 +213,9 @@ def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypa
     assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
 
 
-@pytest.mark.skipif(not shutil.which("clang"), reason="no Clang")
 def test_clang(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", "clang")
+    ziglang = pytest.importorskip("ziglang")
+    monkeypatch.setenv("CC", f"{Path(ziglang.__file__).parent / 'zig'} cc")
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     the_example_answers(model, photos, tmp_path)
 
