@@ -17,7 +17,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import damaged_plans
 from random_network import random_input, random_network
 from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
@@ -270,14 +269,13 @@ def test_working_memory() -> None:
     assert Engine(model).sizes(224, 224).arena_bytes < 2e6
 
 
-def test_damaged_plans_are_refused() -> None:
-    """Any cut, and any word changed at random: refused, or run without touching memory that is not the plan's."""
+def test_cut_plans_are_refused() -> None:
+    """Changed ones: engine/test_damaged.c."""
     _, model = random_network(Architecture(3, 0.25, classes=10))
     plan = make_plan(model, 32, 32)
     for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):
         with pytest.raises(RuntimeError, match="damaged"):
             _Network(plan[:cut], isas()[0], (3, 32, 32))
-    assert min(damaged_plans.run_or_refuse(plan, random_input(1, 32, 32))) > 100
 
 
 def test_a_wrong_call_of_the_library_is_refused() -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import damaged_plans
 from random_network import random_graph_network, random_input
 from shufflenet import baselines, engine, plan
 from shufflenet.arch import Architecture
@@ -137,13 +136,6 @@ def test_reference(name: str) -> None:
     expected = logits(model, x, isas()[0])
     for threads in (1, 3):
         np.testing.assert_allclose(logits(model, x, "reference", threads), expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(("name", "width"), [("shufflenet_g3_x0_25", 300), ("mobilenet_v1_x0_25", 320)])
-def test_damaged_plans_are_refused(name: str, width: int) -> None:
-    model = random_model(name)
-    assert "depthwise" in step_names(model, 100, width)[0]
-    assert min(damaged_plans.run_or_refuse(make_plan(model, 100, width), random_input(1, 100, width))) > 100
 
 
 def test_strips_whose_last_planes_differ_in_pitch_are_refused() -> None:

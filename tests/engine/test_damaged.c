@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLANS = 2000, MOST_CHANGES = 3, MOST_BYTES = 1 << 26, THREADS = 3 };
+enum { PLANS = 1000, MOST_CHANGES = 3, MOST_BYTES = 1 << 26, THREADS = 3 };
 
 static uint64_t state = 1707;
 
