@@ -82,41 +82,11 @@ SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lin
 
 SHUFFLENET_LOCAL int has_windows(const struct step *step)
 {
-    switch (step->kind) {
-    case PLAN_DEPTHWISE:
-    case PLAN_MAX_POOL:
-    case PLAN_AVERAGE_POOL:
-        return 1;
-    case PLAN_INPUT:
-    case PLAN_ZERO:
-    case PLAN_CONVOLUTION:
-    case PLAN_STRIPS:
-    case PLAN_BLOCKS:
-    case PLAN_MEANS:
-    case PLAN_FULLY_CONNECTED:
-    case PLAN_SCALE:
-        break;
-    }
-    return 0;
+    return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
 }
 
 SHUFFLENET_LOCAL int writes_lines(const struct step *step)
 {
-    switch (step->kind) {
-    case PLAN_DEPTHWISE:
-        return step->as.depthwise.stride == 2;
-    case PLAN_MAX_POOL:
-    case PLAN_AVERAGE_POOL:
-    case PLAN_STRIPS:
-        return 1;
-    case PLAN_INPUT:
-    case PLAN_ZERO:
-    case PLAN_CONVOLUTION:
-    case PLAN_BLOCKS:
-    case PLAN_MEANS:
-    case PLAN_FULLY_CONNECTED:
-    case PLAN_SCALE:
-        break;
-    }
-    return 0;
+    const int as_one_row = step->kind == PLAN_DEPTHWISE && step->as.depthwise.stride == 1;
+    return step->kind == PLAN_STRIPS || (has_windows(step) && !as_one_row);
 }

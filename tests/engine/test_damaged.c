@@ -1,12 +1,10 @@
 // Plans in which words were changed at random: test_damaged NAME..., each with a file NAME.plan. Each is refused, or run in
 // memory of exactly the sizes that the engine asks for, so that a sanitizer sees a stray access. What lies behind the plan's
 // arena may be read, but is never written.
+#include "files.h"
 #include "plan.h"
 #include "pool.h"
-#include "shufflenet.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PLANS = 1000, MOST_CHANGES = 3, MOST_BYTES = 1 << 26, THREADS = 3 };
@@ -44,19 +42,16 @@ static void damage(uint32_t *plan)
     }
 }
 
-static void *aligned(size_t bytes, int fill)
+static void *filled(size_t bytes, int fill)
 {
-    const size_t rounded = (bytes + SHUFFLENET_ALIGNMENT - 1) / SHUFFLENET_ALIGNMENT * SHUFFLENET_ALIGNMENT;
-    void *memory = aligned_alloc(SHUFFLENET_ALIGNMENT, rounded);
-    memset(memory, fill, bytes);
-    return memory;
+    return memset(aligned(bytes), fill, bytes);
 }
 
 // Alone, and by a team.
 static int run(const shufflenet_network *network, const shufflenet_sizes *sizes, size_t arena_floats)
 {
-    float *input = aligned(sizeof(float) * sizes->input_floats, 0), *output = aligned(sizeof(float) * sizes->output_floats, 0);
-    float *arena = aligned(sizes->arena_bytes, 0xff);
+    float *input = filled(sizeof(float) * sizes->input_floats, 0), *output = filled(sizeof(float) * sizes->output_floats, 0);
+    float *arena = filled(sizes->arena_bytes, 0xff);
     memset(arena, 0, sizeof(float) * arena_floats);
     int failures = shufflenet_run(network, arena, sizes->arena_bytes, input, 1, output) != SHUFFLENET_OK;
     const unsigned char *bytes = (const unsigned char *)arena;
@@ -65,31 +60,13 @@ static int run(const shufflenet_network *network, const shufflenet_sizes *sizes,
     free(arena);
     shufflenet_pool *pool = shufflenet_pool_create(THREADS);
     const size_t team_bytes = (1 + THREADS) * sizes->team_bytes;
-    arena = aligned(team_bytes, 0);
+    arena = filled(team_bytes, 0);
     failures |= shufflenet_pool_run(pool, network, arena, team_bytes, input, 1, output) != SHUFFLENET_OK;
     free(arena);
     shufflenet_pool_destroy(pool);
     free(input);
     free(output);
     return failures;
-}
-
-static void *read_plan(const char *name, size_t *bytes)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s.plan", name);
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) {
-        fprintf(stderr, "can't read %s\n", path);
-        exit(2);
-    }
-    *bytes = (size_t)ftell(file);
-    rewind(file);
-    void *plan = malloc(*bytes);
-    if (fread(plan, 1, *bytes, file) != *bytes)
-        exit(2);
-    fclose(file);
-    return plan;
 }
 
 int main(int count, char **names)
@@ -100,18 +77,18 @@ int main(int count, char **names)
         levels++;
     for (int i = 1; i < count; i++) {
         size_t bytes;
-        void *whole = read_plan(names[i], &bytes);
+        void *whole = read_file(names[i], ".plan", &bytes);
         for (int number = 0; number < PLANS; number++) {
             // Seldom the last one, which is slow.
             const size_t level = number % 50 ? random_below((uint32_t)levels - 1) : levels - 1;
-            void *plan = aligned(bytes, 0);
+            void *plan = filled(bytes, 0);
             memcpy(plan, whole, bytes);
             damage(plan);
             shufflenet_sizes sizes;
             const char *isa = shufflenet_isa(level);
             if (!shufflenet_measure(plan, bytes, isa, &sizes) && sizes.network_bytes < MOST_BYTES &&
                 sizes.arena_bytes < MOST_BYTES && sizes.team_bytes < MOST_BYTES && sizes.input_floats < MOST_BYTES) {
-                void *memory = aligned(sizes.network_bytes, 0xcc);
+                void *memory = filled(sizes.network_bytes, 0xcc);
                 const shufflenet_network *network = NULL;
                 const size_t arena_floats = ((struct plan_header *)plan)->arena_floats;
                 int failed = shufflenet_create(plan, bytes, isa, memory, sizes.network_bytes, &network) != SHUFFLENET_OK;

@@ -5,35 +5,13 @@
 #ifndef __wasm__
 #include "pool.h"
 #endif
+#include "files.h"
 #include "shufflenet.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void *read_file(const char *name, const char *suffix, size_t *bytes)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s%s", name, suffix);
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END)) {
-        fprintf(stderr, "can't read %s\n", path);
-        exit(2);
-    }
-    *bytes = (size_t)ftell(file);
-    rewind(file);
-    void *data = malloc(*bytes);
-    if (fread(data, 1, *bytes, file) != *bytes)
-        exit(2);
-    fclose(file);
-    return data;
-}
-
-static void *aligned(size_t bytes)
-{
-    return aligned_alloc(SHUFFLENET_ALIGNMENT, (bytes + SHUFFLENET_ALIGNMENT - 1) / SHUFFLENET_ALIGNMENT * SHUFFLENET_ALIGNMENT);
-}
 
 // The logits by a team of threads, which must be the same bits. Its arena begins with what is not a number.
 static int same_by_team(const shufflenet_network *network, size_t team_bytes, uint32_t threads, const float *input, size_t batch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 
@@ -14,30 +14,25 @@ class CannotStart(click.ClickException):
     exit_code = 2
 
 
-@contextmanager
-def refusing(*errors: type[Exception]) -> Iterator[None]:
+def refusing(*errors: type[Exception]) -> AbstractContextManager[None]:
     """Errors of the package speak to the user already: one line, without a traceback."""
-    try:
-        yield
-    except errors as error:
-        raise CannotStart(_message(error)) from error
+    return _ending(CannotStart, errors)
+
+
+def failing(*errors: type[Exception]) -> AbstractContextManager[None]:
+    """Likewise for what has begun, or has come to its end but can't be written."""
+    return _ending(click.ClickException, errors)
 
 
 @contextmanager
-def failing(*errors: type[Exception]) -> Iterator[None]:
-    """Likewise for what has begun, or has come to its end but can't be written."""
+def _ending(how: type[click.ClickException], errors: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise click.ClickException(_message(error)) from error
+        from shufflenet.images import printable
 
-
-def _message(error: Exception) -> str:
-    from shufflenet.images import printable
-
-    if isinstance(error, OSError) and error.filename:
-        return printable(f"{error.filename}: {error.strerror}")
-    return printable(str(error))
+        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        raise how(printable(message)) from error
 
 
 @contextmanager
