@@ -1,4 +1,5 @@
-// Threads that wait for the next run: awake for a moment, since pictures often follow one another, then asleep.
+// Threads that wait for the next run and, in a team, for one another: awake for a moment, since it is mostly a short one, then
+// asleep, so that a thread that has lost its processor to another program can go on where one waits for it.
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // sched_getcpu
 #endif
@@ -6,19 +7,30 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-// A fifth of a millisecond: more than Python takes from one call to the next, less than another program would notice.
-enum { AWAKE_NANOSECONDS = 200000, SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024, SPINS_BEFORE_YIELD = 100000 };
+enum {
+    SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024,
+    // For the next run: more than Python takes from one call to the next, less than another program would notice.
+    AWAKE_BETWEEN_RUNS = 200000, // nanoseconds
+    BEFORE_YIELD = 10000, // to a thread that was woken on this processor
+    // Within one: a sleeping processor can take half a millisecond to wake up, and then the others would sleep in their turn.
+    AWAKE_IN_A_RUN = 1000000,
+    MOST_ALONE = 64,
+};
 
 struct shufflenet_pool {
-    pthread_mutex_t one_run;   // held by the caller whose run it is
-    pthread_mutex_t new_run;   // guards the waiting for a change of run
-    pthread_cond_t run_changed;
-    atomic_uint run;           // counts them
-    atomic_uint working;       // workers that have not ended this run
+    pthread_mutex_t one_run; // held by the caller whose run it is
+    atomic_uint run;         // counts them
+    atomic_uint working;     // workers that have not ended this run
+    atomic_uint arrived, meetings; // of a team: how many wait for the others, and how often all have met
+    atomic_uint asleep;            // threads that wait for a change of one of these numbers
+    pthread_mutex_t falling_asleep;
+    pthread_cond_t changed;
+    uint32_t alone, alone_left; // runs by the caller alone after the last one that was no faster, and how many of them are left
     uint32_t threads, started;
     // Of this run, written before it is counted:
     shufflenet_pool_work *work;
@@ -32,28 +44,43 @@ struct shufflenet_pool {
     } workers[];
 };
 
-static int64_t nanoseconds(void)
+static int64_t nanoseconds(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static unsigned next_run(shufflenet_pool *pool, unsigned last)
+// Until the number is no longer what it was, for so many nanoseconds awake. Returns for how many it was; 0 if it was not long.
+static int64_t wait_for_change(shufflenet_pool *pool, atomic_uint *number, unsigned was, int64_t awake)
 {
-    const int64_t asleep_from = nanoseconds() + AWAKE_NANOSECONDS;
-    do {
-        for (uint32_t spins = 0; spins < SPINS_BETWEEN_LOOKS_AT_THE_CLOCK; spins++) {
-            const unsigned run = atomic_load_explicit(&pool->run, memory_order_acquire);
-            if (run != last)
-                return run;
-        }
-    } while (nanoseconds() < asleep_from);
-    pthread_mutex_lock(&pool->new_run);
-    while (atomic_load(&pool->run) == last)
-        pthread_cond_wait(&pool->run_changed, &pool->new_run);
-    pthread_mutex_unlock(&pool->new_run);
-    return atomic_load(&pool->run);
+    int64_t began = 0, now = 0;
+    while (now <= began + awake) {
+        for (uint32_t spins = 0; spins < SPINS_BETWEEN_LOOKS_AT_THE_CLOCK; spins++)
+            if (atomic_load_explicit(number, memory_order_acquire) != was)
+                return now - began;
+        now = nanoseconds(CLOCK_MONOTONIC);
+        began = began ? began : now;
+        if (now - began > BEFORE_YIELD)
+            sched_yield();
+    }
+    pthread_mutex_lock(&pool->falling_asleep);
+    atomic_fetch_add(&pool->asleep, 1);
+    while (atomic_load(number) == was)
+        pthread_cond_wait(&pool->changed, &pool->falling_asleep);
+    atomic_fetch_sub(&pool->asleep, 1);
+    pthread_mutex_unlock(&pool->falling_asleep);
+    return now - began;
+}
+
+// Behind each change. Who counted itself asleep after this look sees the change before it sleeps.
+static void wake_all(shufflenet_pool *pool)
+{
+    if (!atomic_load(&pool->asleep))
+        return;
+    pthread_mutex_lock(&pool->falling_asleep); // until those that count themselves sleep
+    pthread_mutex_unlock(&pool->falling_asleep);
+    pthread_cond_broadcast(&pool->changed);
 }
 
 #ifdef __linux__
@@ -97,23 +124,24 @@ static void leave_processor(int processor, uint32_t threads)
 static void *work(void *argument)
 {
     struct worker *worker = argument;
+    shufflenet_pool *pool = worker->pool;
     for (unsigned run = 0;;) {
-        run = next_run(worker->pool, run);
-        if (worker->pool->stop)
+        wait_for_change(pool, &pool->run, run, AWAKE_BETWEEN_RUNS);
+        run = atomic_load(&pool->run);
+        if (pool->stop)
             return NULL;
-        if (worker->pool->caller == this_processor())
-            leave_processor(worker->pool->caller, worker->pool->threads);
-        worker->pool->work(worker->pool->argument, worker->number, worker->pool->threads);
-        atomic_fetch_sub_explicit(&worker->pool->working, 1, memory_order_release);
+        if (pool->caller == this_processor())
+            leave_processor(pool->caller, pool->threads);
+        pool->work(pool->argument, worker->number, pool->threads);
+        if (atomic_fetch_sub(&pool->working, 1) == 1)
+            wake_all(pool);
     }
 }
 
 static void begin_run(shufflenet_pool *pool)
 {
-    pthread_mutex_lock(&pool->new_run);
     atomic_fetch_add(&pool->run, 1);
-    pthread_cond_broadcast(&pool->run_changed);
-    pthread_mutex_unlock(&pool->new_run);
+    wake_all(pool);
 }
 
 shufflenet_pool *shufflenet_pool_create(uint32_t threads)
@@ -124,8 +152,8 @@ shufflenet_pool *shufflenet_pool_create(uint32_t threads)
     if (!pool)
         return NULL;
     pthread_mutex_init(&pool->one_run, NULL);
-    pthread_mutex_init(&pool->new_run, NULL);
-    pthread_cond_init(&pool->run_changed, NULL);
+    pthread_mutex_init(&pool->falling_asleep, NULL);
+    pthread_cond_init(&pool->changed, NULL);
     pool->threads = threads;
     for (uint32_t number = 1; number < threads; number++) {
         struct worker *worker = &pool->workers[pool->started];
@@ -144,51 +172,104 @@ uint32_t shufflenet_pool_threads(const shufflenet_pool *pool)
     return pool->threads;
 }
 
-void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument)
+// By whoever holds one_run.
+static void call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument)
 {
-    pthread_mutex_lock(&pool->one_run);
     pool->work = work;
     pool->argument = argument;
     pool->caller = this_processor();
     atomic_store(&pool->working, pool->threads - 1);
     begin_run(pool);
     work(argument, 0, pool->threads);
-    for (uint32_t spins = 0; atomic_load_explicit(&pool->working, memory_order_acquire); spins++)
-        if (spins > SPINS_BEFORE_YIELD)
-            sched_yield();
+    for (unsigned working; (working = atomic_load_explicit(&pool->working, memory_order_acquire));)
+        wait_for_change(pool, &pool->working, working, AWAKE_IN_A_RUN);
+}
+
+void shufflenet_pool_call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument)
+{
+    pthread_mutex_lock(&pool->one_run);
+    call(pool, work, argument);
     pthread_mutex_unlock(&pool->one_run);
 }
 
 struct run {
+    shufflenet_pool *pool;
     const shufflenet_network *network;
     void *arena;
     size_t arena_bytes;
     const float *input;
     size_t batch;
     float *output;
-    shufflenet_team team;
     shufflenet_status status;
+    atomic_uint work; // microseconds of the threads' processors without their waiting, all together
 };
 
-static void run_part(void *argument, uint32_t part, uint32_t parts)
+// One thread's part in a run.
+struct part {
+    shufflenet_pool *pool;
+    int64_t waited; // nanoseconds, awake
+};
+
+// The last one to come lets the others go.
+static void meet(void *team)
+{
+    struct part *part = team;
+    shufflenet_pool *pool = part->pool;
+    const unsigned meeting = atomic_load_explicit(&pool->meetings, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->threads) {
+        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+        atomic_store(&pool->meetings, meeting + 1);
+        wake_all(pool);
+        return;
+    }
+    part->waited += wait_for_change(pool, &pool->meetings, meeting, AWAKE_IN_A_RUN);
+}
+
+static void run_part(void *argument, uint32_t number, uint32_t parts)
 {
     struct run *run = argument;
+    struct part part = {run->pool, 0};
+    const int64_t began = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     const shufflenet_status status = shufflenet_run_shared(run->network, run->arena, run->arena_bytes, run->input,
-                                                           run->batch, run->output, &run->team, part, parts);
-    if (part == 0)
+                                                           run->batch, run->output, meet, &part, number, parts);
+    const int64_t work = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began - part.waited;
+    atomic_fetch_add_explicit(&run->work, work > 0 ? (unsigned)(work / 1000) : 0, memory_order_relaxed);
+    if (number == 0)
         run->status = status; // every part's
+}
+
+// If other programs want the processors, threads are taken from them by turns, and the rest of the team waits. Where it took
+// longer than one thread would have, the next pictures are the caller's; more and more of them, since each attempt costs time.
+static void run_by_team(struct run *run)
+{
+    shufflenet_pool *pool = run->pool;
+    const int64_t began = nanoseconds(CLOCK_MONOTONIC);
+    call(pool, run_part, run);
+    const int64_t time = (nanoseconds(CLOCK_MONOTONIC) - began) / 1000;
+    if (time > atomic_load_explicit(&run->work, memory_order_relaxed))
+        pool->alone = 2 * pool->alone + 1 < MOST_ALONE ? 2 * pool->alone + 1 : MOST_ALONE;
+    else
+        pool->alone -= (pool->alone + 3) / 4;
+    pool->alone_left = pool->alone;
 }
 
 shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network, void *arena,
                                       size_t arena_bytes, const float *input, size_t batch, float *output)
 {
     // Refused here or by nobody: the threads would return without having met. Likewise with no picture.
-    struct run run = {network, arena, arena_bytes, input, batch, output, {0}, SHUFFLENET_OK};
     const shufflenet_status check =
-        shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, &run.team, 0, pool->threads);
+        shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, meet, NULL, 0, pool->threads);
     if (check || batch == 0)
         return check;
-    shufflenet_pool_call(pool, run_part, &run);
+    struct run run = {pool, network, arena, arena_bytes, input, batch, output, SHUFFLENET_OK, 0};
+    pthread_mutex_lock(&pool->one_run);
+    if (pool->alone_left) {
+        pool->alone_left--;
+        run.status = shufflenet_run(network, arena, arena_bytes, input, batch, output);
+    } else {
+        run_by_team(&run);
+    }
+    pthread_mutex_unlock(&pool->one_run);
     return run.status;
 }
 
@@ -198,8 +279,8 @@ void shufflenet_pool_destroy(shufflenet_pool *pool)
     begin_run(pool);
     for (uint32_t i = 0; i < pool->started; i++)
         pthread_join(pool->workers[i].thread, NULL);
-    pthread_cond_destroy(&pool->run_changed);
-    pthread_mutex_destroy(&pool->new_run);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->falling_asleep);
     pthread_mutex_destroy(&pool->one_run);
     free(pool);
 }

@@ -4,17 +4,6 @@
 #include "shufflenet.h"
 #include "strips.h"
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <sched.h>
-#define yield_processor() sched_yield()
-#else
-#define yield_processor() ((void)0)
-#endif
-
-// A step takes some ten microseconds: threads wait for one another without giving up the processor, but not for long,
-// since another program may have taken a processor from the team.
-enum { SPINS = 20000 };
-
 static const struct lines all_lines = {0, UINT32_MAX};
 static const struct share alone = {.part = 0, .parts = 1};
 
@@ -114,20 +103,6 @@ shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena,
     return SHUFFLENET_OK;
 }
 
-// Until all of the team have come here. The last one to come lets the others go.
-static void meet(shufflenet_team *team, uint32_t threads)
-{
-    const unsigned meeting = atomic_load_explicit(&team->meetings, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == threads) {
-        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->meetings, meeting + 1, memory_order_release);
-        return;
-    }
-    for (uint32_t spins = 0; atomic_load_explicit(&team->meetings, memory_order_acquire) == meeting; spins++)
-        if (spins >= SPINS)
-            yield_processor();
-}
-
 // Whether no thread sees what another one writes.
 static int keeps_to_own_arena(const struct step *step, uint32_t threads)
 {
@@ -142,8 +117,8 @@ static int keeps_to_own_arena(const struct step *step, uint32_t threads)
 }
 
 shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena, size_t arena_bytes,
-                                        const float *input, size_t batch, float *output, shufflenet_team *team,
-                                        uint32_t thread, uint32_t threads)
+                                        const float *input, size_t batch, float *output, shufflenet_meet *meet,
+                                        void *team, uint32_t thread, uint32_t threads)
 {
     const shufflenet_status status = check_arena(network->team_bytes, arena, arena_bytes / (1 + (size_t)threads));
     if (status)
@@ -160,17 +135,17 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
             if (before)
                 give_to_neighbours(member, step, BEFORE, ++turn);
             if (before || !keeps_to_own_arena(step, threads))
-                meet(team, threads);
+                meet(team);
             if (before)
                 take_from_neighbours(member, step, BEFORE, turn);
             run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
             if (after) {
                 give_to_neighbours(member, step, AFTER, ++turn);
-                meet(team, threads);
+                meet(team);
                 take_from_neighbours(member, step, AFTER, turn);
             }
         }
-        meet(team, threads);
+        meet(team);
     }
     return SHUFFLENET_OK;
 }

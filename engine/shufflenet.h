@@ -7,7 +7,6 @@
 #ifndef SHUFFLENET_H
 #define SHUFFLENET_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,10 +28,9 @@ typedef enum shufflenet_status {
 
 typedef struct shufflenet_network shufflenet_network;
 
-// Where a team's threads meet between steps; starts as zeros, one for each team that runs at the same time.
-typedef struct shufflenet_team {
-    atomic_uint arrived, meetings;
-} shufflenet_team;
+// Returns when all threads of a team have called it, each as often as this one, and what they wrote can be read. How they wait
+// is the caller's concern, whose threads they are.
+typedef void shufflenet_meet(void *team);
 
 typedef struct shufflenet_sizes {
     size_t network_bytes;
@@ -59,12 +57,12 @@ SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *networ
                                                 const float *input, size_t batch, float *output);
 
 // The same by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
-// number from 0 to threads - 1 and all else equal. The arena has team_bytes for each thread and once more. The results are the
-// same as by one thread, bit for bit.
+// number from 0 to threads - 1 and all else equal. They meet between steps. The arena has team_bytes for each thread and once
+// more. The results are the same as by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,
-                                                       float *output, shufflenet_team *team, uint32_t thread,
-                                                       uint32_t threads);
+                                                       float *output, shufflenet_meet *meet, void *team,
+                                                       uint32_t thread, uint32_t threads);
 
 // shufflenet_run for one picture and only count of the plan's steps from first on, so that a profiler can take their
 // times. All steps have to run in turn, on one arena that nothing else writes to meanwhile; behind the last are none.

@@ -84,9 +84,9 @@ class Engine:
 
     Args:
         isa: one of `isas`; default: the environment variable SHUFFLENET_ISA, else the best.
-        threads: how many share the work on each picture. The logits are the same for any number, bit for bit. They
-            take one call of `run` after the other; for many pictures at once, calls in many threads of an engine that
-            has one are faster.
+        threads: how many share the work on each picture; while other programs keep the processors busy, one of them
+            works alone. The logits are the same for any number, bit for bit. They take one call of `run` after the
+            other; for many pictures at once, calls in many threads of an engine that has one are faster.
 
     Raises:
         ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.

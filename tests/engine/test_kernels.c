@@ -8,10 +8,12 @@
 //   test_kernels LEVEL      that one
 #include "half.h"
 #include "kernels.h"
+#ifndef __wasm__
+#include "pool.h"
+#endif
 #include "shufflenet.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,42 +117,16 @@ static void check(shufflenet_status status, const char *what)
     }
 }
 
-// One thread's call; the threads of a team differ in their number.
-struct call {
-    const shufflenet_network *network;
-    float *arena;
-    size_t arena_bytes;
-    const float *picture;
-    float *logits;
-    shufflenet_team *team;
-    uint32_t thread, threads;
-    shufflenet_status status;
-};
-
-static void *run_call(void *argument)
+static void run_team(const shufflenet_network *network, uint32_t threads, float *arena, size_t arena_bytes, const float *picture,
+                     float *logits)
 {
-    struct call *c = argument;
-    c->status = shufflenet_run_shared(c->network, c->arena, c->arena_bytes, c->picture, 1, c->logits, c->team, c->thread,
-                                      c->threads);
-    return NULL;
-}
-
-static void run_team(struct call call, uint32_t threads)
-{
-    shufflenet_team team = {0};
-    struct call calls[TEAM];
-    pthread_t handles[TEAM];
-    for (uint32_t i = 0; i < threads; i++) {
-        calls[i] = call;
-        calls[i].team = &team;
-        calls[i].thread = i;
-        calls[i].threads = threads;
-        pthread_create(&handles[i], NULL, run_call, &calls[i]);
-    }
-    for (uint32_t i = 0; i < threads; i++) {
-        pthread_join(handles[i], NULL);
-        check(calls[i].status, "team");
-    }
+#ifdef __wasm__
+    (void)network, (void)threads, (void)arena, (void)arena_bytes, (void)picture, (void)logits;
+#else
+    shufflenet_pool *pool = shufflenet_pool_create(threads);
+    check(shufflenet_pool_run(pool, network, arena, arena_bytes, picture, 1, logits), "team");
+    shufflenet_pool_destroy(pool);
+#endif
 }
 
 // The arena of exactly the bytes that the engine asks for, so that a sanitizer sees a stray access.
@@ -164,12 +140,12 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
     float *arena = aligned_alloc(SHUFFLENET_ALIGNMENT, arena_bytes);
     for (size_t i = 0; i < arena_bytes / sizeof(float); i++)
         arena[i] = i < t->arena_floats ? start[i] : NAN; // what lies behind may be read but must not be used
-    struct call call = {.arena = arena, .arena_bytes = arena_bytes, .picture = picture, .logits = logits};
-    check(shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &call.network), t->name);
+    const shufflenet_network *network;
+    check(shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &network), t->name);
     if (threads == 1)
-        check(shufflenet_run(call.network, arena, arena_bytes, picture, 1, logits), t->name);
+        check(shufflenet_run(network, arena, arena_bytes, picture, 1, logits), t->name);
     else
-        run_team(call, threads);
+        run_team(network, threads, arena, arena_bytes, picture, logits);
     for (size_t i = t->arena_floats; threads == 1 && i < arena_bytes / sizeof(float); i++)
         if (!isnan(arena[i])) {
             fprintf(stderr, "FAILED %s, %s: wrote float %zu behind the arena\n", t->name, isa, i - t->arena_floats);
