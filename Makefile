@@ -11,7 +11,7 @@ demo: .venv/base
 	$(BIN)/shufflenet predict photos --sheet demo.png
 
 test: .venv/dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,36 +193,6 @@ def test_threads_share_an_engine_with_a_pool() -> None:
     with ThreadPoolExecutor(3) as pool:
         for got, expected in zip(pool.map(engine.run, inputs), want, strict=True):
             np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
-def test_a_thread_leaves_the_processor_of_the_caller() -> None:
-    """Where the system woke both on one, they took turns for up to ten milliseconds."""
-
-    def threads_of_this_process() -> set[int]:
-        return {int(path.name) for path in Path("/proc/self/task").iterdir()}
-
-    def processor_of(thread: int) -> int:
-        fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[36])
-
-    _, model = random_network(Architecture(3, 0.25))
-    x = random_input(1, 64, 64)
-    processors = os.sched_getaffinity(0)
-    shared = []
-    try:
-        for caller in sorted(processors)[:2] * 10:
-            before = threads_of_this_process()
-            engine = Engine(model, threads=2)  # anew, since behind a slow run one thread may work alone
-            (worker,) = threads_of_this_process() - before
-            os.sched_setaffinity(0, {caller})
-            os.sched_setaffinity(worker, {caller})
-            os.sched_setaffinity(worker, processors)
-            engine.run(x)
-            shared.append(processor_of(worker) == caller)
-    finally:
-        os.sched_setaffinity(0, processors)
-    assert sum(shared) <= 2  # a busy machine may move it back
 
 
 @pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")

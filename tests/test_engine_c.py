@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from shufflenet.graph import GraphModel
 from shufflenet.model_file import Model
 from shufflenet.plan import make_plan
 from shufflenet.strips import WINDOW_FLOATS
+from shufflenet.threads import usable_cores
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,6 +169,14 @@ def test_networks(platform: str, run: Run, networks: list[str]) -> None:
     # The emulator is slow. Every size is in a fifth of them.
     some = networks[:-3:5] + networks[-3:] if platform == "aarch64" else networks
     assert run("test_network", *some).endswith(" 0 failures\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
+@pytest.mark.parametrize("platform", ["release"], indirect=True)
+def test_threads_leave_the_processor_of_the_caller(run: Run) -> None:
+    ran = re.fullmatch(r"(\d+) of (\d+) runs on one processor\n", run("test_pool"))
+    assert ran
+    assert int(ran[1]) <= int(ran[2]) / 2  # a busy machine may move one back
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
