@@ -5,6 +5,8 @@
 #endif
 #include "pool.h"
 
+#include "backoff.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,12 +16,12 @@
 
 enum {
     SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024,
+    // Nanoseconds, here and below: to a thread that was woken on this processor.
+    BEFORE_YIELD = 10000,
     // For the next run: more than Python takes from one call to the next, less than another program would notice.
-    AWAKE_BETWEEN_RUNS = 200000, // nanoseconds
-    BEFORE_YIELD = 10000, // to a thread that was woken on this processor
+    AWAKE_BETWEEN_RUNS = 200000,
     // Within one: a sleeping processor can take half a millisecond to wake up, and then the others would sleep in their turn.
     AWAKE_IN_A_RUN = 1000000,
-    MOST_ALONE = 64,
 };
 
 struct shufflenet_pool {
@@ -30,7 +32,7 @@ struct shufflenet_pool {
     atomic_uint asleep;            // threads that wait for a change of one of these numbers
     pthread_mutex_t falling_asleep;
     pthread_cond_t changed;
-    uint32_t alone, alone_left; // runs by the caller alone after the last one that was no faster, and how many of them are left
+    struct backoff backoff;
     uint32_t threads, started;
     // Of this run, written before it is counted:
     shufflenet_pool_work *work;
@@ -41,36 +43,44 @@ struct shufflenet_pool {
         shufflenet_pool *pool;
         uint32_t number;
         pthread_t thread;
-    } workers[];
+        int64_t work; // in the last run by the team: nanoseconds of its processor without its waiting
+    } workers[]; // the first is the caller
 };
 
 static int64_t nanoseconds(clockid_t clock)
 {
-    struct timespec now;
+    struct timespec now = {0};
     clock_gettime(clock, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-// Until the number is no longer what it was, for so many nanoseconds awake. Returns for how many it was; 0 if it was not long.
+// Until the number is no longer what it was, for so many nanoseconds awake. Returns how many the processor spent on it; 0 if
+// that was not long.
 static int64_t wait_for_change(shufflenet_pool *pool, atomic_uint *number, unsigned was, int64_t awake)
 {
-    int64_t began = 0, now = 0;
+    int64_t began = 0, now = 0, waited = 0, yielding_from = 0; // the last by the thread's own clock, which is slow to read
     while (now <= began + awake) {
         for (uint32_t spins = 0; spins < SPINS_BETWEEN_LOOKS_AT_THE_CLOCK; spins++)
             if (atomic_load_explicit(number, memory_order_acquire) != was)
-                return now - began;
+                return yielding_from ? waited + nanoseconds(CLOCK_THREAD_CPUTIME_ID) - yielding_from : now - began;
         now = nanoseconds(CLOCK_MONOTONIC);
         began = began ? began : now;
-        if (now - began > BEFORE_YIELD)
-            sched_yield();
+        if (now - began <= BEFORE_YIELD)
+            continue;
+        if (!yielding_from) {
+            waited = now - began;
+            yielding_from = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+        }
+        sched_yield();
     }
+    waited += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - yielding_from;
     pthread_mutex_lock(&pool->falling_asleep);
     atomic_fetch_add(&pool->asleep, 1);
     while (atomic_load(number) == was)
         pthread_cond_wait(&pool->changed, &pool->falling_asleep);
     atomic_fetch_sub(&pool->asleep, 1);
     pthread_mutex_unlock(&pool->falling_asleep);
-    return now - began;
+    return waited;
 }
 
 // Behind each change. Who counted itself asleep after this look sees the change before it sleeps.
@@ -201,13 +211,12 @@ struct run {
     size_t batch;
     float *output;
     shufflenet_status status;
-    atomic_uint work; // microseconds of the threads' processors without their waiting, all together
 };
 
 // One thread's part in a run.
 struct part {
     shufflenet_pool *pool;
-    int64_t waited; // nanoseconds, awake
+    int64_t waited; // nanoseconds of its processor
 };
 
 // The last one to come lets the others go.
@@ -232,25 +241,19 @@ static void run_part(void *argument, uint32_t number, uint32_t parts)
     const int64_t began = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     const shufflenet_status status = shufflenet_run_shared(run->network, run->arena, run->arena_bytes, run->input,
                                                            run->batch, run->output, meet, &part, number, parts);
-    const int64_t work = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began - part.waited;
-    atomic_fetch_add_explicit(&run->work, work > 0 ? (unsigned)(work / 1000) : 0, memory_order_relaxed);
+    run->pool->workers[number].work = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began - part.waited;
     if (number == 0)
         run->status = status; // every part's
 }
 
-// If other programs want the processors, threads are taken from them by turns, and the rest of the team waits. Where it took
-// longer than one thread would have, the next pictures are the caller's; more and more of them, since each attempt costs time.
-static void run_by_team(struct run *run)
+static void run_by_team(struct run *run, int64_t now)
 {
     shufflenet_pool *pool = run->pool;
-    const int64_t began = nanoseconds(CLOCK_MONOTONIC);
     call(pool, run_part, run);
-    const int64_t time = (nanoseconds(CLOCK_MONOTONIC) - began) / 1000;
-    if (time > atomic_load_explicit(&run->work, memory_order_relaxed))
-        pool->alone = 2 * pool->alone + 1 < MOST_ALONE ? 2 * pool->alone + 1 : MOST_ALONE;
-    else
-        pool->alone -= (pool->alone + 3) / 4;
-    pool->alone_left = pool->alone;
+    int64_t work = 0;
+    for (uint32_t i = 0; i < pool->threads; i++)
+        work += pool->workers[i].work;
+    judge_run(&pool->backoff, now, nanoseconds(CLOCK_MONOTONIC), work);
 }
 
 shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network, void *arena,
@@ -261,14 +264,13 @@ shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_ne
         shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, meet, NULL, 0, pool->threads);
     if (check || batch == 0)
         return check;
-    struct run run = {pool, network, arena, arena_bytes, input, batch, output, SHUFFLENET_OK, 0};
+    struct run run = {pool, network, arena, arena_bytes, input, batch, output, SHUFFLENET_OK};
     pthread_mutex_lock(&pool->one_run);
-    if (pool->alone_left) {
-        pool->alone_left--;
+    const int64_t now = nanoseconds(CLOCK_MONOTONIC);
+    if (pool->threads == 1 || works_alone(&pool->backoff, now))
         run.status = shufflenet_run(network, arena, arena_bytes, input, batch, output);
-    } else {
-        run_by_team(&run);
-    }
+    else
+        run_by_team(&run, now);
     pthread_mutex_unlock(&pool->one_run);
     return run.status;
 }

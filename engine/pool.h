@@ -10,7 +10,7 @@ typedef struct shufflenet_pool shufflenet_pool;
 SHUFFLENET_API shufflenet_pool *shufflenet_pool_create(uint32_t threads);
 
 // shufflenet_run_shared by all threads of the pool, with as much memory as it takes; while other programs keep the processors
-// from them, shufflenet_run by the caller. Calls from several threads wait for one another.
+// from them, shufflenet_run by the caller alone (backoff.h). Calls from several threads wait for one another.
 SHUFFLENET_API shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network,
                                                      void *arena, size_t arena_bytes, const float *input, size_t batch,
                                                      float *output);

@@ -57,8 +57,8 @@ SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *networ
                                                 const float *input, size_t batch, float *output);
 
 // The same by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
-// number from 0 to threads - 1 and all else equal. They meet between steps. The arena has team_bytes for each thread and once
-// more. The results are the same as by one thread, bit for bit.
+// number from 0 to threads - 1, a team that is handed to meet and nothing else, and all else equal. They meet between steps. The
+// arena has team_bytes for each thread and once more. The results are the same as by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,
                                                        float *output, shufflenet_meet *meet, void *team,

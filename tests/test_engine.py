@@ -210,8 +210,11 @@ def test_a_team_is_not_held_up_by_other_programs() -> None:
             pictures += 1
         return pictures
 
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cores())]
+    busy_for_a_while = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    busy = []
     try:
+        for _ in range(usable_cores()):
+            busy.append(subprocess.Popen([sys.executable, "-c", busy_for_a_while]))
         by_one, by_two = pictures_in_a_second(alone), pictures_in_a_second(together)
     finally:
         for process in busy:

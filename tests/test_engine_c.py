@@ -173,10 +173,8 @@ def test_networks(platform: str, run: Run, networks: list[str]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
 @pytest.mark.parametrize("platform", ["release"], indirect=True)
-def test_threads_leave_the_processor_of_the_caller(run: Run) -> None:
-    ran = re.fullmatch(r"(\d+) of (\d+) runs on one processor\n", run("test_pool"))
-    assert ran
-    assert int(ran[1]) <= int(ran[2]) / 2  # a busy machine may move one back
+def test_pool(run: Run) -> None:
+    assert run("test_pool") == "good\n"
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)

@@ -124,6 +124,10 @@ static void run_team(const shufflenet_network *network, uint32_t threads, float 
     (void)network, (void)threads, (void)arena, (void)arena_bytes, (void)picture, (void)logits;
 #else
     shufflenet_pool *pool = shufflenet_pool_create(threads);
+    if (!pool) {
+        fprintf(stderr, "no threads\n");
+        exit(1);
+    }
     check(shufflenet_pool_run(pool, network, arena, arena_bytes, picture, 1, logits), "team");
     shufflenet_pool_destroy(pool);
 #endif
