@@ -16,7 +16,7 @@
 
 enum {
     SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024,
-    // Nanoseconds, here and below: to a thread that was woken on this processor.
+    // Nanoseconds from here on. Another thread of the pool may have been woken on this processor, and is let in.
     BEFORE_YIELD = 10000,
     // For the next run: more than Python takes from one call to the next, less than another program would notice.
     AWAKE_BETWEEN_RUNS = 200000,
@@ -44,7 +44,7 @@ struct shufflenet_pool {
         uint32_t number;
         pthread_t thread;
         int64_t work; // in the last run by the team: nanoseconds of its processor without its waiting
-    } workers[]; // the first is the caller
+    } workers[]; // by their numbers; 0 is the caller's
 };
 
 static int64_t nanoseconds(clockid_t clock)
@@ -166,7 +166,7 @@ shufflenet_pool *shufflenet_pool_create(uint32_t threads)
     pthread_cond_init(&pool->changed, NULL);
     pool->threads = threads;
     for (uint32_t number = 1; number < threads; number++) {
-        struct worker *worker = &pool->workers[pool->started];
+        struct worker *worker = &pool->workers[number];
         *worker = (struct worker){.pool = pool, .number = number};
         if (pthread_create(&worker->thread, NULL, work, worker)) {
             shufflenet_pool_destroy(pool);
@@ -251,8 +251,8 @@ static void run_by_team(struct run *run, int64_t now)
     shufflenet_pool *pool = run->pool;
     call(pool, run_part, run);
     int64_t work = 0;
-    for (uint32_t i = 0; i < pool->threads; i++)
-        work += pool->workers[i].work;
+    for (uint32_t number = 0; number < pool->threads; number++)
+        work += pool->workers[number].work;
     judge_run(&pool->backoff, now, nanoseconds(CLOCK_MONOTONIC), work);
 }
 
@@ -279,8 +279,8 @@ void shufflenet_pool_destroy(shufflenet_pool *pool)
 {
     pool->stop = 1;
     begin_run(pool);
-    for (uint32_t i = 0; i < pool->started; i++)
-        pthread_join(pool->workers[i].thread, NULL);
+    for (uint32_t number = 1; number <= pool->started; number++)
+        pthread_join(pool->workers[number].thread, NULL);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->falling_asleep);
     pthread_mutex_destroy(&pool->one_run);

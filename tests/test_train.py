@@ -866,6 +866,7 @@ def test_changed_data_is_refused(unbroken: Path, shapes: Path, tmp_path: Path) -
         (["--batch-size", "999"], "a batch of 999 is more than the 48 pictures to train on"),
         (["--from", "nothing.safetensors"], "nothing.safetensors: no such file"),
         (["--arch", "resnet50"], "unknown architecture 'resnet50'"),
+        (["--checkpoint-minutes", "nan"], "checkpoint minutes must be 0 or more, not nan"),
     ],
 )
 def test_refused_choices(shapes: Path, tmp_path: Path, options: list[str], message: str) -> None:

@@ -112,7 +112,10 @@ def train(
         Stopped: SIGINT or SIGTERM came; the run can be resumed.
         images.ImageError, data.DataError, run_folder.RunFolderError, TrainingError, teacher.TeacherError: see there.
         OSError: the result can't be written; the last checkpoint is kept.
+        ValueError: ``checkpoint_minutes`` is negative or not a number.
     """
+    if not checkpoint_minutes >= 0:  # with nan no checkpoint would ever be due
+        raise ValueError(f"checkpoint minutes must be 0 or more, not {checkpoint_minutes:g}")
     with parallel.processes(), _signals() as received:
         folder = RunFolder(out, cache)
         if parallel.rank() > 0:
