@@ -48,6 +48,7 @@ from shufflenet.plan import make_plan, step_names
 from shufflenet.planar import by_kernels
 from shufflenet.threads import usable_cores
 
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SMALL = "shufflenet_g3_x0_25"
 ONE_OF_EACH_FAMILY = (
     "mobilenet_v1_x0_25", "resnet_13m", "resnext_13m", "vgg_like_13m", "squeezenet1_0", "shufflenet_g3_x2_0_se",
@@ -137,6 +138,15 @@ def test_engine_is_timed_beside_pytorch() -> None:
     assert 0.1 < results.peak_gmacs_per_s < 1000
     assert ours.ms is not None
     assert results.share_of_peak(ours) == pytest.approx(ours.macs / ours.ms / 1e6 / results.peak_gmacs_per_s)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_kept_results_are_below_the_peak(path: Path) -> None:
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    ours = [row for row in kept["rows"] if row["runtime"] == OURS]
+    assert ours
+    for row in ours:
+        assert 0 < row["macs"] / row["ms"] / 1e6 / row["threads"] < kept["peak_gmacs_per_s"]
 
 
 def test_wrong_runtime_is_not_timed() -> None:

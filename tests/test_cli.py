@@ -410,7 +410,6 @@ def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process")
 @contextlib.contextmanager
 def in_the_middle(slow: str, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     """A command that has come to the function ``slow`` and stays there: it has heard of no signal yet."""

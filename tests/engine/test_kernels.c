@@ -8,9 +8,6 @@
 //   test_kernels LEVEL      that one
 #include "half.h"
 #include "kernels.h"
-#ifndef __wasm__
-#include "pool.h"
-#endif
 #include "shufflenet.h"
 
 #include <math.h>
@@ -21,6 +18,7 @@
 #ifdef __wasm__ // without threads
 enum { TEAM = 1 };
 #else
+#include "pool.h"
 enum { TEAM = 3 };
 #endif
 enum { MAX_TABLE = 4096, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 20, CHANNELS = 2, HEIGHT = 300, WIDTH = 300 };
