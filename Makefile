@@ -1,9 +1,10 @@
 # make demo   set up, then classify the photos in photos/ on the engine
 # make test   set up, then run all tests
-# make lint   ruff and mypy
+# make lint   ruff, mypy and clang-format
 PYTHON ?= python3
 BIN := .venv/bin
-ENGINE := $(shell find engine pictures python training CMakeLists.txt pyproject.toml -type f)
+C_FILES := $(shell find engine python training tests/engine -name '*.[ch]')
+ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -type f)
 
 .PHONY: demo test lint clean
 
@@ -17,6 +18,7 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 # The stamps stand for the package installed without and with PyTorch and the tools; the engine is built along.
 .venv/base: $(ENGINE) | .venv/bin/python

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from shufflenet import data, images
 from shufflenet.classifier import load_model
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
+from shufflenet.pictures import dataset, images
 from shufflenet.threads import map_in_order
 
 _SCALES = (2, 4, 8)
@@ -34,7 +34,7 @@ Outcome = tuple[str, bool, bool, bool]
 
 def main(model_name: str, root: Path, side: int | None) -> None:
     model = load_model(model_name)
-    engine, split = Engine(model), data.open_split(root, model.classes)
+    engine, split = Engine(model), dataset.open_split(root, model.classes)
     sizes = sorted({model.preprocessing.size, *range(32, model.preprocessing.size, 8)})
 
     def label(picture: Image.Image, how: images.Preprocessing) -> int:

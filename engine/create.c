@@ -2,7 +2,7 @@
 //
 // One walk over the plan serves both calls: without memory it measures, with memory it builds. After the checks here
 // no kernel checks anything.
-#include "division.h"
+#include "team/division.h"
 #include "half.h"
 #include "network.h"
 #include "shufflenet.h"
@@ -31,10 +31,10 @@ struct builder {
     char *memory; // NULL: measure only
     uint64_t used;
     int failed;
-    const struct step *group; // of kind PLAN_STRIPS, whose steps are being built, or NULL
-    uint32_t block_pixels;    // of a convolution that runs in blocks, or 0
-    int near;                 // what it reads was written just before
-    struct window window;     // of the step that is being built
+    const struct step *group;    // of kind PLAN_STRIPS, whose steps are being built, or NULL
+    uint32_t block_pixels;       // of a convolution that runs in blocks, or 0
+    int near;                    // what it reads was written just before
+    struct window window;        // of the step that is being built
     const struct input *picture; // if that is a convolution for the stem kernel
     struct division division;
     uint64_t box_floats;
@@ -75,7 +75,8 @@ static uint64_t round_up(uint64_t value, uint64_t multiple)
 }
 
 // A row table that may be missing: then what is read or written is the caller's.
-static const uint32_t *optional_table(struct builder *b, uint32_t first, uint64_t count, uint64_t before, uint64_t after)
+static const uint32_t *optional_table(struct builder *b, uint32_t first, uint64_t count, uint64_t before,
+                                      uint64_t after)
 {
     return first == PLAN_NO_TABLE ? NULL : table(b, first, count, before, after);
 }
@@ -116,7 +117,8 @@ static uint64_t read_floats(struct builder *b, uint64_t whole, uint64_t pitch)
 
 static void build_input(struct builder *b, const uint32_t *field, struct input *s)
 {
-    *s = (struct input){.stride = field[0], .phases = field[1], .padding = field[2], .rows = field[3], .pitch = field[4]};
+    *s = (struct input){
+        .stride = field[0], .phases = field[1], .padding = field[2], .rows = field[3], .pitch = field[4]};
     const int picture = field[9] == PLAN_NO_TABLE;
     s->channels = picture ? b->plan.in_channels : field[5];
     s->height = picture ? b->plan.height : field[6];
@@ -292,7 +294,8 @@ static void build_means(struct builder *b, const uint32_t *field, struct means *
     s->out_height = field[4];
     s->out_width = field[5];
     require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width) && is_size(s->in_pitch));
-    require(b, s->in_pitch >= s->width && s->out_height >= 1 && s->out_height < 64 && s->out_width >= 1 && s->out_width < 64);
+    require(b, s->in_pitch >= s->width && s->out_height >= 1 && s->out_height < 64 && s->out_width >= 1 &&
+                   s->out_width < 64);
     const uint64_t count = (uint64_t)s->channels * s->out_height * s->out_width;
     require(b, field[7] != PLAN_NO_TABLE || count == b->plan.classes);
     if (b->failed)
@@ -419,7 +422,8 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
 }
 
 // The input step that a convolution in strips reads, if the stem kernel can read the picture in its place.
-static const struct input *stem_input(struct builder *b, const struct plan_step *plan, const struct step *group, uint32_t i)
+static const struct input *stem_input(struct builder *b, const struct plan_step *plan, const struct step *group,
+                                      uint32_t i)
 {
     const uint32_t *field = plan[1 + i].field, source = b->window.source;
     if (!b->kernels->stem || plan[1 + i].kind != PLAN_CONVOLUTION || source >= i || plan[1 + source].kind != PLAN_INPUT)
@@ -525,7 +529,8 @@ static void choose_alignment(struct builder *b, const struct plan_step *steps)
         const uint32_t pixels = steps[i].field[3], pitch = steps[i].field[5];
         if (steps[i].kind == PLAN_STRIPS)
             i += steps[i].field[0];
-        else if (steps[i].kind == PLAN_CONVOLUTION && steps[i].field[PLAN_DIVISION_FIELD] && is_size(pixels) && is_size(pitch))
+        else if (steps[i].kind == PLAN_CONVOLUTION && steps[i].field[PLAN_DIVISION_FIELD] && is_size(pixels) &&
+                 is_size(pitch))
             align_parts(&b->division, (pixels + pitch - 1) / pitch, pitch);
     }
 }

@@ -58,7 +58,7 @@ struct convolution {
     int in_strips;
     const struct input *picture; // whose picture the stem kernel reads instead of in, or NULL
     const float *zero_row;       // as long as a line of it
-    int far;                      // all these rows are more than a second-level cache holds, and none has just been written
+    int far; // all these rows are more than a second-level cache holds, and none has just been written
 };
 
 // 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
@@ -106,7 +106,7 @@ struct fully_connected {
     const uint32_t *out; // [1], or NULL: the logits
     const void *weights; // for each block of fully_connected_block outputs w [k][block]
     const float *bias;
-    int halves;          // of half precision, which all of them have: they take half the time to read
+    int halves; // of half precision, which all of them have: they take half the time to read
 };
 
 // y[c][p] = max(least, f[c] * x[c][p] + r[c][p])
@@ -138,7 +138,8 @@ struct blocks {
 struct window {
     uint32_t reach;  // a convolution reads so many lines below the one that it writes
     uint32_t source; // the step of the strips whose output it reads, counted from their first; or WHOLE
-    uint32_t lines;  // of its output that the arena has room for, a window that slides over the plane; or 0: the whole plane
+    uint32_t
+        lines; // of its output that the arena has room for, a window that slides over the plane; or 0: the whole plane
 };
 
 #define WHOLE UINT32_MAX

@@ -2,7 +2,7 @@
 #ifndef SHUFFLENET_NETWORK_H
 #define SHUFFLENET_NETWORK_H
 
-#include "division.h"
+#include "team/division.h"
 
 struct shufflenet_network {
     const struct kernels *kernels;

@@ -1,4 +1,4 @@
-// The plan: what src/shufflenet/plan.py writes and create.c reads. 32-bit words in the machine's order throughout:
+// The plan: what src/shufflenet/engine/plan.py writes and create.c reads. 32-bit words in the machine's order throughout:
 //
 //   struct plan_header
 //   struct plan_step   [step_count]

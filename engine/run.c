@@ -1,5 +1,5 @@
 // Walks the plan, picture by picture.
-#include "division.h"
+#include "team/division.h"
 #include "network.h"
 #include "shufflenet.h"
 #include "strips.h"
@@ -90,15 +90,17 @@ static shufflenet_status check_arena(size_t needed, const void *arena, size_t ar
     return SHUFFLENET_OK;
 }
 
-shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
-                                 const float *input, size_t batch, float *output)
+shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes, const float *input,
+                                 size_t batch, float *output)
 {
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
+    const struct member member = {
+        .kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
     for (size_t i = 0; i < batch; i++)
-        for (const struct step *step = network->steps; step < network->steps + network->step_count; step = next_step(step, 1))
+        for (const struct step *step = network->steps; step < network->steps + network->step_count;
+             step = next_step(step, 1))
             run_step(member, step, input + i * network->input_floats, output + i * network->output_floats);
     return SHUFFLENET_OK;
 }
@@ -156,10 +158,11 @@ shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *
     const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    const struct member member = {.kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
+    const struct member member = {
+        .kernels = network->kernels, .shared = arena, .division = &network->division, .share = alone};
     size_t number = 0;
-    for (const struct step *step = network->steps; step < network->steps + network->step_count && number < first + count;
-         step = next_step(step, 1), number++)
+    for (const struct step *step = network->steps;
+         step < network->steps + network->step_count && number < first + count; step = next_step(step, 1), number++)
         if (number >= first)
             run_step(member, step, input, output);
     return SHUFFLENET_OK;

@@ -1,6 +1,6 @@
 // The engine's whole interface: check a plan, create a network from it, run it.
 //
-// A plan is one block of bytes that src/shufflenet/plan.py makes from a model file for one input size; plan.h
+// A plan is one block of bytes that src/shufflenet/engine/plan.py makes from a model file for one input size; plan.h
 // describes it. The engine knows no file format, allocates no memory, starts no thread and has no global state:
 // the caller gives the memory for the network (weights and tables, read-only once created) and for the arena
 // (activations). One network may run in several threads at once, each with an arena of its own.

@@ -10,10 +10,10 @@
 
 // How far a lane has come.
 struct lane {
-    uint32_t next, end;                    // the lines of the last steps that are still to do
-    struct lines lines[MAX_GROUP_STEPS];   // that each step writes in this strip
-    uint32_t first[MAX_GROUP_STEPS];       // the line at the start of each window
-    uint32_t last_first[MAX_GROUP_STEPS];  // and where that was in the strip before
+    uint32_t next, end;                   // the lines of the last steps that are still to do
+    struct lines lines[MAX_GROUP_STEPS];  // that each step writes in this strip
+    uint32_t first[MAX_GROUP_STEPS];      // the line at the start of each window
+    uint32_t last_first[MAX_GROUP_STEPS]; // and where that was in the strip before
 };
 
 // group: the step of kind PLAN_STRIPS, with those that it names behind it.

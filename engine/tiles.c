@@ -8,7 +8,7 @@
 static float cost_of_tile(const struct kernels *kernels, uint32_t mr, uint32_t nv, uint32_t k)
 {
     enum { FIRST_LEVEL_LINES = 480 }; // of 512 or 768: weights and outputs need room as well
-    const float start_and_end = 60; // measured: 40 to 100 choose alike
+    const float start_and_end = 60;   // measured: 40 to 100 choose alike
     const float loads = (float)(mr + nv), multiply_adds = (float)(mr * nv);
     const uint32_t floats = nv * kernels->vector_floats;
     const float lines = (float)floats / LINE_FLOATS + (floats % LINE_FLOATS ? 0.5f : 0);

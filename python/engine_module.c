@@ -4,7 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "pool.h"
+#include "team/pool.h"
 
 // run(pool, network, arena, arena_bytes, x, logits), see _engine.pyi.
 static PyObject *run(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
@@ -31,12 +31,9 @@ static PyObject *run(PyObject *module, PyObject *const *arguments, Py_ssize_t co
     const size_t batch = (size_t)x.shape[0];
     shufflenet_status status;
     Py_BEGIN_ALLOW_THREADS // other threads run Python meanwhile
-    if (pool)
-        status = shufflenet_pool_run(pool, network, arena, arena_bytes, x.buf, batch, logits.buf);
-    else
-        status = shufflenet_run(network, arena, arena_bytes, x.buf, batch, logits.buf);
-    Py_END_ALLOW_THREADS
-    PyBuffer_Release(&logits);
+        if (pool) status = shufflenet_pool_run(pool, network, arena, arena_bytes, x.buf, batch, logits.buf);
+    else status = shufflenet_run(network, arena, arena_bytes, x.buf, batch, logits.buf);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&logits);
     PyBuffer_Release(&x);
     if (status)
         return PyErr_Format(PyExc_RuntimeError, "%s", shufflenet_message(status));
@@ -56,7 +53,10 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_engine", .m_methods = functions, .m_slots = slots,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_engine",
+    .m_methods = functions,
+    .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__engine(void)

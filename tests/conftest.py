@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shufflenet import model_file
-from shufflenet.arch import Architecture
-from shufflenet.images import Preprocessing
+from shufflenet.networks.arch import Architecture
+from shufflenet.pictures.images import Preprocessing
 
 LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]
 

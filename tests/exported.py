@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 from shufflenet.export import TARGETS, export
 from shufflenet.export.target import Order
 from shufflenet.model_file import load

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shufflenet.arch import Architecture
-from shufflenet.graph import Graph, GraphModel, Node
-from shufflenet.graph_network import GraphNetwork
-from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
-from shufflenet.network import ShuffleNet, tensors_of
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph, GraphModel, Node
+from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.network import ShuffleNet, tensors_of
+from shufflenet.pictures.images import Preprocessing
 
 
 def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
+from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
 
 # Every 0.01 up to the paper's largest scale, and a few beyond it.
 SWEEP = [step / 100 for step in range(1, 201)] + [1e-6, 1 / 3, 2.5, 3.99, 7.77, 16]

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from shufflenet import augment, pixels, training_data
-from shufflenet.images import Preprocessing
-from shufflenet.recipe import RECIPES
+from shufflenet.pictures.images import Preprocessing
+from shufflenet.training import augment, pixels, training_data
+from shufflenet.training.recipe import RECIPES
 
 HOW = Preprocessing(size=32, resize=32)
 RECIPE = replace(RECIPES["paper"], batch_size=16)

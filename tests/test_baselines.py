@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from random_network import every_operator, random_graph_network, random_input, randomise
-from shufflenet import baselines, complexity
-from shufflenet.arch import STAGE2_CHANNELS, Architecture
-from shufflenet.baselines.equal_complexity import BUDGETS
-from shufflenet.engine import Engine, isas
-from shufflenet.graph import Graph, GraphModel, Node
-from shufflenet.graph_network import GraphNetwork
-from shufflenet.network import ShuffleNet, tensors_of
-from shufflenet.plan import make_plan
+from shufflenet.engine.engine import Engine, isas
+from shufflenet.engine.plan import make_plan
+from shufflenet.networks import baselines, complexity
+from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
+from shufflenet.networks.baselines.equal_complexity import BUDGETS
+from shufflenet.networks.graph import Graph, GraphModel, Node
+from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.network import ShuffleNet, tensors_of
 
 # The paper's million multiply-adds (Tables 5, 6); parameters from the networks' own papers or torchvision.
 PAPER_MACS = {

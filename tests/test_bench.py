@@ -24,8 +24,7 @@ from PIL import Image
 import labelled_shapes
 from exported import apart
 from random_network import every_operator
-from shufflenet import baselines, complexity, model_file
-from shufflenet.arch import STAGE2_CHANNELS, Architecture
+from shufflenet import model_file
 from shufflenet.bench import layers, plot, report, runtime
 from shufflenet.bench.folder import FolderResults
 from shufflenet.bench.folder import table as folder_table
@@ -39,14 +38,16 @@ from shufflenet.bench.training import table as training_table
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.cli import commands
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
+from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.export.graph import TunedNetwork
-from shufflenet.graph import GraphModel
 from shufflenet.model_file import Model
-from shufflenet.network import ShuffleNet
-from shufflenet.plan import make_plan, step_names
-from shufflenet.planar import by_kernels
+from shufflenet.networks import baselines, complexity
+from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
+from shufflenet.networks.graph import GraphModel
+from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import usable_cores
+from shufflenet.training.planar import by_kernels
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SMALL = "shufflenet_g3_x0_25"

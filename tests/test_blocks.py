@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from random_network import random_graph_network, random_input
-from shufflenet import baselines, plan
-from shufflenet.arch import Architecture
-from shufflenet.engine import Engine, _library, isas
-from shufflenet.graph import Graph, GraphModel
-from shufflenet.plan import step_names
+from shufflenet.engine import plan
+from shufflenet.engine.engine import Engine, _library, isas
+from shufflenet.engine.plan import step_names
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph, GraphModel
 
 FEW = 1 << 10  # floats: a room for windows that makes any plane too large for it
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from shufflenet import classifier, model_file
 from shufflenet.classifier import Classifier, softmax
-from shufflenet.images import ImageError, Source, decode, preprocess
+from shufflenet.pictures.images import ImageError, Source, decode, preprocess
 from shufflenet.threads import usable_cores
 
 
@@ -59,7 +59,7 @@ def test_logits_of_a_batch(model_path: Path) -> None:
 
 def test_engine_equals_pytorch(model: model_file.Model, model_path: Path, photos: Path) -> None:
     torch = pytest.importorskip("torch")
-    from shufflenet.network import ShuffleNet
+    from shufflenet.networks.network import ShuffleNet
 
     network = ShuffleNet(model.arch).eval()
     network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shufflenet import baselines
-from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
-from shufflenet.complexity import Layer, summary
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
+from shufflenet.networks.complexity import Layer, summary
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_layers_equal_what_pytorch_counts(groups: int, scale: float) -> None:
 @pytest.mark.parametrize("size", [(224, 224), (97, 131), (32, 32), (1, 5)])
 def test_pooling_shapes_equal_pytorch(size: tuple[int, int]) -> None:
     torch = pytest.importorskip("torch")
-    from shufflenet.network import ShuffleNet
+    from shufflenet.networks.network import ShuffleNet
 
     arch = Architecture(2, 0.25)
     layers = {layer.name: layer for layer in summary(arch, *size).layers}
@@ -102,7 +102,7 @@ def _count_with_hooks(arch: Architecture, height: int, width: int) -> Iterator[L
     import torch
     from torch import nn
 
-    from shufflenet.network import ShuffleNet
+    from shufflenet.networks.network import ShuffleNet
 
     with torch.device("meta"):
         network = ShuffleNet(arch).eval()

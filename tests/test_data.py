@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shufflenet import data
-from shufflenet.images import ImageError
+from shufflenet.pictures.dataset import DataError, Picture, Split, open_dataset, open_split
+from shufflenet.pictures.images import ImageError
 
 
 def picture(path: Path, colour: tuple[int, int, int] = (200, 30, 40)) -> None:
@@ -28,12 +28,12 @@ def folder(root: Path, splits: tuple[str, ...] = ("train", "val"), count: int = 
     return root
 
 
-def names(split: data.Split, root: Path) -> list[str]:
+def names(split: Split, root: Path) -> list[str]:
     return [os.path.relpath(picture.name, root) for picture in split.pictures]
 
 
 def test_train_and_val_sorted_by_name(tmp_path: Path) -> None:
-    dataset = data.open_dataset(folder(tmp_path))
+    dataset = open_dataset(folder(tmp_path))
     assert dataset.classes == dataset.labels == ["ant", "bird"]
     assert names(dataset.train, tmp_path) == [f"train/{name}/{i}.png" for name in ("ant", "bird") for i in range(3)]
     assert dataset.train.targets.tolist() == [0, 0, 0, 1, 1, 1]
@@ -49,7 +49,7 @@ def test_zip_gives_the_same_as_the_folder(tmp_path: Path) -> None:
         for path in sorted(root.rglob("*"), reverse=True):
             file.write(path, path.relative_to(tmp_path))
         file.writestr("__MACOSX/pets/train/ant/._0.png", b"")
-    of_folder, of_zip = data.open_dataset(root), data.open_dataset(archive)
+    of_folder, of_zip = open_dataset(root), open_dataset(archive)
     assert of_zip.labels == of_folder.labels == ["the ant", "the bird"]
     assert of_zip.train.targets.tolist() == of_folder.train.targets.tolist()
     assert of_zip.train.fingerprint() == of_folder.train.fingerprint()
@@ -68,8 +68,8 @@ def test_damaged_table_in_a_zip_is_named(tmp_path: Path) -> None:
     start = info.header_offset + 30 + len(info.filename)
     content[start : start + info.compress_size] = b"\xff" * info.compress_size
     Path(archive).write_bytes(content)
-    with pytest.raises(data.DataError, match=r"pets\.zip/classes\.tsv: damaged \.zip"):
-        data.open_dataset(Path(archive))
+    with pytest.raises(DataError, match=r"pets\.zip/classes\.tsv: damaged \.zip"):
+        open_dataset(Path(archive))
 
 
 def test_a_member_that_may_unpack_to_anything_is_refused(tmp_path: Path) -> None:
@@ -78,14 +78,14 @@ def test_a_member_that_may_unpack_to_anything_is_refused(tmp_path: Path) -> None
     with zipfile.ZipFile(tmp_path / "pets.zip", "w", zipfile.ZIP_LZMA) as file:
         for path in sorted(root.rglob("*")):
             file.write(path, path.relative_to(tmp_path))
-    picture = data.open_dataset(tmp_path / "pets.zip").train.pictures[0]
+    picture = open_dataset(tmp_path / "pets.zip").train.pictures[0]
     with pytest.raises(ImageError, match=r"pets\.zip/pets/train/ant/0\.png: .*neither stored nor deflated"):
         picture.decode()
 
 
 def test_a_huge_member_of_a_shard_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train-0.tar").write_bytes(b"")
-    picture = data.Picture("train-0.tar/a.jpg", 1 << 40, tmp_path / "train-0.tar", "a.jpg", 512)
+    picture = Picture("train-0.tar/a.jpg", 1 << 40, tmp_path / "train-0.tar", "a.jpg", 512)
     with pytest.raises(ImageError, match=r"a\.jpg: 1,099,511,627,776 bytes, too large"):
         picture.decode()
 
@@ -94,33 +94,33 @@ def test_damaged_member_is_named(tmp_path: Path) -> None:
     folder(tmp_path / "pets")
     (tmp_path / "pets/train/ant/0.png").write_bytes(b"no picture at all")
     shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path, "pets")
-    broken = data.open_dataset(tmp_path / "pets.zip").train.pictures[0]
+    broken = open_dataset(tmp_path / "pets.zip").train.pictures[0]
     with pytest.raises(ImageError, match=r"pets\.zip/pets/train/ant/0\.png: not a picture"):
         broken.decode()
 
 
 def test_one_folder_is_split_by_class(tmp_path: Path) -> None:
     root = folder(tmp_path, splits=(".",), count=10)
-    dataset = data.open_dataset(root, val_fraction=0.3)
+    dataset = open_dataset(root, val_fraction=0.3)
     assert np.bincount(dataset.train.targets).tolist() == [7, 7]
     assert np.bincount(dataset.val.targets).tolist() == [3, 3]
     assert not set(names(dataset.train, root)) & set(names(dataset.val, root))
     picture(root / "ant" / "new.png")
-    again = data.open_dataset(root, val_fraction=0.3)
+    again = open_dataset(root, val_fraction=0.3)
     assert names(dataset.val, root)[3:] == names(again.val, root)[3:], "the other class"
     assert len(set(names(again.val, root)) ^ set(names(dataset.val, root))) <= 2
-    assert len(data.open_dataset(root).val) == 4, "a fifth unless told"
+    assert len(open_dataset(root).val) == 4, "a fifth unless told"
 
 
 def test_train_alone_is_split(tmp_path: Path) -> None:
-    assert len(data.open_dataset(folder(tmp_path, ("train",), count=5)).val) == 2
+    assert len(open_dataset(folder(tmp_path, ("train",), count=5)).val) == 2
 
 
 def test_fingerprint_changes_with_the_data(tmp_path: Path) -> None:
     root = folder(tmp_path)
-    before = data.open_dataset(root).train.fingerprint()
+    before = open_dataset(root).train.fingerprint()
     picture(root / "train/ant/more.png")
-    assert data.open_dataset(root).train.fingerprint() != before
+    assert open_dataset(root).train.fingerprint() != before
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (root / "train/ant/loop").symlink_to(root / "train")
     shutil.move(root / "train/bird", tmp_path / "elsewhere")
     (root / "train/bird").symlink_to(tmp_path / "elsewhere")
-    assert len(data.open_dataset(root).train) == 6
+    assert len(open_dataset(root).train) == 6
 
 
 def test_two_classes_can_link_to_one_folder(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_two_classes_can_link_to_one_folder(tmp_path: Path) -> None:
     for name in ("bird", "ant"):
         (root / f"train/{name}/more").symlink_to(tmp_path / "pool/ant")
     (root / "val").symlink_to(root / "train")
-    dataset = data.open_dataset(root)
+    dataset = open_dataset(root)
     assert np.bincount(dataset.train.targets).tolist() == [4, 4]
     assert np.bincount(dataset.val.targets).tolist() == [4, 4]
 
@@ -145,7 +145,7 @@ def test_two_classes_can_link_to_one_folder(tmp_path: Path) -> None:
 def test_doubled_labels_get_their_folder_names(tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "classes.tsv").write_text("ant\tcrane\nbird\tcrane\n")
-    assert data.open_dataset(root).labels == ["crane (ant)", "crane (bird)"]
+    assert open_dataset(root).labels == ["crane (ant)", "crane (bird)"]
 
 
 def damage(root: Path, kind: str) -> float | None:
@@ -199,30 +199,30 @@ def damage(root: Path, kind: str) -> float | None:
 def test_refusals(tmp_path: Path, kind: str, message: str) -> None:
     root = folder(tmp_path)
     fraction = damage(root, kind)
-    with pytest.raises(data.DataError) as raised:
-        data.open_dataset(root, fraction)
+    with pytest.raises(DataError) as raised:
+        open_dataset(root, fraction)
     assert str(raised.value).startswith(str(root))
     assert str(raised.value).endswith(message)
 
 
 def test_neither_folder_nor_zip(tmp_path: Path) -> None:
-    with pytest.raises(data.DataError, match=r"neither a folder nor a \.zip"):
-        data.open_dataset(tmp_path / "missing")
+    with pytest.raises(DataError, match=r"neither a folder nor a \.zip"):
+        open_dataset(tmp_path / "missing")
     (tmp_path / "x.zip").write_bytes(b"PK no zip")
-    with pytest.raises(data.DataError, match=r"x\.zip: not a \.zip that can be read"):
-        data.open_dataset(tmp_path / "x.zip")
+    with pytest.raises(DataError, match=r"x\.zip: not a \.zip that can be read"):
+        open_dataset(tmp_path / "x.zip")
 
 
 def test_open_split_matches_classes_by_name(tmp_path: Path) -> None:
     root = folder(tmp_path)
-    split = data.open_split(root, ["zebra", "bird", "ant"])
+    split = open_split(root, ["zebra", "bird", "ant"])
     assert names(split, root)[0] == "val/bird/0.png"
     assert split.targets.tolist() == [1, 1, 1, 2, 2, 2]
-    assert len(data.open_split(root / "val", ["bird", "ant"])) == 6
-    with pytest.raises(data.DataError, match="val/bird: the model knows no class of this folder's name"):
-        data.open_split(root, ["ant", "cat"])
-    with pytest.raises(data.DataError, match="no val/ to evaluate on"):
-        data.open_split(folder(tmp_path / "other", ("train",)), ["ant", "bird"])
+    assert len(open_split(root / "val", ["bird", "ant"])) == 6
+    with pytest.raises(DataError, match="val/bird: the model knows no class of this folder's name"):
+        open_split(root, ["ant", "cat"])
+    with pytest.raises(DataError, match="no val/ to evaluate on"):
+        open_split(folder(tmp_path / "other", ("train",)), ["ant", "bird"])
 
 
 def shards(root: Path, numbers: bool = False) -> Path:
@@ -244,42 +244,42 @@ def test_shards_give_the_pictures_of_the_folder(tmp_path: Path) -> None:
     root = folder(tmp_path / "pets")
     noise = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(root / "train/bird/1.png")
-    dataset, of_folder = data.open_dataset(shards(root)), data.open_dataset(root)
+    dataset, of_folder = open_dataset(shards(root)), open_dataset(root)
     assert dataset.classes == ["ant", "bird"]
     for ours, theirs in ((dataset.train, of_folder.train), (dataset.val, of_folder.val)):
         assert np.bincount(ours.targets).tolist() == np.bincount(theirs.targets).tolist()
         a = sorted(picture.decode().tobytes() for picture in ours.pictures)
         assert a == sorted(picture.decode().tobytes() for picture in theirs.pictures)
-    assert len(data.open_split(tmp_path / "shards", ["bird", "ant"])) == 6
+    assert len(open_split(tmp_path / "shards", ["bird", "ant"])) == 6
 
 
 def test_numbers_in_shards_are_lines_of_the_table(tmp_path: Path) -> None:
     out = shards(folder(tmp_path / "pets"), numbers=True)
-    assert data.open_dataset(out).classes == ["0", "1"]
+    assert open_dataset(out).classes == ["0", "1"]
     (out / "classes.tsv").write_text("n7\tthe ant\nn3\tthe bird\n")
-    dataset = data.open_dataset(out)
+    dataset = open_dataset(out)
     assert (dataset.classes, dataset.labels) == (["n3", "n7"], ["the bird", "the ant"])
     birds = [
         picture for picture, target in zip(dataset.train.pictures, dataset.train.targets, strict=True) if not target
     ]
     assert all("/bird" in picture.name for picture in birds)
     (out / "classes.tsv").write_text("n7\tthe ant\n")
-    with pytest.raises(data.DataError, match=r"class 1, but .* has 1 lines"):
-        data.open_dataset(out)
+    with pytest.raises(DataError, match=r"class 1, but .* has 1 lines"):
+        open_dataset(out)
 
 
 def test_an_archive_beside_its_folders_is_no_shard(tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "train.tar").write_bytes(b"")
-    assert len(data.open_dataset(root).train) == 6
+    assert len(open_dataset(root).train) == 6
 
 
 def test_wrong_shards_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train-0.tar").write_bytes(b"no tar" * 500)
-    with pytest.raises(data.DataError, match=r"train-0\.tar: not a \.tar that can be read"):
-        data.open_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"train-0\.tar: not a \.tar that can be read"):
+        open_dataset(tmp_path)
     webdataset = pytest.importorskip("webdataset")
     with webdataset.TarWriter(str(tmp_path / "train-0.tar")) as writer:
         writer.write({"__key__": "x", "png": b"..."})
-    with pytest.raises(data.DataError, match=r"train-0\.tar/x\.png: a picture without a class \(no x\.cls\)"):
-        data.open_dataset(tmp_path)
+    with pytest.raises(DataError, match=r"train-0\.tar/x\.png: a picture without a class \(no x\.cls\)"):
+        open_dataset(tmp_path)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from shufflenet import cli
-from shufflenet.doctor import examine
+from shufflenet.pictures.doctor import examine
 
 
 def noise(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> Path:

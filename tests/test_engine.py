@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from random_network import random_input, random_network
-from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture
-from shufflenet.engine import Engine, Sizes, _aligned, _library, _Network, isas
+from shufflenet.engine.engine import Engine, Sizes, _aligned, _library, _Network, isas
+from shufflenet.engine.plan import make_plan
 from shufflenet.library import run_network
 from shufflenet.model_file import Model
-from shufflenet.plan import make_plan
+from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.threads import usable_cores
 
 SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
@@ -306,7 +306,7 @@ def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shufflenet.engine.run_network", interrupted)
+        patch.setattr("shufflenet.engine.engine.run_network", interrupted)
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt):
                 engine.run(x)
@@ -321,7 +321,7 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
 import os, sys
 import numpy as np
 from shufflenet.classifier import DEFAULT_MODEL, load_model
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 engine = Engine(load_model(DEFAULT_MODEL), threads=2)
 x = np.ones((1, 3, 64, 64), np.float32)
 want = engine.run(x)

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from random_network import every_operator, random_graph_network, random_input, random_network
-from shufflenet import baselines
-from shufflenet.arch import STAGE2_CHANNELS, Architecture
-from shufflenet.engine import isas
-from shufflenet.graph import GraphModel
+from shufflenet.engine.engine import isas
+from shufflenet.engine.plan import make_plan
+from shufflenet.engine.strips import WINDOW_FLOATS
 from shufflenet.model_file import Model
-from shufflenet.plan import make_plan
-from shufflenet.strips import WINDOW_FLOATS
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
+from shufflenet.networks.graph import GraphModel
 from shufflenet.threads import usable_cores
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import cli, confusion, data, model_file
+from shufflenet import cli, confusion, model_file
 from shufflenet.evaluate import BINS, Evaluation, _mistakes, evaluate, table, write
+from shufflenet.pictures.dataset import Picture
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def run(*arguments: str | Path) -> Result:
 
 def counted(targets: list[int], top: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Evaluation:
     names = ["a", "b", "c"]
-    pictures = [data.Picture(f"{i}.png", 1) for i in range(len(targets))]
+    pictures = [Picture(f"{i}.png", 1) for i in range(len(targets))]
     return Evaluation(names, names, pictures, np.array(targets), top, probabilities)
 
 

@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import cli, export, images, model_file
-from shufflenet.engine import Engine
+from shufflenet import cli, export, model_file
+from shufflenet.engine.engine import Engine
 from shufflenet.export import check, report
 from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
+from shufflenet.pictures import images
 
 Floats = NDArray[np.float32]
 

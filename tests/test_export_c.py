@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from random_network import random_input, random_network
-from shufflenet import images, model_file
-from shufflenet.arch import Architecture
+from shufflenet import model_file
 from shufflenet.classifier import Classifier, embedded_models, load_model
-from shufflenet.engine import Engine, isas, measure
+from shufflenet.engine.engine import Engine, isas, measure
 from shufflenet.export import c, export
 from shufflenet.export.check import network_input
-from shufflenet.images import Preprocessing
+from shufflenet.networks.arch import Architecture
+from shufflenet.pictures import images
+from shufflenet.pictures.images import Preprocessing
 
 pytestmark = pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler")
 

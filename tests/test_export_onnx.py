@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from random_network import every_operator, random_input, random_network
-from shufflenet import baselines, images, model_file
-from shufflenet.arch import Architecture
+from shufflenet import model_file
 from shufflenet.bench.work import random_model
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 from shufflenet.export import export
 from shufflenet.export.onnx import make
 from shufflenet.export.target import ExportError
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import Architecture
+from shufflenet.pictures import images
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

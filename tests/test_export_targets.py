@@ -22,9 +22,9 @@ import pytest
 from exported import Case, apart, largest_errors
 from random_network import random_input, random_network
 from shufflenet import model_file
-from shufflenet.arch import Architecture
 from shufflenet.export import TARGETS, export
 from shufflenet.export.target import ExportError, Order
+from shufflenet.networks.arch import Architecture
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other projects' warnings are not for here
 

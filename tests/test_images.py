@@ -19,8 +19,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import images
-from shufflenet.images import ImageError, Preprocessing, decode
+from shufflenet.pictures import images
+from shufflenet.pictures.images import ImageError, Preprocessing, decode
 
 GREY_16 = np.array([[0, 0x8040, 65535]], np.uint16)
 MEBIBYTE = 1 << 20
@@ -538,7 +538,7 @@ def test_peak_memory_of_100_megapixels(kind: str, tmp_path: Path) -> None:
     path.write_bytes(make())
     script = (
         "import re, sys\n"
-        "from shufflenet.images import ImageError, decode\n"
+        "from shufflenet.pictures.images import ImageError, decode\n"
         "from shufflenet.threads import map_in_order\n"
         "def outcome(path):\n"
         "    try: return decode(path).size\n"

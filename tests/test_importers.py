@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from shufflenet import importers, model_file
-from shufflenet.arch import Architecture
-from shufflenet.engine import Engine
-from shufflenet.images import Preprocessing, decode, preprocess, resize_and_crop
+from shufflenet.engine.engine import Engine
 from shufflenet.importers import import_model
 from shufflenet.importers.checkpoint import CheckpointError
+from shufflenet.networks.arch import Architecture
+from shufflenet.pictures.images import Preprocessing, decode, preprocess, resize_and_crop
 
 torch = pytest.importorskip("torch")
 import public_networks  # noqa: E402
@@ -117,7 +117,7 @@ def test_any_names_and_biases(g: int, stem: int, stage2: int, tmp_path: Path, ph
 
 
 def test_own_network(model: model_file.Model, tmp_path: Path) -> None:
-    """A state dict of `shufflenet.network` comes back as it is; Conv1's stride is no shape, so it is the paper's."""
+    """A state dict of `networks.network` comes back as it is; Conv1's stride is no shape, so it is the paper's."""
     torch.save({name: torch.from_numpy(tensor) for name, tensor in model.tensors.items()}, tmp_path / "x.pth")
     imported = import_model("", tmp_path / "x.pth")
     assert imported.arch == Architecture(2, 0.25, classes=5)
@@ -126,7 +126,7 @@ def test_own_network(model: model_file.Model, tmp_path: Path) -> None:
 
 
 def test_shuffle_is_the_networks() -> None:
-    from shufflenet.network import channel_shuffle
+    from shufflenet.networks.network import channel_shuffle
 
     x = torch.arange(60).view(1, -1, 1, 1)
     for inverse, theirs in ((False, public_networks.shuffle_gn), (True, public_networks.shuffle_ng)):

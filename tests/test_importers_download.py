@@ -20,11 +20,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from shufflenet import cli, importers, model_file
-from shufflenet.arch import Architecture
 from shufflenet.classifier import Classifier
 from shufflenet.importers import download
 from shufflenet.importers.download import DownloadError, cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
+from shufflenet.networks.arch import Architecture
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 

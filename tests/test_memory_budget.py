@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shufflenet.memory_budget import MemoryBudget
+from shufflenet.pictures.memory_budget import MemoryBudget
 
 
 def test_never_more_than_the_limit_but_one_alone_whatever_it_takes() -> None:

@@ -17,9 +17,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from shufflenet import model_file
-from shufflenet.arch import Architecture
-from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model, ModelFileError, load, save
+from shufflenet.networks.arch import Architecture
+from shufflenet.pictures.images import Preprocessing
 
 ARCH = Architecture(groups=1, scale=0.25, classes=2, stem_stride=1)
 TEXT = (

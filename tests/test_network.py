@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from shufflenet.arch import SCALES, STAGE2_CHANNELS, Architecture, Unit
+from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture, Unit
 
 pytest.importorskip("torch")
 import torch
 from torch import nn
 from torch.nn import functional
 
-from shufflenet.network import ShuffleNet, ShuffleUnit, channel_shuffle
+from shufflenet.networks.network import ShuffleNet, ShuffleUnit, channel_shuffle
 
 
 @pytest.mark.parametrize(("groups", "n"), [(1, 5), (2, 3), (3, 4), (4, 2), (8, 8)])

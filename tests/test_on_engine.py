@@ -8,8 +8,8 @@ pytest.importorskip("torch")
 import torch
 
 from random_network import every_operator, random_graph_network, random_network
-from shufflenet.arch import Architecture
-from shufflenet.on_engine import Network, on_engine
+from shufflenet.networks.arch import Architecture
+from shufflenet.training.on_engine import Network, on_engine
 
 
 @pytest.fixture(params=["shufflenet", "every_operator"])

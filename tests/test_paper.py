@@ -12,12 +12,12 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from shufflenet import complexity
-from shufflenet.arch import Architecture
-from shufflenet.baselines import equal_complexity, resnext, vgg_like
 from shufflenet.bench.run import PRECISION, Results, Row
 from shufflenet.bench.runtime import OURS, select
 from shufflenet.cli import commands
+from shufflenet.networks import complexity
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.baselines import equal_complexity, resnext, vgg_like
 from shufflenet.paper import published, tables, times
 from shufflenet.paper.cost import REASONS, build, cost, matches
 from shufflenet.paper.table import Column, Table

@@ -14,12 +14,12 @@ import torch
 from click.testing import CliRunner
 
 import labelled_shapes
-from shufflenet import train, validate
-from shufflenet.arch import Architecture
 from shufflenet.cli import commands
-from shufflenet.graph import Convolution, Graph
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Convolution, Graph
 from shufflenet.paper import cost, small_scale, tables, trained, training
 from shufflenet.paper.trained import Run, Trained
+from shufflenet.training import train, validate
 
 RECIPE = replace(small_scale.RECIPE, epochs=2)
 PAIR = ("shufflenet_g3_x0_25_no_shuffle", "resnet_13m")

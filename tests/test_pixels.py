@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import labelled_shapes
-from shufflenet import data, images, pixels
-from shufflenet.data import Split
+from shufflenet.pictures import images
+from shufflenet.pictures.dataset import Split, open_dataset
+from shufflenet.training import pixels
 
 
 class Room(NamedTuple):
@@ -26,7 +27,7 @@ class Room(NamedTuple):
 def split(tmp_path: Path) -> Split:
     root = labelled_shapes.make(tmp_path / "shapes", train=3, val=1, side=60)
     (root / "train" / "circle" / "001.png").write_bytes(b"broken")
-    return data.open_dataset(root).train
+    return open_dataset(root).train
 
 
 def load(split: Split, folder: Path, broken_too: bool = True) -> tuple[pixels.Pixels, list[str]]:
@@ -92,7 +93,7 @@ def test_files_that_the_system_keeps_are_free_memory() -> None:
 
 def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1)
-    picture = data.open_dataset(root).train.pictures[0].decode()
+    picture = open_dataset(root).train.pictures[0].decode()
     fit = pixels.fit_for_training(64)
     assert fit.resample(picture.resize((300, 200))).size == (96, 64)
     assert fit.resample(picture.resize((200, 900))).size == (64, 96), "half as long again at most"
@@ -104,7 +105,7 @@ def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
 
 def test_validation_sees_what_predict_sees(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1, side=90)
-    picture = data.open_dataset(root).val.pictures[0].decode()
+    picture = open_dataset(root).val.pictures[0].decode()
     how = images.Preprocessing(size=48, resize=56)
     fitted = pixels.fit_for_validation(how).resample(picture)
     np.testing.assert_array_equal(

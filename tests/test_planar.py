@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from random_network import randomise
-from shufflenet import planar
-from shufflenet.arch import Architecture, Unit
-from shufflenet.engine import isas
-from shufflenet.network import ShuffleNet, ShuffleUnit
-from shufflenet.training_kernels import rows
+from shufflenet.engine.engine import isas
+from shufflenet.networks.arch import Architecture, Unit
+from shufflenet.networks.network import ShuffleNet, ShuffleUnit
+from shufflenet.training import planar
+from shufflenet.training.kernels import rows
 
 LEVELS = [name for name in isas() if name != "reference"]
 

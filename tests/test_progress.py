@@ -8,8 +8,8 @@ import sys
 import pytest
 from PIL import Image
 
-from shufflenet import curves
-from shufflenet.progress import Progress, duration
+from shufflenet.training import curves
+from shufflenet.training.progress import Progress, duration
 
 ROW = {
     "epoch": 3,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from shufflenet.recipe import RECIPES, Recipe
+from shufflenet.training.recipe import RECIPES, Recipe
 
 
 def test_the_papers_recipe() -> None:

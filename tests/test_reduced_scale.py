@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shufflenet import Classifier
-from shufflenet.images import DRAFT_GAP, ImageError, Preprocessing, decode, preprocess
+from shufflenet.pictures.images import DRAFT_GAP, ImageError, Preprocessing, decode, preprocess
 
 
 def jpeg(picture: Image.Image, **options: object) -> bytes:

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import pixel_memory, resize
-from shufflenet.images import Preprocessing, preprocess, resize_and_crop
-from shufflenet.resize import central_square
+from shufflenet.pictures import pixel_memory, resize
+from shufflenet.pictures.images import Preprocessing, preprocess, resize_and_crop
+from shufflenet.pictures.resize import central_square
 
 LEVELS = np.tile(np.arange(256, dtype=np.float32), (3, 1))
 

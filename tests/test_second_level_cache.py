@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shufflenet.second_level_cache import bytes_of_a_core, parse
+from shufflenet.engine.second_level_cache import bytes_of_a_core, parse
 
 
 @pytest.mark.parametrize(

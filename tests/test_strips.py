@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from random_network import random_graph_network, random_input
-from shufflenet import baselines, engine, plan
-from shufflenet.arch import Architecture
-from shufflenet.engine import Engine, isas
-from shufflenet.graph import Graph, GraphModel
-from shufflenet.plan import make_plan, step_names
-from shufflenet.steps import AVERAGE_POOL, HEADER_FIELDS, STEP_FIELDS
+from shufflenet.engine import engine, plan
+from shufflenet.engine.engine import Engine, isas
+from shufflenet.engine.plan import make_plan, step_names
+from shufflenet.engine.steps import AVERAGE_POOL, HEADER_FIELDS, STEP_FIELDS
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph, GraphModel
 
 
 def random_model(name: str) -> GraphModel:

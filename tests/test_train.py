@@ -26,15 +26,16 @@ pytest.importorskip("torch")
 import torch
 
 import labelled_shapes
-from shufflenet import augment, cli, dry_run, model_file, teacher, training_data, validate
+from shufflenet import cli, model_file
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.evaluate import evaluate
-from shufflenet.images import Preprocessing
-from shufflenet.job import Job, prepare
-from shufflenet.network import ShuffleNet
-from shufflenet.recipe import RECIPES, Recipe
-from shufflenet.run_folder import RunFolder
-from shufflenet.train import Stopped, _take_weights, _Trainer, train
+from shufflenet.networks.network import ShuffleNet
+from shufflenet.pictures.images import Preprocessing
+from shufflenet.training import augment, dry_run, teacher, training_data, validate
+from shufflenet.training.job import Job, prepare
+from shufflenet.training.recipe import RECIPES, Recipe
+from shufflenet.training.run_folder import RunFolder
+from shufflenet.training.train import Stopped, _take_weights, _Trainer, train
 
 ARCH = "shufflenet_g2_x0_25"
 QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
@@ -692,7 +693,7 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         calls.append((job, how))
         return RunFolder(out)
 
-    monkeypatch.setattr(sys.modules["shufflenet.train"], "train", record)
+    monkeypatch.setattr(sys.modules["shufflenet.training.train"], "train", record)
     recipe = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "2", "--seed", "5", "--mixup", "0.3"]
     recipe += ["--cutmix", "0.7", "--amp", "--class-weights"]
     others = ["--size", "32", "--val-fraction", "0.5", "--teacher", "resnet18", "--arch", ARCH]

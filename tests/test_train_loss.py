@@ -13,8 +13,8 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
-from shufflenet.recipe import RECIPES
-from shufflenet.train import _Trainer
+from shufflenet.training.recipe import RECIPES
+from shufflenet.training.train import _Trainer
 
 LOGITS, ANSWERS = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
 TARGET, OTHER = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 2, 0, 1, 1, 0])

@@ -184,7 +184,8 @@ OUTER_TABLE(DEFINE_OUTERS)
 static outer_function *const outer_functions[MAX_OUTER + 1][MAX_OUTER + 1] = {OUTER_TABLE(OUTER_ENTRIES)};
 
 // d rows are zero from the last pixel to the end of its vector.
-static void outer_product(size_t m, size_t k, const float *d, const float *x, size_t x_pitch, size_t pixels, float *grad)
+static void outer_product(size_t m, size_t k, const float *d, const float *x, size_t x_pitch, size_t pixels,
+                          float *grad)
 {
     for (size_t o = 0; o < m; o += OUTER_ROWS) {
         const size_t mr = m - o < OUTER_ROWS ? m - o : OUTER_ROWS, most = widest_outer[mr];

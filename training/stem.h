@@ -10,7 +10,8 @@ static struct stem_shape stem_shape(size_t channels, size_t height, size_t width
 }
 
 // to[0 .. count) = row[j * stride + shift], from j = first on, 0 outside 0 <= index < width
-static void take_taps(const float *row, size_t width, size_t stride, ptrdiff_t shift, size_t first, size_t count, float *to)
+static void take_taps(const float *row, size_t width, size_t stride, ptrdiff_t shift, size_t first, size_t count,
+                      float *to)
 {
     const ptrdiff_t start = (ptrdiff_t)(first * stride) + shift;
     const size_t skip = start < 0; // shift is -1 at least

@@ -59,14 +59,16 @@ static int run_pass(shufflenet_pool *pool, const char *isa, enum pass pass, cons
     return status;
 }
 
-int shufflenet_train_pointwise_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_pointwise_forward *s)
+int shufflenet_train_pointwise_forward(shufflenet_pool *pool, const char *isa,
+                                       const struct shufflenet_pointwise_forward *s)
 {
     const struct needs needs = {.scratch_floats = pointwise_forward_scratch(s->groups, s->m, s->k),
                                 .sums_doubles = 2 * (size_t)s->groups * s->m};
     return run_pass(pool, isa, POINTWISE_FORWARD, s, needs, NULL, s->sums);
 }
 
-int shufflenet_train_pointwise_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_pointwise_backward *s)
+int shufflenet_train_pointwise_backward(shufflenet_pool *pool, const char *isa,
+                                        const struct shufflenet_pointwise_backward *s)
 {
     const struct needs needs = {.scratch_floats = pointwise_backward_scratch(s->groups, s->m, s->k),
                                 .grad_w_floats = (size_t)s->groups * s->m * s->k,
@@ -82,14 +84,16 @@ static void clear_sums(double *sums, size_t channels)
         memset(sums, 0, 2 * channels * sizeof *sums);
 }
 
-int shufflenet_train_depthwise_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_depthwise_forward *s)
+int shufflenet_train_depthwise_forward(shufflenet_pool *pool, const char *isa,
+                                       const struct shufflenet_depthwise_forward *s)
 {
     clear_sums(s->sums, s->channels);
     const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};
     return run_pass(pool, isa, DEPTHWISE_FORWARD, s, needs, NULL, NULL);
 }
 
-int shufflenet_train_depthwise_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_depthwise_backward *s)
+int shufflenet_train_depthwise_backward(shufflenet_pool *pool, const char *isa,
+                                        const struct shufflenet_depthwise_backward *s)
 {
     clear_sums(s->sums, s->channels);
     const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};
@@ -107,13 +111,15 @@ int shufflenet_train_output_backward(shufflenet_pool *pool, const char *isa, con
     return run_pass(pool, isa, OUTPUT_BACKWARD, s, (struct needs){0}, NULL, NULL);
 }
 
-int shufflenet_train_max_pool_forward(shufflenet_pool *pool, const char *isa, const struct shufflenet_max_pool_forward *s)
+int shufflenet_train_max_pool_forward(shufflenet_pool *pool, const char *isa,
+                                      const struct shufflenet_max_pool_forward *s)
 {
     const struct needs needs = {.scratch_floats = max_pool_scratch(s->height, s->width)};
     return run_pass(pool, isa, MAX_POOL_FORWARD, s, needs, NULL, NULL);
 }
 
-int shufflenet_train_max_pool_backward(shufflenet_pool *pool, const char *isa, const struct shufflenet_max_pool_backward *s)
+int shufflenet_train_max_pool_backward(shufflenet_pool *pool, const char *isa,
+                                       const struct shufflenet_max_pool_backward *s)
 {
     clear_sums(s->sums, s->channels);
     const struct needs needs = {.scratch_floats = depthwise_scratch(s->height, s->width)};

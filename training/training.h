@@ -9,7 +9,7 @@
 #ifndef SHUFFLENET_TRAINING_H
 #define SHUFFLENET_TRAINING_H
 
-#include "pool.h"
+#include "team/pool.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,8 +23,8 @@ enum { SHUFFLENET_TRAINING_TAIL = 16 };
 struct shufflenet_pointwise_forward {
     uint32_t groups, m, k, first;
     size_t pixels, x_pitch, y_pitch;
-    const float *w;      // [groups][m][k]
-    const uint32_t *out; // [groups * m]: rows of y
+    const float *w;                    // [groups][m][k]
+    const uint32_t *out;               // [groups * m]: rows of y
     const float *raw, *scale, *offset; // or NULL
     const float *shortcut;             // or NULL
     float *x;
@@ -45,9 +45,9 @@ struct shufflenet_pointwise_backward {
     const float *grad_scale, *raw_scale, *constant; // [groups * m], as the rows of g
     const float *x;
     float *grad_x;
-    float *grad_w; // [groups][m][k]
+    float *grad_w;        // [groups][m][k]
     const float *partner; // rows of grad_x from first on; or NULL
-    double *sums;      // [groups * k - first][2]: of each row of grad_x from first on, and of its products with partner
+    double *sums; // [groups * k - first][2]: of each row of grad_x from first on, and of its products with partner
 };
 
 // 3x3, padding 1: y[c] = depthwise convolution of max(least, scale[c] * x[c] + offset[c]).
@@ -142,11 +142,11 @@ struct shufflenet_batch_norm_forward {
     uint32_t channels;
     double count, epsilon, momentum;
     const uint32_t *order;
-    const float *weight, *bias;         // [channels], as all below
-    const float *shift;                 // what raw lacks of the convolution's result; or NULL
-    const double *sums;                 // [rows][2]
-    double *mean, *inverse;             // rows
-    float *scale, *offset;              // rows
+    const float *weight, *bias;        // [channels], as all below
+    const float *shift;                // what raw lacks of the convolution's result; or NULL
+    const double *sums;                // [rows][2]
+    double *mean, *inverse;            // rows
+    float *scale, *offset;             // rows
     float *running_mean, *running_var; // channels
 };
 
@@ -169,25 +169,25 @@ enum { SHUFFLENET_TRAINING_DONE, SHUFFLENET_TRAINING_MEMORY, SHUFFLENET_TRAINING
 
 // isa: an instruction set level's name, or NULL for the best. All return one of these. Sums are
 // taken in an order that depends on the number of threads alone.
-SHUFFLENET_API int shufflenet_train_pointwise_forward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_pointwise_forward(shufflenet_pool *, const char *isa,
                                                       const struct shufflenet_pointwise_forward *);
-SHUFFLENET_API int shufflenet_train_pointwise_backward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_pointwise_backward(shufflenet_pool *, const char *isa,
                                                        const struct shufflenet_pointwise_backward *);
-SHUFFLENET_API int shufflenet_train_depthwise_forward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_depthwise_forward(shufflenet_pool *, const char *isa,
                                                       const struct shufflenet_depthwise_forward *);
-SHUFFLENET_API int shufflenet_train_depthwise_backward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_depthwise_backward(shufflenet_pool *, const char *isa,
                                                        const struct shufflenet_depthwise_backward *);
-SHUFFLENET_API int shufflenet_train_output_forward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_output_forward(shufflenet_pool *, const char *isa,
                                                    const struct shufflenet_output_forward *);
-SHUFFLENET_API int shufflenet_train_output_backward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_output_backward(shufflenet_pool *, const char *isa,
                                                     const struct shufflenet_output_backward *);
-SHUFFLENET_API int shufflenet_train_stem_forward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_stem_forward(shufflenet_pool *, const char *isa,
                                                  const struct shufflenet_stem_forward *);
-SHUFFLENET_API int shufflenet_train_stem_backward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_stem_backward(shufflenet_pool *, const char *isa,
                                                   const struct shufflenet_stem_backward *);
-SHUFFLENET_API int shufflenet_train_max_pool_forward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_max_pool_forward(shufflenet_pool *, const char *isa,
                                                      const struct shufflenet_max_pool_forward *);
-SHUFFLENET_API int shufflenet_train_max_pool_backward(shufflenet_pool *, const char *isa, 
+SHUFFLENET_API int shufflenet_train_max_pool_backward(shufflenet_pool *, const char *isa,
                                                       const struct shufflenet_max_pool_backward *);
 
 #endif

@@ -12,7 +12,8 @@ enum { FEW_VECTORS = 8 };
 enum { BLOCK_FLOATS = 16 << 10 };
 
 // What the tiles have just written between the lines, of pixels begin to end.
-static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end, float *y)
+static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end,
+                      float *y)
 {
     for (size_t i = 0; i < count; i++)
         for (size_t line = begin / s->pitch * s->pitch; line < end; line += s->pitch)
@@ -39,7 +40,8 @@ static void convolve(const struct convolution *s, size_t group, const struct til
             function = column_tile_functions[few - 1][run->mr][nv];
             few = 0;
         }
-        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p, left < floats ? left : floats);
+        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p,
+                 left < floats ? left : floats);
         p += floats;
     }
     for (size_t i = 0; i < few; i++, p++)
@@ -70,7 +72,8 @@ static struct range pixels_in(struct range all, struct range vectors)
 
 // Of all groups, those of all their tiles that are in the range. First the groups that are all in it: of another one some rows
 // may still be in the cache of the thread that it is shared with.
-static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x, float *y)
+static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x,
+                            float *y)
 {
     for (int whole = 1; whole >= 0; whole--)
         for (size_t group = 0; group < s->groups; group++) {
@@ -79,7 +82,8 @@ static void convolve_groups(const struct convolution *s, struct range tiles, str
                 continue;
             for (const struct tile_run *run = s->tiles; run->mr; tile += run->count, run++) {
                 const size_t begin = tiles.begin > tile ? tiles.begin - tile : 0;
-                const size_t end = tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
+                const size_t end =
+                    tiles.end < tile + run->count ? (tiles.end > tile ? tiles.end - tile : 0) : run->count;
                 if (begin < end)
                     convolve_in_blocks(s, group, run, begin, end - begin, pixels, x, y);
             }

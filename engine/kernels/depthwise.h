@@ -55,7 +55,8 @@ ALWAYS_INLINE vector sum_column(const vector *w, size_t tap, struct three_rows r
 
 // The windows around some of the middle row's pixels.
 ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector least, struct three_rows rows, size_t pixels,
-                                   struct range some, struct neighbours neighbours, float *y, const int relu, const int gaps)
+                                   struct range some, struct neighbours neighbours, float *y, const int relu,
+                                   const int gaps)
 {
     size_t phase = some.begin % neighbours.period;
     struct column_sums here = sum_columns(w, bias, rows, some.begin, neighbours, phase);
@@ -101,7 +102,8 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         broadcast_taps(s->weights, c, w);
         const float *plane = x + s->in[c];
         const struct three_rows rows = {.of = {plane - pitch, plane, plane + pitch}};
-        stride1_windows(w, broadcast(s->bias[c]), broadcast(s->least), rows, pixels, some, neighbours, y + s->out[c], relu, gaps);
+        stride1_windows(w, broadcast(s->bias[c]), broadcast(s->least), rows, pixels, some, neighbours, y + s->out[c],
+                        relu, gaps);
     }
 }
 
@@ -195,7 +197,8 @@ static void depthwise_stride2_wide(const struct depthwise *s, const float *x, fl
             const struct three_rows rows = rows_around(plane, 2 * i, height, pitch, s->zero_row);
             vector left = {0};
             for (size_t j = 0; j < whole; j += VECTOR_FLOATS)
-                store_before(end, line + j, vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &left)));
+                store_before(end, line + j,
+                             vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &left)));
             const vector sum = windows_of_lines(w, bias, rows, 2 * whole, width, &right_inside, &left);
             store_before(end, line + whole, kept_max(least, sum, inside));
             zero_gap(end, line, out_width, s->out_pitch);
@@ -203,7 +206,8 @@ static void depthwise_stride2_wide(const struct depthwise *s, const float *x, fl
     }
 }
 
-static void depthwise_stride2(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
+static void depthwise_stride2(const struct depthwise *s, const float *x, float *y, struct lines lines,
+                              struct share share)
 {
     const size_t out_height = (s->height - 1) / 2 + 1, out_width = (s->width - 1) / 2 + 1;
     const struct range some = {lines.begin, lines.end < out_height ? lines.end : out_height};

@@ -13,8 +13,8 @@ ALWAYS_INLINE vector load_weights(const void *weights, size_t i, const int halve
     return load((const float *)weights + i);
 }
 
-ALWAYS_INLINE void fully_connected_blocks(const struct fully_connected *s, const float *x, float *y, struct range blocks,
-                                          const int halves)
+ALWAYS_INLINE void fully_connected_blocks(const struct fully_connected *s, const float *x, float *y,
+                                          struct range blocks, const int halves)
 {
     enum { BLOCK = FULLY_CONNECTED_BLOCK };
     size_t w = blocks.begin * BLOCK * s->k;

@@ -52,7 +52,8 @@ ALWAYS_INLINE vector pool_columns(struct columns_of_windows see, const vector_ma
 ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, struct range lines, struct range channels,
                               const enum pooling kind)
 {
-    const size_t first = 1 - s->padding, height = s->height, width = s->width, out_width = s->out_width; // first middle column
+    const size_t first = 1 - s->padding, height = s->height, width = s->width,
+                 out_width = s->out_width; // first middle column
     const size_t second = first + VECTOR_FLOATS;
     const vector_mask right_inside = has_right(first, width), inside = first_lanes(out_width);
     vector all = {0};
@@ -81,7 +82,7 @@ ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, stru
                             const enum pooling kind)
 {
     const size_t first = 1 - s->padding, width = s->width, out_width = s->out_width; // the first window's middle column
-    const size_t whole = (out_width - 1) / VECTOR_FLOATS * VECTOR_FLOATS; // windows before the last vector's
+    const size_t whole = (out_width - 1) / VECTOR_FLOATS * VECTOR_FLOATS;            // windows before the last vector's
     const size_t column = 2 * whole + first, second = column + VECTOR_FLOATS;
     const vector_mask right_inside = has_right(column, width), inside = first_lanes(out_width - whole);
     vector all = {0};
@@ -97,8 +98,9 @@ ALWAYS_INLINE int pool_wide(const struct pool *s, const float *x, float *y, stru
                                  pool_rows(rows, 2 * j + first + VECTOR_FLOATS, kind, &all));
                 store_before(end, line + j, pool_columns(see, NULL, &last_right, kind));
             }
-            const struct columns_of_windows see = pick_columns(
-                pool_rows(rows, column, kind, &all), second < width ? pool_rows(rows, second, kind, &all) : (vector){0});
+            const struct columns_of_windows see =
+                pick_columns(pool_rows(rows, column, kind, &all),
+                             second < width ? pool_rows(rows, second, kind, &all) : (vector){0});
             store_before(end, line + whole, keep(pool_columns(see, &right_inside, &last_right, kind), inside));
             zero_gap(end, line, out_width, s->out_pitch);
         }

@@ -117,8 +117,8 @@ static void stem(const struct convolution *s, const float *picture, float *y, st
             const float *packed = s->packed;
             for (const struct tile_run *run = s->tiles; run->mr; run++)
                 for (size_t tile = 0; tile < run->count; tile++, packed += run->mr * (1 + s->k))
-                    stem_functions[run->mr / 4 - 1][nv - 1](s, packed, rows, first, s->out + run->row + tile * run->mr, line,
-                                                            column, inside);
+                    stem_functions[run->mr / 4 - 1][nv - 1](s, packed, rows, first, s->out + run->row + tile * run->mr,
+                                                            line, column, inside);
         }
         for (; column < s->pitch; column += VECTOR_FLOATS)
             for (size_t m = 0; m < s->m; m++)

@@ -53,7 +53,8 @@ ALWAYS_INLINE void add_columns(size_t columns, size_t nv, const float *row, cons
 }
 
 // y[v] = max(least, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
-ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector least, vector_mask inside)
+ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector least,
+                                vector_mask inside)
 {
 #pragma GCC unroll 8
     for (size_t v = 0; v < nv; v++) {
@@ -76,9 +77,9 @@ enum { WEIGHTS_AHEAD = 1024 }; // floats
 
 // tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
 // zeros. There are so many columns, single pixels, behind them, for which the weights need not be read again.
-ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, const struct convolution *s, size_t tiles,
-                        const float *packed, const uint32_t *in, const uint32_t *out, const uint32_t *residual,
-                        const float *x, float *y, size_t pixels)
+ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, const struct convolution *s,
+                        size_t tiles, const float *packed, const uint32_t *in, const uint32_t *out,
+                        const uint32_t *residual, const float *x, float *y, size_t pixels)
 {
     const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
     const vector least = broadcast(s->least);
@@ -144,7 +145,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
                                    const uint32_t *out, const uint32_t *residual, const float *x, float *y,            \
                                    size_t pixels)                                                                      \
     {                                                                                                                  \
-        tile(mr, nv, columns, s, tiles, packed, in, out, residual, x, y, pixels);                                       \
+        tile(mr, nv, columns, s, tiles, packed, in, out, residual, x, y, pixels);                                      \
     }
 #define DEFINE_TILE(mr, nv) DEFINE_TILE_(tile, mr, nv, 0)
 #define DEFINE_TILES(mr, nv) UP_TO_##nv(DEFINE_TILE, mr)

@@ -83,8 +83,9 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
     const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
     const size_t all = out_height * s->out_pitch;
-    const struct range pixels = s->stride == 2 || s->in_strips ? pixels_in_lines(lines, s->out_pitch, all)
-                                                               : multiples_in_lines(lines, s->out_pitch, all, shift_of(y));
+    const struct range pixels = s->stride == 2 || s->in_strips
+                                    ? pixels_in_lines(lines, s->out_pitch, all)
+                                    : multiples_in_lines(lines, s->out_pitch, all, shift_of(y));
     for (size_t c = channels.begin; c < channels.end; c++) {
         for (size_t p = pixels.begin; p < pixels.end; p++) {
             const size_t i = p / s->out_pitch, j = p % s->out_pitch;
@@ -106,8 +107,9 @@ static void pool(const struct pool *s, const float *x, float *y, struct lines li
             for (uint32_t j = 0; j < s->out_width; j++) {
                 float sum = 0, largest = 0;
                 for (int tap = 0; tap < 9; tap++) {
-                    const float tap_x = padded(x + s->in[c], s->height, s->width, s->in_pitch,
-                                           (int64_t)i * 2 + tap / 3 - s->padding, (int64_t)j * 2 + tap % 3 - s->padding);
+                    const float tap_x =
+                        padded(x + s->in[c], s->height, s->width, s->in_pitch, (int64_t)i * 2 + tap / 3 - s->padding,
+                               (int64_t)j * 2 + tap % 3 - s->padding);
                     sum += tap_x;
                     largest = tap_x > largest || tap_x != tap_x ? tap_x : largest; // not a number stays
                 }
@@ -163,8 +165,8 @@ static void scale(const struct scale *s, float *arena, struct share share)
     const struct range channels = range_of(share, s->channels);
     for (size_t c = channels.begin; c < channels.end; c++)
         for (uint32_t p = 0; p < s->pixels; p++) {
-            const float sum = arena[*s->factors + c] * arena[s->in[c] + p] +
-                              (s->residual ? arena[s->residual[c] + p] : 0);
+            const float sum =
+                arena[*s->factors + c] * arena[s->in[c] + p] + (s->residual ? arena[s->residual[c] + p] : 0);
             arena[s->out[c] + p] = sum < s->least ? s->least : sum;
         }
 }

@@ -5,7 +5,8 @@
     prediction = shufflenet.Classifier().predict("cat.jpg")
     print(prediction.labels[0], prediction.probabilities[0])
 
-PyTorch is needed to train only: `shufflenet.network.ShuffleNet` is the network, `shufflenet.train` the trainer.
+PyTorch is needed to train only: `shufflenet.networks.network.ShuffleNet` is the network, `shufflenet.training.train`
+the trainer.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shufflenet.arch import Architecture
     from shufflenet.classifier import Classifier, Prediction
-    from shufflenet.complexity import Complexity, summary
-    from shufflenet.images import ImageError, Preprocessing
     from shufflenet.model_file import ModelFileError
+    from shufflenet.networks.arch import Architecture
+    from shufflenet.networks.complexity import Complexity, summary
+    from shufflenet.pictures.images import ImageError, Preprocessing
     from shufflenet.sheet import contact_sheet
 
 __version__ = "0.1.0"
@@ -37,15 +38,15 @@ __all__ = [
 
 # Loaded when first used, so that `import shufflenet` costs next to nothing.
 _MODULES = {
-    "Architecture": "arch",
+    "Architecture": "networks.arch",
     "Classifier": "classifier",
-    "Complexity": "complexity",
-    "ImageError": "images",
+    "Complexity": "networks.complexity",
+    "ImageError": "pictures.images",
     "ModelFileError": "model_file",
     "Prediction": "classifier",
-    "Preprocessing": "images",
+    "Preprocessing": "pictures.images",
     "contact_sheet": "sheet",
-    "summary": "complexity",
+    "summary": "networks.complexity",
 }
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import images, model_file
-from shufflenet.engine import Engine
-from shufflenet.images import MAX_PIXELS, ImageError, Source
+from shufflenet import model_file
+from shufflenet.engine.engine import Engine
+from shufflenet.pictures import images
+from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
 from shufflenet.threads import map_in_order
 
 DEFAULT_MODEL = "shufflenet_g3_x0_5"

@@ -17,11 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import confusion, data, images, sheet
+from shufflenet import confusion, sheet
 from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction, load_model, softmax
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 from shufflenet.model_file import Model
+from shufflenet.pictures import images
+from shufflenet.pictures.dataset import DataError, Picture, open_split
 from shufflenet.threads import map_in_order
 
 By = Literal["engine", "pytorch"]
@@ -40,7 +42,7 @@ class Evaluation:
 
     classes: list[str]
     labels: list[str]
-    pictures: list[data.Picture]  # N
+    pictures: list[Picture]  # N
     targets: NDArray[np.int64]  # [N]
     top: NDArray[np.int64]  # [N, 5 or fewer] class indices, best first
     top_probabilities: NDArray[np.float64]  # the same shape
@@ -132,11 +134,11 @@ def evaluate(
 
     Raises:
         model_file.ModelFileError: the model can't be used.
-        data.DataError: a class folder that the model does not know, or no pictures.
+        DataError: a class folder that the model does not know, or no pictures.
     """
     if not isinstance(model, Model):
         model = load_model(model)
-    split = data.open_split(root, model.classes)
+    split = open_split(root, model.classes)
     run = Engine(model).run if by == "engine" else _pytorch(model)
 
     def chunk(start: int) -> tuple[list[int], _Best, list[str]]:
@@ -160,7 +162,7 @@ def evaluate(
         failures += messages
         progress(len(kept) + len(failures), len(split))
     if not kept:
-        raise data.DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
+        raise DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
     top, probabilities = (np.concatenate(parts) for parts in zip(*best, strict=True))
     return Evaluation(
         classes=model.classes,
@@ -251,7 +253,7 @@ def _mistakes(evaluation: Evaluation) -> Iterator[tuple[images.Source, Predictio
 def _pytorch(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     import torch
 
-    from shufflenet.network import ShuffleNet
+    from shufflenet.networks.network import ShuffleNet
 
     network = ShuffleNet.from_model(model)
 

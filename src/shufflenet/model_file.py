@@ -32,11 +32,11 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
-from shufflenet.graph import check_tensors
-from shufflenet.images import Preprocessing, preprocess, printable
 from shufflenet.input_file import regular_file, why_unreadable
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import check_tensors
+from shufflenet.pictures.images import Preprocessing, preprocess, printable
 
 FORMAT = 1
 

@@ -3,7 +3,7 @@
 // arena may be read, but is never written.
 #include "files.h"
 #include "plan.h"
-#include "pool.h"
+#include "team/pool.h"
 
 #include <string.h>
 
@@ -50,7 +50,8 @@ static void *filled(size_t bytes, int fill)
 // Alone, and by a team.
 static int run(const shufflenet_network *network, const shufflenet_sizes *sizes, size_t arena_floats)
 {
-    float *input = filled(sizeof(float) * sizes->input_floats, 0), *output = filled(sizeof(float) * sizes->output_floats, 0);
+    float *input = filled(sizeof(float) * sizes->input_floats, 0),
+          *output = filled(sizeof(float) * sizes->output_floats, 0);
     float *arena = filled(sizes->arena_bytes, 0xff);
     memset(arena, 0, sizeof(float) * arena_floats);
     int failures = shufflenet_run(network, arena, sizes->arena_bytes, input, 1, output) != SHUFFLENET_OK;
@@ -91,7 +92,8 @@ int main(int count, char **names)
                 void *memory = filled(sizes.network_bytes, 0xcc);
                 const shufflenet_network *network = NULL;
                 const size_t arena_floats = ((struct plan_header *)plan)->arena_floats;
-                int failed = shufflenet_create(plan, bytes, isa, memory, sizes.network_bytes, &network) != SHUFFLENET_OK;
+                int failed =
+                    shufflenet_create(plan, bytes, isa, memory, sizes.network_bytes, &network) != SHUFFLENET_OK;
                 failed = failed || run(network, &sizes, arena_floats);
                 if (failed)
                     fprintf(stderr, "FAILED %s, %s: damaged plan %d\n", names[i], isa, number);

@@ -18,7 +18,7 @@
 #ifdef __wasm__ // without threads
 enum { TEAM = 1 };
 #else
-#include "pool.h"
+#include "team/pool.h"
 enum { TEAM = 3 };
 #endif
 enum { MAX_TABLE = 4096, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 20, CHANNELS = 2, HEIGHT = 300, WIDTH = 300 };
@@ -115,8 +115,8 @@ static void check(shufflenet_status status, const char *what)
     }
 }
 
-static void run_team(const shufflenet_network *network, uint32_t threads, float *arena, size_t arena_bytes, const float *picture,
-                     float *logits)
+static void run_team(const shufflenet_network *network, uint32_t threads, float *arena, size_t arena_bytes,
+                     const float *picture, float *logits)
 {
 #ifdef __wasm__
     (void)network, (void)threads, (void)arena, (void)arena_bytes, (void)picture, (void)logits;
@@ -173,7 +173,10 @@ static int compare(const struct test_case *t, const char *isa, const float *want
                                            : got[i] == start[i];
         if (!good) {
             fprintf(stderr, "FAILED %s, %s: float %zu (%s) is %.9g, expected %.9g, was %.9g\n", t->name, isa, i,
-                    written[i] == 1 ? "output" : written[i] == 2 ? "tail" : "not of this step", got[i], want[i], start[i]);
+                    written[i] == 1   ? "output"
+                    : written[i] == 2 ? "tail"
+                                      : "not of this step",
+                    got[i], want[i], start[i]);
             failures++;
         }
     }
@@ -196,7 +199,8 @@ static int run_case(struct test_case *t, const char *only)
             start[i] = fabsf(start[i]);
     for (uint32_t c = 0; t->holes && c < t->step.field[0]; c += 2)
         for (uint32_t hole = 0; hole < 2; hole++) {
-            const uint32_t line = random_below(t->step.field[1]), column = hole || c ? random_below(t->step.field[2]) : 0;
+            const uint32_t line = random_below(t->step.field[1]),
+                           column = hole || c ? random_below(t->step.field[2]) : 0;
             start[t->tables[t->step.field[8] + c] + line * t->step.field[3] + column] = hole ? NAN : -NAN;
         }
     if (t->step.kind == PLAN_DEPTHWISE && t->step.field[3] == 1) { // zeros around its input
@@ -258,7 +262,8 @@ static struct test_case *new_case(void)
     return &t;
 }
 
-static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixels, int relu, int residual, const char *only)
+static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixels, int relu, int residual,
+                          const char *only)
 {
     struct test_case *t = new_case();
     snprintf(t->name, sizeof t->name, "pointwise groups %u k %u m %u pixels %u%s%s", groups, k, m, pixels,
@@ -281,8 +286,8 @@ static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t h
     struct test_case *t = new_case();
     const uint32_t taps = kernel * kernel, k = taps * channels, in_pitch = (out_pitch ? out_pitch : width) + kernel - 1;
     const uint32_t pitch = out_pitch ? out_pitch : in_pitch;
-    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u pitch %u%s", groups,
-             channels, m, height, width, kernel, pitch, zeros ? " zeros" : "");
+    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u pitch %u%s",
+             groups, channels, m, height, width, kernel, pitch, zeros ? " zeros" : "");
     const uint32_t planes = add_rows(t, groups * channels, (height + kernel) * in_pitch, 1), in = t->table_count;
     for (uint32_t i = 0; i < groups * k; i++)
         t->tables[t->table_count++] = t->tables[planes + i / taps] + i % taps / kernel * in_pitch + i % kernel;
@@ -299,16 +304,17 @@ static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, ui
                           const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u%s", channels, height, width,
-             stride, gap, relu ? " relu" : "");
+    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u%s", channels, height,
+             width, stride, gap, relu ? " relu" : "");
     t->height = t->width = width < 8 ? 8 : width;
     const uint32_t in_pitch = width + gap, out_pitch = (width - 1) / stride + 1 + gap;
     // What lies behind the last line is written at stride 2 only.
     const uint32_t out_pixels = ((height - 1) / stride + 1) * out_pitch - (stride == 1 ? gap : 0);
-    const uint32_t in = add_rows(t, channels, height * in_pitch, 2 * (in_pitch + 1)), out = add_rows(t, channels, out_pixels, 1);
+    const uint32_t in = add_rows(t, channels, height * in_pitch, 2 * (in_pitch + 1)),
+                   out = add_rows(t, channels, out_pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_DEPTHWISE,
-                                 .field = {channels, height, width, stride, in_pitch, out_pitch, (uint32_t)relu, in, out,
-                                           add_weights(t, 9 * channels), add_weights(t, channels)}};
+                                 .field = {channels, height, width, stride, in_pitch, out_pitch, (uint32_t)relu, in,
+                                           out, add_weights(t, 9 * channels), add_weights(t, channels)}};
     t->terms = 9;
     writes(t, out, channels, out_pixels);
     return run_case(t, only);
@@ -319,13 +325,16 @@ static int test_pool(uint32_t kind, uint32_t channels, uint32_t height, uint32_t
 {
     struct test_case *t = new_case();
     snprintf(t->name, sizeof t->name, "%s pool channels %u height %u width %u gap %u padding %u over %u%s",
-             kind == PLAN_MAX_POOL ? "max" : "average", channels, height, width, gap, padding, over, holes ? " holes" : "");
+             kind == PLAN_MAX_POOL ? "max" : "average", channels, height, width, gap, padding, over,
+             holes ? " holes" : "");
     t->height = t->width = width < 8 ? 8 : width;
-    const uint32_t out_height = (height + 2 * padding - 3 + over) / 2 + 1, out_width = (width + 2 * padding - 3 + over) / 2 + 1;
+    const uint32_t out_height = (height + 2 * padding - 3 + over) / 2 + 1,
+                   out_width = (width + 2 * padding - 3 + over) / 2 + 1;
     const uint32_t in_pitch = width + gap, out_pitch = out_width + gap / 2;
-    const uint32_t in = add_rows(t, channels, height * in_pitch, 1), out = add_rows(t, channels, out_height * out_pitch, 1);
-    t->step = (struct plan_step){.kind = kind,
-                                 .field = {channels, height, width, in_pitch, out_pitch, padding, out_height, out_width, in, out}};
+    const uint32_t in = add_rows(t, channels, height * in_pitch, 1),
+                   out = add_rows(t, channels, out_height * out_pitch, 1);
+    t->step = (struct plan_step){
+        .kind = kind, .field = {channels, height, width, in_pitch, out_pitch, padding, out_height, out_width, in, out}};
     t->terms = 9;
     t->holes = holes;
     writes(t, out, channels, out_height * out_pitch);
@@ -336,8 +345,8 @@ static int test_input(uint32_t height, uint32_t width, uint32_t kernel, uint32_t
                       const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "input height %u width %u kernel %u stride %u padding %u%s", height, width, kernel, stride,
-             padding, picture ? " picture" : "");
+    snprintf(t->name, sizeof t->name, "input height %u width %u kernel %u stride %u padding %u%s", height, width,
+             kernel, stride, padding, picture ? " picture" : "");
     t->height = height;
     t->width = width;
     const uint32_t phases = kernel < stride ? kernel : stride, more = (kernel - 1) / stride;
@@ -345,8 +354,9 @@ static int test_input(uint32_t height, uint32_t width, uint32_t kernel, uint32_t
     const uint32_t pitch = (width + 2 * padding - kernel) / stride + 1 + more, in_pitch = width + 3;
     const uint32_t in = picture ? PLAN_NO_TABLE : add_rows(t, CHANNELS, height * in_pitch, 1);
     const uint32_t out = add_rows(t, CHANNELS * phases * phases, rows * pitch, 1);
-    t->step = (struct plan_step){.kind = PLAN_INPUT,
-                                 .field = {stride, phases, padding, rows, pitch, CHANNELS, height, width, in_pitch, in, out}};
+    t->step =
+        (struct plan_step){.kind = PLAN_INPUT,
+                           .field = {stride, phases, padding, rows, pitch, CHANNELS, height, width, in_pitch, in, out}};
     writes(t, out, CHANNELS * phases * phases, rows * pitch);
     return run_case(t, only);
 }
@@ -365,12 +375,13 @@ static int test_means(uint32_t channels, uint32_t height, uint32_t width, uint32
                       const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "means channels %u height %u width %u gap %u windows %u%s", channels, height, width, gap,
-             windows, logits ? " logits" : "");
+    snprintf(t->name, sizeof t->name, "means channels %u height %u width %u gap %u windows %u%s", channels, height,
+             width, gap, windows, logits ? " logits" : "");
     const uint32_t means = channels * windows * windows;
     const uint32_t in = add_rows(t, channels, height * (width + gap), 1), out = add_rows(t, 1, means, 1);
-    t->step = (struct plan_step){.kind = PLAN_MEANS,
-                                 .field = {channels, height, width, width + gap, windows, windows, in, logits ? PLAN_NO_TABLE : out}};
+    t->step = (struct plan_step){
+        .kind = PLAN_MEANS,
+        .field = {channels, height, width, width + gap, windows, windows, in, logits ? PLAN_NO_TABLE : out}};
     t->terms = height * width;
     t->classes = means;
     t->logits = logits ? means : 0;
@@ -384,9 +395,9 @@ static int test_fully_connected(uint32_t k, uint32_t m, uint32_t activation, int
     snprintf(t->name, sizeof t->name, "fully connected k %u m %u activation %u%s%s", k, m, activation,
              logits ? " logits" : "", halves ? " halves" : "");
     const uint32_t in = add_rows(t, 1, k, 1), out = add_rows(t, 1, m, 1);
-    t->step = (struct plan_step){.kind = PLAN_FULLY_CONNECTED,
-                                 .field = {k, m, activation, in, logits ? PLAN_NO_TABLE : out, add_weights(t, k * m),
-                                           add_weights(t, m)}};
+    t->step = (struct plan_step){
+        .kind = PLAN_FULLY_CONNECTED,
+        .field = {k, m, activation, in, logits ? PLAN_NO_TABLE : out, add_weights(t, k * m), add_weights(t, m)}};
     t->terms = k;
     t->classes = m;
     t->logits = logits ? m : 0;
@@ -408,7 +419,8 @@ static int test_exact_half(void)
         failures += exact_half(value) != bits || exact_half(nextafterf(value, INFINITY)) != -1 ||
                     exact_half(nextafterf(value, -INFINITY)) != -1;
     }
-    failures += exact_half(65536) != -1 || exact_half(INFINITY) != -1 || exact_half(-INFINITY) != -1 || exact_half(NAN) != -1;
+    failures +=
+        exact_half(65536) != -1 || exact_half(INFINITY) != -1 || exact_half(-INFINITY) != -1 || exact_half(NAN) != -1;
     if (failures)
         fprintf(stderr, "FAILED exact_half: %d values\n", failures);
     return failures != 0;
@@ -459,8 +471,9 @@ static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual
              residual ? " residual" : "");
     const uint32_t in = add_rows(t, channels, pixels, 1), factors = add_rows(t, 1, channels, 1);
     const uint32_t out = add_rows(t, channels, pixels, 1);
-    t->step = (struct plan_step){.kind = PLAN_SCALE,
-                                 .field = {channels, pixels, (uint32_t)relu, in, factors, residual ? out : PLAN_NO_TABLE, out}};
+    t->step = (struct plan_step){
+        .kind = PLAN_SCALE,
+        .field = {channels, pixels, (uint32_t)relu, in, factors, residual ? out : PLAN_NO_TABLE, out}};
     t->terms = 2;
     writes(t, out, channels, pixels);
     return run_case(t, only);
@@ -505,8 +518,14 @@ static int test_box(uint32_t floats, const char *only)
 // Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
 static int test_more_steps_than_there_are(void)
 {
-    const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = 63161284, .arena_floats = 1,
-                                       .in_channels = 1, .height = 1, .width = 1, .classes = 1};
+    const struct plan_header header = {.magic = PLAN_MAGIC,
+                                       .version = PLAN_VERSION,
+                                       .step_count = 63161284,
+                                       .arena_floats = 1,
+                                       .in_channels = 1,
+                                       .height = 1,
+                                       .width = 1,
+                                       .classes = 1};
     const size_t bytes = sizeof header + (uint32_t)(header.step_count * sizeof(struct plan_step));
     void *plan = calloc(1, bytes);
     memcpy(plan, &header, sizeof header);
@@ -522,15 +541,23 @@ static int test_more_steps_than_there_are(void)
 static int test_network_of_more_bytes_than_a_pointer_reaches(void)
 {
     enum { STEPS = 260, INPUTS = 1 << 22 };
-    const struct plan_header header = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .step_count = STEPS, .table_count = 1,
-                                       .weight_count = INPUTS, .arena_floats = INPUTS, .in_channels = 1, .height = 1,
-                                       .width = 1, .classes = 1};
+    const struct plan_header header = {.magic = PLAN_MAGIC,
+                                       .version = PLAN_VERSION,
+                                       .step_count = STEPS,
+                                       .table_count = 1,
+                                       .weight_count = INPUTS,
+                                       .arena_floats = INPUTS,
+                                       .in_channels = 1,
+                                       .height = 1,
+                                       .width = 1,
+                                       .classes = 1};
     const size_t steps_bytes = STEPS * sizeof(struct plan_step);
     const size_t bytes = sizeof header + steps_bytes + sizeof(uint32_t) * (1 + INPUTS);
     char *plan = calloc(1, bytes);
     memcpy(plan, &header, sizeof header);
     for (size_t i = 0; i < STEPS; i++) {
-        const struct plan_step step = {.kind = PLAN_FULLY_CONNECTED, .field = {INPUTS, 1, LINEAR, 0, PLAN_NO_TABLE, 0, 0}};
+        const struct plan_step step = {.kind = PLAN_FULLY_CONNECTED,
+                                       .field = {INPUTS, 1, LINEAR, 0, PLAN_NO_TABLE, 0, 0}};
         memcpy(plan + sizeof header + i * sizeof step, &step, sizeof step);
     }
     shufflenet_sizes sizes;

@@ -3,7 +3,7 @@
 // memory of exactly the sizes that the engine asks for, so that a sanitizer sees a stray access; where there are threads, by
 // teams of them too.
 #ifndef __wasm__
-#include "pool.h"
+#include "team/pool.h"
 #endif
 #include "files.h"
 #include "shufflenet.h"
@@ -14,8 +14,8 @@
 #include <string.h>
 
 // The logits by a team of threads, which must be the same bits. Its arena begins with what is not a number.
-static int same_by_team(const shufflenet_network *network, size_t team_bytes, uint32_t threads, const float *input, size_t batch,
-                        const float *want, size_t logits_bytes)
+static int same_by_team(const shufflenet_network *network, size_t team_bytes, uint32_t threads, const float *input,
+                        size_t batch, const float *want, size_t logits_bytes)
 {
 #ifdef __wasm__
     (void)network, (void)team_bytes, (void)threads, (void)input, (void)batch, (void)want, (void)logits_bytes;

@@ -1,7 +1,7 @@
 // What the pool decides: where its threads run, on Linux with two processors, and when one of them works alone.
 #define _GNU_SOURCE
-#include "backoff.h"
-#include "pool.h"
+#include "team/backoff.h"
+#include "team/pool.h"
 
 #include <sched.h>
 #include <stdio.h>

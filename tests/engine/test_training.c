@@ -93,12 +93,23 @@ static void test_pointwise(shufflenet_pool *pool, const char *isa, struct pointw
     const uint32_t first = before == UNIT ? (uint32_t)ins / 3 : 0;
     float *raw = random_rows(ins, s.pixels), *unit_map = random_floats(2 * ins), *shortcut = random_rows(ins, s.pixels);
     check_status(shufflenet_train_pointwise_forward(
-        pool, isa, &(struct shufflenet_pointwise_forward){.groups = s.groups, .m = s.m, .k = s.k, .first = first,
-                                                          .pixels = s.pixels, .x_pitch = pitch, .y_pitch = pitch, .w = w,
-                                                          .out = order, .raw = before == NOTHING ? NULL : raw,
-                                                          .scale = unit_map, .offset = unit_map + ins,
-                                                          .shortcut = before == UNIT_WITH_SHORTCUT ? shortcut : NULL,
-                                                          .x = x, .y = y, .sums = sums}));
+        pool, isa,
+        &(struct shufflenet_pointwise_forward){.groups = s.groups,
+                                               .m = s.m,
+                                               .k = s.k,
+                                               .first = first,
+                                               .pixels = s.pixels,
+                                               .x_pitch = pitch,
+                                               .y_pitch = pitch,
+                                               .w = w,
+                                               .out = order,
+                                               .raw = before == NOTHING ? NULL : raw,
+                                               .scale = unit_map,
+                                               .offset = unit_map + ins,
+                                               .shortcut = before == UNIT_WITH_SHORTCUT ? shortcut : NULL,
+                                               .x = x,
+                                               .y = y,
+                                               .sums = sums}));
     for (size_t row = first; before != NOTHING && row < ins; row++)
         for (size_t p = 0; p < s.pixels; p++) {
             const size_t from = row - first;
@@ -116,18 +127,34 @@ static void test_pointwise(shufflenet_pool *pool, const char *isa, struct pointw
         check_sums(sums + 2 * order[o], y + order[o] * pitch, y + order[o] * pitch, s.pixels);
     }
 
-    float *g = random_rows(outs, s.pixels), *map = random_floats(3 * outs), *grad_w = malloc(outs * s.k * sizeof *grad_w);
+    float *g = random_rows(outs, s.pixels), *map = random_floats(3 * outs),
+          *grad_w = malloc(outs * s.k * sizeof *grad_w);
     for (uint32_t add = 0; add < 2; add++) {
         float *grad_x = random_rows(ins, s.pixels), *earlier = malloc(ins * pitch * sizeof *earlier);
         memcpy(earlier, grad_x, ins * pitch * sizeof *earlier);
         check_status(shufflenet_train_pointwise_backward(
-            pool, isa, &(struct shufflenet_pointwise_backward){.groups = s.groups, .m = s.m, .k = s.k, .add = add,
-                                                               .relu = add, .first = first, .pixels = s.pixels,
-                                                               .x_pitch = pitch, .y_pitch = pitch, .w = w, .out = order,
-                                                               .g = g, .raw = y, .grad_scale = map,
-                                                               .raw_scale = map + outs, .constant = map + 2 * outs,
-                                                               .x = x, .grad_x = grad_x, .grad_w = grad_w,
-                                                               .partner = before == NOTHING ? NULL : raw, .sums = sums}));
+            pool, isa,
+            &(struct shufflenet_pointwise_backward){.groups = s.groups,
+                                                    .m = s.m,
+                                                    .k = s.k,
+                                                    .add = add,
+                                                    .relu = add,
+                                                    .first = first,
+                                                    .pixels = s.pixels,
+                                                    .x_pitch = pitch,
+                                                    .y_pitch = pitch,
+                                                    .w = w,
+                                                    .out = order,
+                                                    .g = g,
+                                                    .raw = y,
+                                                    .grad_scale = map,
+                                                    .raw_scale = map + outs,
+                                                    .constant = map + 2 * outs,
+                                                    .x = x,
+                                                    .grad_x = grad_x,
+                                                    .grad_w = grad_w,
+                                                    .partner = before == NOTHING ? NULL : raw,
+                                                    .sums = sums}));
         double *d = calloc(outs * s.pixels, sizeof *d);
         for (size_t o = 0; o < outs; o++)
             for (size_t p = 0; p < s.pixels; p++) {
@@ -185,15 +212,32 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
     float *scale = map, *offset = map + s.channels, *grad_map = map + 2 * s.channels;
     double *sums = malloc(2 * s.channels * sizeof *sums), *grad_w = malloc(9 * s.channels * sizeof *grad_w);
     check_status(shufflenet_train_depthwise_forward(
-        pool, isa, &(struct shufflenet_depthwise_forward){s.channels, s.images, s.height, s.width, s.stride, x_pitch, y_pitch,
-                                                          least, w, scale, offset, x, y, sums}));
+        pool, isa,
+        &(struct shufflenet_depthwise_forward){s.channels, s.images, s.height, s.width, s.stride, x_pitch, y_pitch,
+                                               least, w, scale, offset, x, y, sums}));
     float *g = random_rows(s.channels, out_pixels), *grad_x = random_rows(s.channels, in_pixels);
     double *grad_sums = malloc(2 * s.channels * sizeof *grad_sums);
-    check_status(shufflenet_train_depthwise_backward(
-        pool, isa, &(struct shufflenet_depthwise_backward){s.channels, s.images, s.height, s.width, s.stride, x_pitch, y_pitch,
-                                                           least, w, g, y, grad_map, grad_map + s.channels,
-                                                           grad_map + 2 * s.channels, scale, offset, x, grad_x, grad_w,
-                                                           grad_sums}));
+    check_status(shufflenet_train_depthwise_backward(pool, isa,
+                                                     &(struct shufflenet_depthwise_backward){s.channels,
+                                                                                             s.images,
+                                                                                             s.height,
+                                                                                             s.width,
+                                                                                             s.stride,
+                                                                                             x_pitch,
+                                                                                             y_pitch,
+                                                                                             least,
+                                                                                             w,
+                                                                                             g,
+                                                                                             y,
+                                                                                             grad_map,
+                                                                                             grad_map + s.channels,
+                                                                                             grad_map + 2 * s.channels,
+                                                                                             scale,
+                                                                                             offset,
+                                                                                             x,
+                                                                                             grad_x,
+                                                                                             grad_w,
+                                                                                             grad_sums}));
     double *n = malloc(plane * sizeof *n), *grad_n = malloc(plane * sizeof *grad_n);
     for (size_t c = 0; c < s.channels; c++) {
         double want_w[9] = {0};
@@ -221,7 +265,8 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
                 close_to("y", (double)y[to + o], sum, 18);
             }
             for (size_t p = 0; p < plane; p++)
-                close_to("grad_x", (double)grad_x[c * x_pitch + image * plane + p], n[p] > (double)least ? grad_n[p] : 0, 60);
+                close_to("grad_x", (double)grad_x[c * x_pitch + image * plane + p],
+                         n[p] > (double)least ? grad_n[p] : 0, 60);
         }
         for (size_t tap = 0; tap < 9; tap++)
             close_to("grad_w", grad_w[c * 9 + tap], want_w[tap], 8 * (double)out_pixels);
@@ -235,13 +280,16 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
 static void test_output(shufflenet_pool *pool, const char *isa, uint32_t channels, size_t pixels)
 {
     const size_t pitch = pitch_of(pixels);
-    float *raw = random_rows(channels, pixels), *shortcut = random_rows(channels, pixels), *map = random_floats(2 * channels);
-    float *y = random_rows(channels, pixels), *grad_y = random_rows(channels, pixels), *g = random_rows(channels, pixels);
+    float *raw = random_rows(channels, pixels), *shortcut = random_rows(channels, pixels),
+          *map = random_floats(2 * channels);
+    float *y = random_rows(channels, pixels), *grad_y = random_rows(channels, pixels),
+          *g = random_rows(channels, pixels);
     double *sums = malloc(2 * channels * sizeof *sums);
     for (int alone = 0; alone < 2; alone++) {
-        check_status(shufflenet_train_output_forward(
-            pool, isa, &(struct shufflenet_output_forward){channels, pixels, pitch, map, map + channels, raw,
-                                                           alone ? NULL : shortcut, y}));
+        check_status(shufflenet_train_output_forward(pool, isa,
+                                                     &(struct shufflenet_output_forward){channels, pixels, pitch, map,
+                                                                                         map + channels, raw,
+                                                                                         alone ? NULL : shortcut, y}));
         check_status(shufflenet_train_output_backward(
             pool, isa, &(struct shufflenet_output_backward){channels, pixels, pitch, y, grad_y, raw, g, sums}));
         for (size_t c = 0; c < channels; c++) {
@@ -264,12 +312,13 @@ static void test_stem(shufflenet_pool *pool, const char *isa, struct plane_shape
     float *x = random_floats(s.images * s.channels * plane), *w = random_floats(M * k), *y = random_rows(M, pixels);
     float *g = random_rows(M, pixels), *map = random_floats(3 * M), *grad_w = malloc(M * k * sizeof *grad_w);
     double sums[2 * M], *taps = malloc(k * pixels * sizeof *taps);
-    check_status(shufflenet_train_stem_forward(pool, isa,
-                                               &(struct shufflenet_stem_forward){s.images, s.channels, s.height, s.width,
-                                                                                 s.stride, M, pitch, w, x, y, sums}));
+    check_status(shufflenet_train_stem_forward(
+        pool, isa,
+        &(struct shufflenet_stem_forward){s.images, s.channels, s.height, s.width, s.stride, M, pitch, w, x, y, sums}));
     check_status(shufflenet_train_stem_backward(
-        pool, isa, &(struct shufflenet_stem_backward){s.images, s.channels, s.height, s.width, s.stride, M, pitch, g, y, map,
-                                                      map + M, map + 2 * M, x, grad_w}));
+        pool, isa,
+        &(struct shufflenet_stem_backward){s.images, s.channels, s.height, s.width, s.stride, M, pitch, g, y, map,
+                                           map + M, map + 2 * M, x, grad_w}));
     for (size_t row = 0; row < k; row++)
         for (size_t p = 0; p < pixels; p++) {
             const ptrdiff_t i = (ptrdiff_t)(p / width % height * s.stride + row % 9 / 3) - 1;
@@ -288,8 +337,9 @@ static void test_stem(shufflenet_pool *pool, const char *isa, struct plane_shape
         for (size_t row = 0; row < k; row++) {
             double sum = 0;
             for (size_t p = 0; p < pixels; p++)
-                sum += taps[row * pixels + p] * ((double)map[o] * (double)g[o * pitch + p] +
-                                                 (double)map[M + o] * (double)y[o * pitch + p] + (double)map[2 * M + o]);
+                sum +=
+                    taps[row * pixels + p] * ((double)map[o] * (double)g[o * pitch + p] +
+                                              (double)map[M + o] * (double)y[o * pitch + p] + (double)map[2 * M + o]);
             close_to("grad_w", (double)grad_w[o * k + row], sum, (double)(pixels * k));
         }
         check_sums(sums + 2 * o, y + o * pitch, y + o * pitch, pixels);
@@ -302,18 +352,21 @@ static void test_max_pool(shufflenet_pool *pool, const char *isa, struct plane_s
     const size_t height = half(s.height, 2), width = half(s.width, 2), plane = (size_t)s.height * s.width;
     const size_t in_pixels = s.images * plane, out_pixels = s.images * height * width;
     const size_t x_pitch = pitch_of(in_pixels), y_pitch = pitch_of(out_pixels);
-    float *x = random_rows(s.channels, in_pixels), *y = random_rows(s.channels, out_pixels), *map = random_floats(2 * s.channels);
+    float *x = random_rows(s.channels, in_pixels), *y = random_rows(s.channels, out_pixels),
+          *map = random_floats(2 * s.channels);
     float *g = random_rows(s.channels, out_pixels), *grad_x = random_rows(s.channels, in_pixels);
     int32_t *tap = malloc(s.channels * y_pitch * sizeof *tap);
     double *sums = malloc(2 * s.channels * sizeof *sums), *want = malloc(plane * sizeof *want);
     for (size_t i = 0; i < s.channels * x_pitch; i += 3) // equal maxima: the first gets the gradient
         x[i] = 0.5f;
-    check_status(shufflenet_train_max_pool_forward(
-        pool, isa, &(struct shufflenet_max_pool_forward){s.channels, s.images, s.height, s.width, x_pitch, y_pitch, map,
-                                                         map + s.channels, x, y, tap}));
+    check_status(shufflenet_train_max_pool_forward(pool, isa,
+                                                   &(struct shufflenet_max_pool_forward){s.channels, s.images, s.height,
+                                                                                         s.width, x_pitch, y_pitch, map,
+                                                                                         map + s.channels, x, y, tap}));
     check_status(shufflenet_train_max_pool_backward(
-        pool, isa, &(struct shufflenet_max_pool_backward){s.channels, s.images, s.height, s.width, x_pitch, y_pitch, x, y, g,
-                                                          tap, grad_x, sums}));
+        pool, isa,
+        &(struct shufflenet_max_pool_backward){s.channels, s.images, s.height, s.width, x_pitch, y_pitch, x, y, g, tap,
+                                               grad_x, sums}));
     for (size_t c = 0; c < s.channels; c++) {
         for (size_t image = 0; image < s.images; image++) {
             const size_t from = c * x_pitch + image * plane, to = c * y_pitch + image * height * width;
@@ -343,23 +396,24 @@ static void test_max_pool(shufflenet_pool *pool, const char *isa, struct plane_s
 
 static void test_level(const char *isa, uint32_t threads)
 {
-    static const struct pointwise_shape pointwise[] = {{1, 1, 1, 1},   {3, 10, 40, 49}, {3, 40, 10, 100}, {8, 5, 3, 17},
-                                                       {2, 7, 13, 1050}, {1, 6, 9, 512}};
-    static const struct plane_shape planes[] = {{3, 2, 7, 7, 1},  {4, 5, 4, 4, 1},  {1, 1, 1, 1, 1}, {2, 3, 1, 9, 1},
-                                                {5, 2, 28, 28, 1}, {3, 2, 7, 7, 2}, {2, 3, 8, 6, 2}, {1, 2, 1, 1, 2},
+    static const struct pointwise_shape pointwise[] = {{1, 1, 1, 1},  {3, 10, 40, 49},  {3, 40, 10, 100},
+                                                       {8, 5, 3, 17}, {2, 7, 13, 1050}, {1, 6, 9, 512}};
+    static const struct plane_shape planes[] = {{3, 2, 7, 7, 1},   {4, 5, 4, 4, 1},  {1, 1, 1, 1, 1}, {2, 3, 1, 9, 1},
+                                                {5, 2, 28, 28, 1}, {3, 2, 7, 7, 2},  {2, 3, 8, 6, 2}, {1, 2, 1, 1, 2},
                                                 {2, 1, 5, 40, 2},  {3, 2, 33, 20, 2}};
     shufflenet_pool *pool = shufflenet_pool_create(threads);
     for (size_t i = 0; i < sizeof pointwise / sizeof *pointwise; i++) {
         const struct pointwise_shape s = pointwise[i];
-        snprintf(what, sizeof what, "%s, %u threads, pointwise %ux%ux%u, %u pixels", isa, threads, s.groups, s.m, s.k, s.pixels);
+        snprintf(what, sizeof what, "%s, %u threads, pointwise %ux%ux%u, %u pixels", isa, threads, s.groups, s.m, s.k,
+                 s.pixels);
         for (enum before before = NOTHING; before <= UNIT_WITH_SHORTCUT; before++)
             test_pointwise(pool, isa, s, before);
     }
     for (size_t i = 0; i < sizeof planes / sizeof *planes; i++) {
         const struct plane_shape s = planes[i];
         char shape[80];
-        snprintf(shape, sizeof shape, "%u channels, %u pictures %ux%u, stride %u", s.channels, s.images, s.height, s.width,
-                 s.stride);
+        snprintf(shape, sizeof shape, "%u channels, %u pictures %ux%u, stride %u", s.channels, s.images, s.height,
+                 s.width, s.stride);
         snprintf(what, sizeof what, "%s, %u threads, depthwise, %s", isa, threads, shape);
         test_depthwise(pool, isa, s, 0);
         test_depthwise(pool, isa, s, -INFINITY);

@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet import baselines
-from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
 from shufflenet.bench import layers, plot, report
 from shufflenet.bench.run import Report, Results, bench
 from shufflenet.bench.runtime import select
 from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import load_model
-from shufflenet.graph import Graph, GraphModel
-from shufflenet.images import Preprocessing
+from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.model_file import Model
-from shufflenet.plan import SMALLEST_SIDE
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph, GraphModel
+from shufflenet.pictures.images import Preprocessing
 
 
 def run(

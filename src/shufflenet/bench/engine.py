@@ -6,7 +6,7 @@ from functools import partial
 
 from shufflenet.bench.runtime import Run
 from shufflenet.bench.work import Work
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 
 
 def prepare(work: Work) -> list[Run]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from shufflenet.bench.work import Work
 from shufflenet.export.folded import folded
 from shufflenet.export.graph import Shuffle, TunedNetwork
-from shufflenet.graph import Shuffle as ShuffleNode
+from shufflenet.networks.graph import Shuffle as ShuffleNode
 
 
 def tuned_networks(work: Work, shuffles: Sequence[Shuffle]) -> list[TunedNetwork]:

@@ -6,10 +6,10 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from shufflenet import complexity
 from shufflenet.bench.peak import Peak
 from shufflenet.bench.work import Work
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
+from shufflenet.networks import complexity
 
 _RUNS_BETWEEN_PEAKS = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from time import perf_counter
 
-from shufflenet import engine
+from shufflenet.engine import engine
 
 _RUN_SECONDS = 0.003
 _RUNS = 6  # of a sample

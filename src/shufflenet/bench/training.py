@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shufflenet import augment, train, training_data
 from shufflenet.bench.run import Report, machine
-from shufflenet.job import Job, prepare
-from shufflenet.network import ShuffleNet
-from shufflenet.planar import by_kernels
-from shufflenet.recipe import RECIPES
-from shufflenet.run_folder import RunFolder
+from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import map_in_order
-from shufflenet.training_kernels import keep_freed_memory
+from shufflenet.training import augment, train, training_data
+from shufflenet.training.job import Job, prepare
+from shufflenet.training.kernels import keep_freed_memory
+from shufflenet.training.planar import by_kernels
+from shufflenet.training.recipe import RECIPES
+from shufflenet.training.run_folder import RunFolder
 
 _TURN = 5  # steps
 _SIZE, _BATCH = 64, 128
@@ -56,7 +56,7 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, repor
     """Times both ways on the pictures of ``data``, with train/ and val/ as for `shufflenet train`.
 
     Raises:
-        data.DataError, job.JobError: see `job.prepare`; fewer than a batch of pictures, among others.
+        dataset.DataError, job.JobError: see `job.prepare`; fewer than a batch of pictures, among others.
     """
     recipe = replace(RECIPES["paper"], epochs=10_000, ema_epochs=0)
     torch.set_num_threads(threads)

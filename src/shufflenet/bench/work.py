@@ -10,11 +10,11 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import complexity
-from shufflenet.arch import Architecture
-from shufflenet.graph import Graph, GraphModel
-from shufflenet.images import Preprocessing
 from shufflenet.model_file import Model
+from shufflenet.networks import complexity
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph, GraphModel
+from shufflenet.pictures.images import Preprocessing
 
 _SEED = 1707
 
@@ -45,8 +45,8 @@ class Work:
         """What every runtime has to answer: the network as it is trained, in PyTorch."""
         import torch
 
-        from shufflenet.graph_network import GraphNetwork
-        from shufflenet.network import ShuffleNet
+        from shufflenet.networks.graph_network import GraphNetwork
+        from shufflenet.networks.network import ShuffleNet
 
         torch.set_num_threads(self.threads)
         model = self.model

@@ -58,9 +58,9 @@ def export(
     """
     with refusing(ValueError, ImportError, OSError):
         from shufflenet import export as exporting
-        from shufflenet import images
         from shufflenet.classifier import load_model
         from shufflenet.export import report
+        from shufflenet.pictures import images
 
         if target is None:
             raise CannotStart(f"--to TARGET is missing; {exporting.targets()}")

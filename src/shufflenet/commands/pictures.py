@@ -51,7 +51,7 @@ def _read_stdin(arguments: Iterable[str], problems: list[str]) -> Iterator[str]:
 
 
 def _in_folder(folder: str, problems: list[str]) -> list[str]:
-    from shufflenet.images import SUFFIXES
+    from shufflenet.pictures.images import SUFFIXES
 
     found: list[str] = []
     unreadable: list[str] = []

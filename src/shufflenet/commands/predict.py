@@ -49,7 +49,7 @@ def predict(
     """
     from shufflenet import sheet as sheets
     from shufflenet.classifier import DEFAULT_MODEL, Classifier
-    from shufflenet.images import MAX_PIXELS, ImageError
+    from shufflenet.pictures.images import MAX_PIXELS, ImageError
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other.")

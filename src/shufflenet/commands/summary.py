@@ -13,9 +13,9 @@ from shufflenet.commands.errors import refusing
 from shufflenet.commands.size import parse_size
 
 if TYPE_CHECKING:
-    from shufflenet.arch import Architecture
-    from shufflenet.complexity import Complexity
-    from shufflenet.graph import Graph
+    from shufflenet.networks.arch import Architecture
+    from shufflenet.networks.complexity import Complexity
+    from shufflenet.networks.graph import Graph
 
 
 @click.command(short_help="Count multiply-adds, parameters and memory.")
@@ -34,7 +34,7 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
       shufflenet summary mobilenet_v1_x1_0
       shufflenet summary model.safetensors --json
     """
-    from shufflenet import complexity
+    from shufflenet.networks import complexity
 
     with refusing(ValueError):
         arch, height, width = _architecture(network, classes, stem_stride)
@@ -46,8 +46,8 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
 
 def _architecture(network: str, classes: int | None, stem_stride: int | None) -> tuple[Architecture | Graph, int, int]:
     """The architecture, and the height and width that its pictures have unless told otherwise."""
-    from shufflenet import baselines
-    from shufflenet.arch import Architecture
+    from shufflenet.networks import baselines
+    from shufflenet.networks.arch import Architecture
 
     if network in baselines.NETWORKS:
         if stem_stride is not None:
@@ -88,7 +88,7 @@ def _summary_json(cost: Complexity) -> str:
 
 
 def _summary_table(cost: Complexity) -> str:
-    from shufflenet.arch import Architecture
+    from shufflenet.networks.arch import Architecture
 
     lines = [f"{'layer':20} {'output':>15} {'multiply-adds':>14} {'parameters':>11} {'activation KiB':>15}"]
     for layer in cost.layers:

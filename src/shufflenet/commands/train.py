@@ -73,10 +73,10 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
     with needs_torch():
         from dataclasses import replace
 
-        from shufflenet import dry_run
-        from shufflenet import train as training
-        from shufflenet.job import prepare
-        from shufflenet.recipe import RECIPES
+        from shufflenet.training import dry_run
+        from shufflenet.training import train as training
+        from shufflenet.training.job import prepare
+        from shufflenet.training.recipe import RECIPES
     with refusing(ValueError, OSError):
         wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
         changed = (

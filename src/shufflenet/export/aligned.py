@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from shufflenet.export.folded import Floats, Gather
-from shufflenet.graph import Convolution, Graph, GraphModel, Node
+from shufflenet.networks.graph import Convolution, Graph, GraphModel, Node
 
 MULTIPLE = 4
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import engine
+from shufflenet.engine import engine
+from shufflenet.engine.plan import make_plan
+from shufflenet.engine.steps import DEPTHWISE, FULLY_CONNECTED, HEADER_FIELDS, STEP_FIELDS
 from shufflenet.export.target import ExportError, Order, Runner, Target
-from shufflenet.plan import make_plan
-from shufflenet.steps import DEPTHWISE, FULLY_CONNECTED, HEADER_FIELDS, STEP_FIELDS
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -31,7 +31,7 @@ _X86_TARGETS = {
     ),
 }
 # What a program with one thread needs, beside the levels; the other files serve the Python package.
-_CORE = ("cpu.c", "create.c", "division.c", "planes.c", "run.c", "strips.c", "tiles.c")
+_CORE = ("cpu.c", "create.c", "planes.c", "run.c", "strips.c", "team/division.c", "tiles.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 
@@ -76,8 +76,9 @@ def _write_engine(folder: Path) -> list[str]:
     """Copies the sources as they are, and adds the files that compile them; returns these files' names."""
     source = engine_folder()
     for file in sorted(source.rglob("*")):
-        if file.suffix == ".h" or file.parent.name == "levels" or file.name in _CORE:
-            copy = folder / "engine" / file.relative_to(source)
+        name = file.relative_to(source)
+        if file.suffix == ".h" or name.parent.name == "levels" or name.as_posix() in _CORE:
+            copy = folder / "engine" / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     core = "\n".join(f'#include "engine/{name}"' for name in _CORE)

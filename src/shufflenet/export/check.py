@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.classifier import softmax
-from shufflenet.engine import Engine
+from shufflenet.engine.engine import Engine
 from shufflenet.export.target import Order, Target
-from shufflenet.images import Preprocessing, preprocess
 from shufflenet.model_file import Model, test_input
+from shufflenet.pictures.images import Preprocessing, preprocess
 
 # Largest error of a logit that is let pass, relative to the picture's largest; of probabilities, as they are.
 TOLERANCE = 1e-4
@@ -136,7 +136,7 @@ def _pytorch(model: Model) -> Callable[[Floats], Floats]:
     import torch
 
     from shufflenet.export.graph import one_torch_thread
-    from shufflenet.network import ShuffleNet
+    from shufflenet.networks.network import ShuffleNet
 
     network = ShuffleNet.from_model(model)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.graph import Convolution, FullyConnected, Graph, GraphModel, Node, Shuffle, Split
+from shufflenet.engine.plan import fold_batch_norm
 from shufflenet.model_file import Model
-from shufflenet.plan import fold_batch_norm
+from shufflenet.networks.graph import Convolution, FullyConnected, Graph, GraphModel, Node, Shuffle, Split
 
 Floats = NDArray[np.float32]
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from shufflenet.export.folded import Gather, folded, gathered
 from shufflenet.export.target import Order
-from shufflenet.graph import GraphModel, Node, Pool
-from shufflenet.graph import Shuffle as ShuffleNode
-from shufflenet.graph_network import GraphNetwork
 from shufflenet.model_file import Model
+from shufflenet.networks.graph import GraphModel, Node, Pool
+from shufflenet.networks.graph import Shuffle as ShuffleNode
+from shufflenet.networks.graph_network import GraphNetwork
 
 Shuffle = Literal["gather", "transpose"]  # one gather over channels; or reshape, transpose, reshape
 

@@ -14,7 +14,8 @@ import numpy as np
 from shufflenet.export.converting import converting
 from shufflenet.export.folded import INPUT, OUTPUT, Floats, folded
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
-from shufflenet.graph import (
+from shufflenet.model_file import Model
+from shufflenet.networks.graph import (
     Add,
     Concat,
     Convolution,
@@ -28,7 +29,6 @@ from shufflenet.graph import (
     Shuffle,
     Split,
 )
-from shufflenet.model_file import Model
 
 if TYPE_CHECKING:
     from ncnn import Mat, Net

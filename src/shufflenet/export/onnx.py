@@ -16,7 +16,8 @@ from shufflenet import __version__
 from shufflenet.export.aligned import aligned
 from shufflenet.export.folded import INPUT, OUTPUT, Floats, Gather, folded, gathered
 from shufflenet.export.target import ExportError, Order, Runner, Target, describe
-from shufflenet.graph import (
+from shufflenet.model_file import Model
+from shufflenet.networks.graph import (
     Add,
     Concat,
     Convolution,
@@ -29,7 +30,6 @@ from shufflenet.graph import (
     Scale,
     Split,
 )
-from shufflenet.model_file import Model
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto

@@ -8,7 +8,7 @@ from typing import Any
 
 from shufflenet.export import TARGETS, Export
 from shufflenet.export.check import TOLERANCE
-from shufflenet.images import printable
+from shufflenet.pictures.images import printable
 
 
 def described(done: Export) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet import __version__
-from shufflenet.images import printable
 from shufflenet.importers import ericsun99, jaxony, megvii, mmpretrain, paper, pytorchcv, tensorpack, torchvision
 from shufflenet.importers.checkpoint import CheckpointError, StateDict, read_bytes, state_dict
 from shufflenet.importers.convert import convert
@@ -19,6 +18,7 @@ from shufflenet.importers.download import cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
 from shufflenet.model_file import Model, test_input
+from shufflenet.pictures.images import printable
 
 SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE
@@ -153,7 +153,7 @@ def _provenance(
 
 
 def _self_test(model: Model) -> list[float]:
-    from shufflenet.engine import Engine
+    from shufflenet.engine.engine import Engine
 
     logits: list[float] = Engine(model).run(test_input(model.preprocessing)[None])[0].tolist()
     return logits

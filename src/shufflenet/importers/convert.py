@@ -21,9 +21,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.arch import Architecture
-from shufflenet.graph import Shuffle
-from shufflenet.images import Preprocessing
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Shuffle
+from shufflenet.pictures.images import Preprocessing
 
 Tensors = dict[str, NDArray[np.float32]]
 

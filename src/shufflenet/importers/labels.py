@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shufflenet.images import printable
 from shufflenet.model_file import ModelFileError
+from shufflenet.pictures.images import printable
 
 _MAX_BYTES = 16 << 20
 

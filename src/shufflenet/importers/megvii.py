@@ -4,9 +4,9 @@ The shuffle is the inverse of the paper's and sits behind the depthwise convolut
 The shortcut is never negative, so their ReLU on the branch alone is the paper's ReLU behind the concatenation.
 """
 
-from shufflenet.images import Preprocessing
 from shufflenet.importers.convert import Convention
 from shufflenet.importers.source import PublicNetwork, Source
+from shufflenet.pictures.images import Preprocessing
 
 SOURCE = Source(
     name="megvii",

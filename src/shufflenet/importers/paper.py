@@ -1,4 +1,4 @@
-"""Any network built as the paper's Figure 2 and `shufflenet.network` are: its state dict, by whatever names."""
+"""Any network built as the paper's Figure 2 and `networks.network` are: its state dict, by whatever names."""
 
 from shufflenet.importers.source import Source
 

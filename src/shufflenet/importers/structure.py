@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.arch import STAGE2_CHANNELS, STAGE_UNITS, Architecture
 from shufflenet.importers.checkpoint import StateDict
+from shufflenet.networks.arch import STAGE2_CHANNELS, STAGE_UNITS, Architecture
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _UNIT = (("pointwise1", "bn1"), ("depthwise", "bn2"), ("pointwise2", "bn3"))

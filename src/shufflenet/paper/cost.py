@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shufflenet import baselines, complexity
-from shufflenet.arch import Architecture
-from shufflenet.complexity import Complexity
-from shufflenet.graph import Graph
+from shufflenet.networks import baselines, complexity
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.complexity import Complexity
+from shufflenet.networks.graph import Graph
 
 TOLERANCE = 0.01
 # SqueezeNet's 833 million are those of Caffe's input size.

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shufflenet.arch import Architecture
 from shufflenet.bench.run import Results
 from shufflenet.bench.runtime import OURS
+from shufflenet.networks.arch import Architecture
 from shufflenet.paper import published
 from shufflenet.paper.cost import million
 from shufflenet.paper.trained import Trained

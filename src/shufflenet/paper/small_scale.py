@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shufflenet import baselines
-from shufflenet.arch import Architecture
-from shufflenet.graph import Convolution, Graph, Node
-from shufflenet.recipe import Recipe
+from shufflenet.networks import baselines
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Convolution, Graph, Node
+from shufflenet.training.recipe import Recipe
 
 SEEDS = (0, 1)
 SIZE = 32  # pixels

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.arch import Architecture
+from shufflenet.networks.arch import Architecture
 from shufflenet.paper import published
 from shufflenet.paper.cost import REASONS, cost, matches, million
 from shufflenet.paper.table import Column, Table

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet import complexity
-from shufflenet.arch import Architecture
 from shufflenet.atomic_file import atomic_file
 from shufflenet.bench.run import Report, Results, Row, bench
 from shufflenet.bench.runtime import OURS, Runtime, select
 from shufflenet.bench.work import Work, make_work, random_model
-from shufflenet.graph import Graph
+from shufflenet.networks import complexity
+from shufflenet.networks.arch import Architecture
+from shufflenet.networks.graph import Graph
 from shufflenet.paper import published
 from shufflenet.paper.cost import build
 from shufflenet.paper.table import Column, Table

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from shufflenet import __version__
-from shufflenet.arch import Architecture
 from shufflenet.bench.run import machine
-from shufflenet.job import Job, prepare
+from shufflenet.networks.arch import Architecture
 from shufflenet.paper import small_scale, trained
 from shufflenet.paper.trained import ResultsError, Run, Trained
-from shufflenet.recipe import Recipe, completed
-from shufflenet.train import train
+from shufflenet.training.job import Job, prepare
+from shufflenet.training.recipe import Recipe, completed
+from shufflenet.training.train import train
 
 
 def train_networks(

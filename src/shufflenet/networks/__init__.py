@@ -1,0 +1,1 @@
+"""The networks: the family, what it is compared with, and their PyTorch modules."""

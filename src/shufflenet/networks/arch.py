@@ -1,0 +1,219 @@
+"""The ShuffleNet family as data: which channels, strides and groups every unit has (arXiv 1707.01083, Table 1).
+
+Nothing here needs PyTorch: the network, the complexity table and the engine's plan are all read off these rows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shufflenet.networks.graph import Graph, Node
+
+# Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
+STAGE2_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+# Units per stage: one of stride 2, then the stride-1 units.
+STAGE_UNITS = {2: 4, 3: 8, 4: 4}
+# The scales of the paper, as they are written in names.
+SCALES = (0.25, 0.5, 1.0, 1.5, 2.0)
+
+_NAME = re.compile(r"shufflenet_g(\d+)_x(\d+)_(\d+)")
+
+
+# Adds operators that read the node; given the unit's name, and whether they end with a ReLU.
+Excite = Callable[[Graph, str, Node, bool], Node]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One ShuffleNet unit (Figure 2b for stride 1, 2c for stride 2)."""
+
+    stage: int
+    index: int
+    in_channels: int
+    out_channels: int
+    bottleneck_channels: int
+    stride: int
+    groups1: int  # of the first pointwise convolution: 1 in the very first unit
+    groups2: int  # of the second
+    shuffle_groups: int  # 1: no shuffle
+
+    @property
+    def name(self) -> str:
+        return f"stage{self.stage}.{self.index}"
+
+    @property
+    def branch_channels(self) -> int:
+        """Channels that the second pointwise convolution makes; the shortcut brings the rest when stride is 2."""
+        return self.out_channels - self.in_channels if self.stride == 2 else self.out_channels
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One member of the family. Every field is what a model file stores, so a saved network needs no name.
+
+    Channels follow one rule. Stage 2 has ``scale`` times Table 1's channels, rounded to the nearest
+    multiple of ``groups``; each later stage doubles that. A bottleneck has a quarter of its unit's output,
+    rounded likewise. Conv1 has 12 channels below 1x, 24 from 1x and 48 from 2x, rounded to a multiple of
+    ``groups``: up, unless that is more than an eighth of stage 2; and it has at most half of stage 2. These
+    widths reproduce the paper's 13, 38, 140, 292 and 524 million multiply-adds, and 16 as in the authors'
+    0.5x g=8 network. Only for 0.25x g=8 no width does: 8 makes 12.4 million, 16 would make 15.7.
+    ``stem_channels`` overrides Conv1's.
+
+    Raises:
+        ValueError: if a field is out of range; the message names it.
+    """
+
+    groups: int
+    scale: float
+    classes: int = 1000
+    in_channels: int = 3
+    stem_stride: int = 2
+    stem_channels: int = 0  # 0: by the rule above; always a positive number once constructed
+    shuffle: bool = True
+    inverse_shuffle: bool = False  # of the paper's: reshape to (n, g), as in the authors' public networks
+
+    def __post_init__(self) -> None:
+        for field in ("groups", "classes", "in_channels", "stem_stride", "stem_channels"):
+            if type(getattr(self, field)) is not int:  # a bool is an int to Python, not here
+                raise ValueError(f"{field} must be a whole number, not {getattr(self, field)!r}")
+        for field in ("shuffle", "inverse_shuffle"):
+            if type(getattr(self, field)) is not bool:
+                raise ValueError(f"{field} must be true or false, not {getattr(self, field)!r}")
+        if self.groups not in STAGE2_CHANNELS:
+            raise ValueError(f"groups must be one of {', '.join(map(str, STAGE2_CHANNELS))}, not {self.groups}")
+        if type(self.scale) not in (int, float) or not 0 < self.scale <= 16:
+            raise ValueError(f"scale must be above 0 and at most 16, not {self.scale!r}")
+        object.__setattr__(self, "scale", float(self.scale))
+        if self.stem_stride not in (1, 2):
+            raise ValueError(f"stem_stride must be 1 or 2, not {self.stem_stride}")
+        for field in ("classes", "in_channels"):
+            if not 1 <= getattr(self, field) <= 1_000_000:
+                raise ValueError(f"{field} must be from 1 to 1,000,000, not {getattr(self, field)}")
+        if self.stem_channels == 0:
+            object.__setattr__(self, "stem_channels", self._stem_channels_by_rule())
+        if self.stem_channels % self.groups or not 0 < self.stem_channels < self.stage_channels(2):
+            raise ValueError(
+                f"stem_channels must be a multiple of groups ({self.groups}) below stage 2's "
+                f"{self.stage_channels(2)} channels, not {self.stem_channels}"
+            )
+
+    def _stem_channels_by_rule(self) -> int:
+        wanted = 12 if self.scale < 1 else 24 if self.scale < 2 else 48
+        stage2 = self.stage_channels(2)
+        rounded = -(-wanted // self.groups) * self.groups
+        if rounded > wanted and rounded > stage2 / 8:
+            rounded -= self.groups
+        half_of_stage2 = stage2 // 2 // self.groups * self.groups
+        return min(rounded, half_of_stage2)
+
+    def stage_channels(self, stage: int) -> int:
+        """Output channels of ``stage`` (2, 3 or 4)."""
+        stage2 = round_to(self.scale * STAGE2_CHANNELS[self.groups], self.groups)
+        return max(2 * self.groups, stage2) << (stage - 2)
+
+    @property
+    def features(self) -> int:
+        """Channels that enter the classifier."""
+        return self.stage_channels(4)
+
+    @property
+    def name(self) -> str:
+        """``shufflenet_g3_x0_5``: groups and scale, without the other fields."""
+        whole, _, fraction = f"{self.scale:f}".rstrip("0").partition(".")
+        return f"shufflenet_g{self.groups}_x{whole}_{fraction or '0'}"
+
+    def units(self) -> Iterator[Unit]:
+        """All 16 units in the order a picture passes them."""
+        in_channels = self.stem_channels
+        for stage, count in STAGE_UNITS.items():
+            out_channels = self.stage_channels(stage)
+            for index in range(count):
+                first_of_all = stage == 2 and index == 0
+                bottleneck_channels = round_to(out_channels / 4, self.groups)
+                yield Unit(
+                    stage=stage,
+                    index=index,
+                    in_channels=in_channels,
+                    out_channels=out_channels,
+                    bottleneck_channels=bottleneck_channels,
+                    stride=2 if index == 0 else 1,
+                    # Section 3.2: no group convolution on the few channels that Conv1 makes.
+                    groups1=1 if first_of_all else self.groups,
+                    groups2=self.groups,
+                    shuffle_groups=self._shuffle_groups(bottleneck_channels),
+                )
+                in_channels = out_channels
+
+    def _shuffle_groups(self, channels: int) -> int:
+        if not self.shuffle:
+            return 1
+        return channels // self.groups if self.inverse_shuffle else self.groups
+
+    def graph(self) -> Graph:
+        """The network (Table 1), operator by operator."""
+        graph = Graph(self.name, self.in_channels)
+        x = self.add_stem(graph)
+        for unit in self.units():
+            x = add_unit(graph, x, unit)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+        return graph
+
+    def add_stem(self, graph: Graph) -> Node:
+        """Adds Conv1 and the max pool; returns their output."""
+        conv1 = graph.convolution(
+            "conv1", graph.input, self.stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
+        )
+        return graph.max_pool("maxpool", conv1)
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor of the network, as PyTorch's state dict has them."""
+        return self.graph().tensor_shapes()
+
+    @classmethod
+    def from_name(cls, name: str, **fields: Any) -> Architecture:
+        """``shufflenet_g3_x0_5`` -> the architecture; ``fields`` set the rest, such as ``classes=5``.
+
+        Raises:
+            ValueError: if the name does not read ``shufflenet_g{groups}_x{scale}``.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"unknown architecture {name!r}: names read shufflenet_g3_x0_5 (groups 3, scale 0.5)")
+        groups, whole, fraction = match.groups()
+        return cls(groups=int(groups), scale=float(f"{whole}.{fraction}"), **fields)
+
+    def with_classes(self, classes: int) -> Architecture:
+        return replace(self, classes=classes)
+
+
+def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) -> Node:
+    """Adds a ShuffleNet unit that reads ``x``; returns its output.
+
+    ``excite`` adds what stands behind the last convolution.
+    """
+
+    def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, relu: bool) -> Node:
+        name = f"{unit.name}.pointwise{number}"
+        return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
+
+    branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
+    if unit.shuffle_groups > 1:
+        branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.shuffle_groups)
+    branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
+    # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
+    relu = unit.stride == 2
+    branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", relu=relu and excite is None)
+    if excite is not None:
+        branch = excite(graph, unit.name, branch, relu)
+    if unit.stride == 1:
+        return graph.add(f"{unit.name}.add", branch, x, relu=True)
+    return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
+
+
+def round_to(value: float, multiple: int = 1) -> int:
+    """The nearest positive multiple; halves go up."""
+    return max(1, math.floor(value / multiple + 0.5)) * multiple

@@ -1,0 +1,111 @@
+"""A graph as a PyTorch module: every operator with its tensors under its own name.
+
+ShuffleNet itself is in network.py, and trains fast (planar.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from shufflenet.networks.graph import (
+    Activation,
+    Add,
+    Concat,
+    Convolution,
+    FullyConnected,
+    Graph,
+    GraphModel,
+    Means,
+    Node,
+    Pool,
+    Scale,
+    Shuffle,
+    Split,
+)
+from shufflenet.networks.network import channel_shuffle, initialise
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+}
+
+
+class GraphNetwork(nn.Module):
+    """float32 [N, in_channels, H, W] -> logits [N, classes]. Initialised as `network.ShuffleNet`, in training mode."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        for node in graph.nodes:
+            if isinstance(node, Convolution):
+                self._add(node.name, _convolution(node))
+                if node.batch_norm:
+                    self._add(node.batch_norm, nn.BatchNorm2d(node.channels))
+            elif isinstance(node, FullyConnected):
+                self._add(node.name, nn.Linear(node.inputs[0].channels, node.channels))
+        self.apply(initialise)
+        for node in graph.nodes:  # a unit that adds begins as the identity there, too
+            if isinstance(node, Add) and isinstance(branch := node.inputs[0], Convolution) and branch.batch_norm:
+                nn.init.zeros_(self.get_parameter(f"{branch.batch_norm}.weight"))
+
+    def _add(self, name: str, module: nn.Module) -> None:
+        *parents, last = name.split(".")
+        owner: nn.Module = self
+        for parent in parents:
+            if parent not in owner._modules:
+                owner.add_module(parent, nn.Module())
+            owner = owner.get_submodule(parent)
+        owner.add_module(last, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values: dict[Node, Tensor] = {self.graph.input: x}
+        for node in self.graph.nodes[1:]:
+            values[node] = self._run(node, *(values[source] for source in node.inputs))
+        return values[self.graph.nodes[-1]]
+
+    def _run(self, node: Node, x: Tensor, *others: Tensor) -> Tensor:
+        match node:
+            case Convolution():
+                x = self.get_submodule(node.name)(x)
+                if node.batch_norm:
+                    x = self.get_submodule(node.batch_norm)(x)
+            case FullyConnected():
+                return _ACTIVATIONS[node.activation](self.get_submodule(node.name)(x))
+            case Pool(kind="max"):
+                return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
+            case Pool():
+                return nn.functional.avg_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
+            case Means():
+                return nn.functional.adaptive_avg_pool2d(x, node.size).flatten(1)
+            case Add():
+                x = x + others[0]
+            case Scale():
+                x = x * others[0][:, :, None, None]
+            case Concat():
+                return torch.cat((x, *others), dim=1)
+            case Split():
+                return x[:, node.first : node.first + node.channels]
+            case Shuffle():
+                return channel_shuffle(x, node.groups)
+            case _:
+                raise TypeError(f"no module for {type(node).__name__}")
+        return torch.relu(x) if node.relu else x
+
+    @classmethod
+    def from_model(cls, model: GraphModel) -> GraphNetwork:
+        """The network with the model's weights, in eval mode."""
+        network = cls(model.arch)
+        # strict=False: PyTorch's num_batches_tracked is left out.
+        network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+        return network.eval()
+
+
+def _convolution(node: Convolution) -> nn.Conv2d:
+    return nn.Conv2d(
+        node.in_channels, node.channels, node.kernel_size,
+        stride=node.stride, padding=node.padding, groups=node.groups, bias=not node.batch_norm,
+    )  # fmt: skip

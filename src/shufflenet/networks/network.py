@@ -1,0 +1,114 @@
+"""ShuffleNet as a PyTorch module, exactly the paper's unit (arXiv 1707.01083, Figure 2 and Table 1).
+
+Letters: N batch, C channels, H x W pixels, g groups, n channels per group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shufflenet.model_file import Model
+from shufflenet.networks.arch import STAGE_UNITS, Architecture, Unit
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Channel k of group j moves to place k*g + j (section 3.1): [N, g*n, H, W] -> [N, n*g, H, W].
+
+    Reshape to (g, n), transpose, flatten. With n in the place of g it is the inverse.
+    """
+    batch, channels, height, width = x.shape
+    x = x.view(batch, groups, channels // groups, height, width)
+    return x.transpose(1, 2).reshape(batch, channels, height, width)
+
+
+def _pointwise(in_channels: int, out_channels: int, groups: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 1, groups=groups, bias=False)
+
+
+class ShuffleUnit(nn.Module):
+    """Pointwise group convolution, shuffle, depthwise 3x3, pointwise group convolution; add or concat."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        middle = unit.bottleneck_channels
+        self.stride = unit.stride
+        self.shuffle_groups = unit.shuffle_groups
+        self.pointwise1 = _pointwise(unit.in_channels, middle, unit.groups1)
+        self.bn1 = nn.BatchNorm2d(middle)
+        self.depthwise = nn.Conv2d(middle, middle, 3, stride=unit.stride, padding=1, groups=middle, bias=False)
+        self.bn2 = nn.BatchNorm2d(middle)
+        self.pointwise2 = _pointwise(middle, unit.branch_channels, unit.groups2)
+        self.bn3 = nn.BatchNorm2d(unit.branch_channels)
+
+    def forward(self, x: Tensor) -> Tensor:  # [N, in, H, W] -> [N, out, H/stride, W/stride]
+        branch = torch.relu(self.bn1(self.pointwise1(x)))
+        if self.shuffle_groups > 1:
+            branch = channel_shuffle(branch, self.shuffle_groups)
+        branch = self.bn2(self.depthwise(branch))  # no ReLU here
+        branch = self.bn3(self.pointwise2(branch))
+        if self.stride == 1:
+            return torch.relu(x + branch)
+        shortcut = nn.functional.avg_pool2d(x, kernel_size=3, stride=2, padding=1)
+        return torch.relu(torch.cat((shortcut, branch), dim=1))
+
+
+class ShuffleNet(nn.Module):
+    """The network of an `Architecture`: float32 [N, in_channels, H, W] -> logits [N, classes].
+
+    Initialised as the ResNet that the paper starts from: convolutions normal with variance 2 / fan-out,
+    batch norm 1 and 0, classifier normal with standard deviation 0.01 and no bias. The last batch norm of a
+    stride-1 unit starts at 0, so that each unit begins as the identity (as in Goyal et al., 1706.02677).
+    """
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        self.conv1 = nn.Conv2d(arch.in_channels, arch.stem_channels, 3, stride=arch.stem_stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(arch.stem_channels)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        for stage in STAGE_UNITS:
+            units = [ShuffleUnit(unit) for unit in arch.units() if unit.stage == stage]
+            self.add_module(f"stage{stage}", nn.Sequential(*units))
+        self.fc = nn.Linear(arch.features, arch.classes)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        for stage in STAGE_UNITS:
+            x = self.get_submodule(f"stage{stage}")(x)
+        return self.fc(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+    def units(self) -> Iterator[ShuffleUnit]:
+        for stage in STAGE_UNITS:
+            yield from self.get_submodule(f"stage{stage}")  # type: ignore[misc]
+
+    @classmethod
+    def from_model(cls, model: Model) -> ShuffleNet:
+        """The trained network of a model file, in eval mode."""
+        network = cls(model.arch)
+        # strict=False: a model file leaves PyTorch's num_batches_tracked out, and has checked the rest.
+        network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+        return network.eval()
+
+
+def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """What a model file or the engine takes of a network on the CPU, in the network's own memory."""
+    return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def initialise(module: nn.Module) -> None:
+    """For `nn.Module.apply`; see `ShuffleNet`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, ShuffleUnit) and module.stride == 1:
+        nn.init.zeros_(module.bn3.weight)

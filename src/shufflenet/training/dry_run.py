@@ -1,0 +1,91 @@
+"""What a run would take, on a CPU: a few steps of it timed, nothing written (torchvision keeps a teacher's weights)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import nn
+
+from shufflenet.networks.network import ShuffleNet
+from shufflenet.pictures import images
+from shufflenet.training import pixels, teacher
+from shufflenet.training.job import Job
+from shufflenet.training.on_engine import on_engine
+from shufflenet.training.planar import by_kernels
+from shufflenet.training.progress import duration
+from shufflenet.training.train import EPOCH_PICTURES, freeze, set_training
+from shufflenet.training.training_data import TRAIN_MARGIN
+
+_STEPS = 2  # timed at every input size, after one that is not
+_PICTURES = 20  # decoded
+
+
+def estimate(job: Job) -> str:
+    """`Job.describe` and the estimated time, for people; takes seconds."""
+    network = ShuffleNet(job.arch)
+    freeze(network, job.recipe.freeze)
+    set_training(network, job.recipe.freeze)
+    decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
+    total_s = decode_s + train_s + validate_s
+    return (
+        f"{job.describe()}\ntime      about {duration(total_s)} on this machine: decoding {duration(decode_s)}, "
+        f"training {duration(train_s)}, validation {duration(validate_s)}"
+    )
+
+
+def _decode_s(job: Job) -> float:
+    fit = pixels.fit_for_training(round(job.preprocessing.size * TRAIN_MARGIN))
+    split = job.dataset.train
+    chosen = split.pictures[:: -(-len(split) // _PICTURES)]
+    began = time.perf_counter()
+    for picture in chosen:
+        try:
+            fit.decode(picture)
+        except images.ImageError:
+            continue
+    each = (time.perf_counter() - began) / len(chosen)
+    return each * (len(split) + len(job.dataset.val)) / torch.get_num_threads()
+
+
+def _train_s(job: Job, network: ShuffleNet) -> float:
+    """Of all steps."""
+    recipe, seconds = job.recipe, 0.0
+    forward = by_kernels(network)
+    ask = teacher.of(job, torch.device("cpu"), lambda size: [torch.zeros(recipe.batch_size, 3, size, size)])
+    epochs = Counter(recipe.input_size(epoch, job.preprocessing.size) for epoch in range(recipe.epochs))
+    target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
+    for size, count in epochs.items():
+        x = torch.zeros(recipe.batch_size, 3, size, size)
+        for step in range(_STEPS + 1):
+            if step == 1:
+                began = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+                logits = forward(x).float()
+            nn.functional.cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]
+            if ask is not None:
+                ask(x)
+        seconds += (time.perf_counter() - began) / _STEPS * job.steps_per_epoch * count
+    return seconds
+
+
+@torch.no_grad()
+def _validate_s(job: Job, network: ShuffleNet) -> float:
+    """Of each epoch's end and the run's: batch norm's statistics, and answers."""
+    recipe, size = job.recipe, job.preprocessing.size
+    x = torch.zeros(recipe.batch_size, 3, size, size)
+    answer = on_engine(network)
+    answer(x)
+    began = time.perf_counter()
+    by_kernels(network)(x)
+    passed = time.perf_counter()
+    answer(x)
+    answers_s = (time.perf_counter() - passed) / len(x) * len(job.dataset.val)
+
+    def statistics_s(pictures: int) -> float:
+        return (passed - began) * max(1, min(pictures, len(job.dataset.train)) // len(x))
+
+    each = statistics_s(EPOCH_PICTURES) + answers_s
+    return each * recipe.epochs + statistics_s(recipe.batch_norm_pictures) + answers_s

@@ -1,0 +1,38 @@
+"""A PyTorch network's answers by the engine, which on a CPU has them in a fraction of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from shufflenet.engine.engine import Engine
+from shufflenet.networks.graph import GraphModel
+from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.network import ShuffleNet, tensors_of
+from shufflenet.threads import map_in_order
+
+Network: TypeAlias = ShuffleNet | GraphNetwork
+
+
+def answers(network: Network) -> Callable[[Tensor], Tensor]:
+    """float32 [N, C, H, W] -> logits [N, classes] in eval mode: on a CPU by the engine, else by PyTorch."""
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return on_engine(network) if on_cpu else network.eval()
+
+
+def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
+    """Likewise, with what weights and statistics are now; as many pictures at once as PyTorch has threads."""
+    graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
+    # A copy: the engine packs the weights when it is first asked about an input size.
+    tensors = {name: tensor.copy() for name, tensor in tensors_of(network).items()}
+    engine, threads = Engine(GraphModel(graph, tensors)), torch.get_num_threads()
+
+    def answer(x: Tensor) -> Tensor:
+        parts = torch.tensor_split(x, min(threads, len(x)))
+        logits = map_in_order(lambda part: torch.from_numpy(engine.run(part.numpy())), parts, threads)
+        return torch.cat(list(logits))
+
+    return answer

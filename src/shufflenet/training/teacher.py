@@ -1,0 +1,140 @@
+"""A teacher whose answers a network learns from (distillation, 1503.02531): a model file, or a torchvision network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from shufflenet.classifier import load_model
+from shufflenet.engine.plan import SMALLEST_SIDE
+from shufflenet.model_file import Model
+from shufflenet.networks.network import ShuffleNet
+from shufflenet.pictures.images import Preprocessing
+from shufflenet.training.job import Job, is_model
+from shufflenet.training.on_engine import answers
+from shufflenet.training.validate import estimate_batch_norm
+
+Teacher = Callable[[Tensor], Tensor]
+Inputs = Callable[[int], Iterable[Tensor]]
+
+
+class TeacherError(ValueError):
+    """The teacher can't be used. The message names it and says why."""
+
+
+def of(job: Job, device: torch.device, inputs: Inputs) -> Teacher | None:
+    """The job's teacher, if it has one; see `load`."""
+    if job.teacher is None:
+        return None
+    return load(job.teacher, job.dataset.classes, job.dataset.labels, job.preprocessing, device, inputs)
+
+
+def load(
+    name: str, classes: list[str], labels: list[str], how: Preprocessing, device: torch.device, inputs: Inputs
+) -> Teacher:
+    """The student's input, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
+
+    In training S can be less than the student's final size. A model file's input is then as much less than its own,
+    since it was trained so, too; torchvision's networks always get theirs. ``inputs``: some batches of input size S,
+    for a model file's batch norm.
+
+    Classes are matched by folder name or label; for torchvision's networks, whose classes have one word, also by
+    the first word of a label.
+
+    Raises:
+        TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
+        model_file.ModelFileError: the model file can't be used.
+    """
+    model, network = None, None
+    if is_model(name):
+        model = load_model(name)
+        own, known = model.preprocessing, [model.classes, model.labels]
+    else:
+        network, own, categories = _from_torchvision(name)
+        network, known = network.eval().requires_grad_(False).to(device), [categories]
+    index = torch.tensor(_match(name, classes, labels, known), device=device)
+    student, teacher = (
+        [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)] for p in (how, own)
+    )
+
+    def as_own(x: Tensor) -> Tensor:
+        if (how.mean, how.std) != (own.mean, own.std):
+            x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
+        size = own.size if model is None else max(SMALLEST_SIDE, round(x.shape[2] * own.size / how.size))
+        if x.shape[2] != size:
+            x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        return x
+
+    @cache
+    def network_for(size: int) -> Teacher:
+        if model is None:
+            return cast(Teacher, network)
+        return _fitted(model, map(as_own, inputs(size)), device)
+
+    @torch.no_grad()
+    def answer(x: Tensor) -> Tensor:
+        return network_for(x.shape[2])(as_own(x))[:, index]
+
+    return answer
+
+
+def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
+    """The model with batch norm's statistics of these inputs: its own are of whole pictures, not of enlarged parts."""
+    network = ShuffleNet.from_model(model).to(device).train()
+    with torch.autocast(device.type, enabled=False):
+        estimate_batch_norm(network, inputs)
+    return answers(network)
+
+
+def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:
+    try:
+        from torchvision import models  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        raise TeacherError(
+            f"{name}: no such model file; a network of torchvision needs pip install torchvision"
+        ) from None
+    if name not in models.list_models(module=models):
+        raise TeacherError(f"{name}: neither a model file nor a torchvision classifier (such as resnet50)")
+    weights = models.get_model_weights(name).DEFAULT
+    try:
+        network: nn.Module = models.get_model(name, weights=weights)
+    except (OSError, RuntimeError) as error:
+        raise TeacherError(f"{name}: torchvision's weights can't be loaded ({str(error).splitlines()[0]})") from None
+    transforms = weights.transforms()
+    how = Preprocessing(
+        size=transforms.crop_size[0],
+        resize=max(transforms.crop_size[0], transforms.resize_size[0]),
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+    return network, how, list(weights.meta["categories"])
+
+
+def _match(name: str, classes: list[str], labels: list[str], known: list[list[str]]) -> list[int]:
+    """For each of the student's classes its index in the teacher; upper and lower case count where both are there."""
+    tables = [(key, _places(known, key)) for key in (str, str.lower)]
+    found: dict[int, str] = {}
+    for folder, label in zip(classes, labels, strict=True):
+        texts = (folder, label, *label.split(", "))
+        index = next((table[key(text)] for key, table in tables for text in texts if key(text) in table), None)
+        if index is None:
+            raise TeacherError(f"{name}: knows no class {label!r}, which the data has: such a teacher can't be asked")
+        if index in found:
+            raise TeacherError(f"{name}: has one class for two of the data, {found[index]!r} and {label!r}")
+        found[index] = label
+    return list(found)
+
+
+def _places(known: list[list[str]], key: Callable[[str], str]) -> dict[str, int]:
+    """The index of each name that stands for one class; folder names come first and win."""
+    places: dict[str, int] = {}
+    for names in reversed(known):
+        keys = [key(text) for text in names]
+        counts = Counter(keys)
+        places.update({text: index for index, text in enumerate(keys) if counts[text] == 1})
+    return places
