@@ -1,4 +1,4 @@
-"""Text between <!-- NAME --> and <!-- /NAME --> of a page, written anew."""
+"""Rewrites what stands between <!-- NAME --> and <!-- /NAME --> on a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from shufflenet.atomic_file import atomic_file
 
 
 def rewrite(page: Path, texts: dict[str, str]) -> None:
-    """``texts``: by the names of the comments; the rest of the page stays."""
+    """Puts each of ``texts`` between the two comments of its name; the rest of ``page`` stays.
+
+    Raises:
+        SystemExit: ``page`` has no such comments; nothing is written.
+    """
     whole = page.read_text(encoding="utf-8")
     for name, text in texts.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"

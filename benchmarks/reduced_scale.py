@@ -1,4 +1,4 @@
-"""What decoding JPEGs at a reduced scale does to a model's labels: evidence for `images.DRAFT_GAP`.
+"""Shows what decoding JPEGs at a reduced scale does to a model's labels: the evidence for `images.DRAFT_GAP`.
 
     python benchmarks/reduced_scale.py MODEL DATA [SIDE]
 
@@ -28,7 +28,7 @@ from shufflenet.threads import map_in_order
 _SCALES = (2, 4, 8)
 _QUALITY = 92
 
-# A case (what was done to the picture), whether the label changed, and whether it is wrong in full and then.
+# What was done to the picture; whether that changed its label; whether the label is wrong before, and after it.
 Outcome = tuple[str, bool, bool, bool]
 
 
@@ -93,7 +93,7 @@ def _saved(picture: Image.Image) -> bytes:
 
 
 def _reduced(file: bytes, scale: int) -> Image.Image:
-    """As `images.decode` would, if the gap were small enough."""
+    """Decodes ``file`` at 1/``scale`` of its size, as `images.decode` does where the picture is large enough."""
     with Image.open(io.BytesIO(file)) as image:
         image.draft(image.mode, (image.width // scale, image.height // scale))
         return ImageOps.exif_transpose(image).convert("RGB")

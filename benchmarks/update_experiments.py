@@ -22,7 +22,7 @@ PAGE = DOCS / "experiments.md"
 
 
 def blocks() -> dict[str, str]:
-    """What stands between the comments of each name; the pictures are written along."""
+    """The text for each pair of comments, by name; writes the plots on the way."""
     results, measured = trained.load(trained.KEPT), times.load(trained.KEPT)
     found = {f"table{number}": build(results).markdown() for number, build in tables.TABLES.items()}
     found["table8"] = times.table8(measured).markdown()

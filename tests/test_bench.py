@@ -358,36 +358,6 @@ def test_readme_table(tmp_path: Path) -> None:
         plot.plot(results, tmp_path / "plot.png")
 
 
-def test_readme_section_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "update_readme", Path(__file__).parent.parent / "benchmarks" / "update_readme.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-    update_readme = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update_readme)
-    monkeypatch.setattr(update_readme, "ROOT", tmp_path)
-    rows = [Row(SMALL, OURS, PRECISION, 1, 1, 224, 224, 11_000_000, 0.5, 0.0)]
-    source = tmp_path / "machine.json"
-    source.write_text(json.dumps(Results({"processor": "p"}, {OURS: "1"}, 44.0, rows).document()))
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n")
-    for _ in range(2):
-        update_readme.main(source)
-        text = readme.read_text()
-        assert text.startswith("before\n<!-- benchmark -->\n")
-        assert text.endswith("<!-- /benchmark -->\nafter\n")
-        assert text.count("**0.5**") == 1
-        assert "(machine.png)" in text
-        assert "old" not in text
-    assert (tmp_path / "machine.png").exists()
-    readme.write_text("no comments")
-    with pytest.raises(SystemExit):
-        update_readme.main(source)
-    assert readme.read_text() == "no comments"
-
-
 def test_pictures_differ_and_are_about_100_kb(photos: Path, tmp_path: Path) -> None:
     paths = [Path(path) for path in make_pictures(photos, tmp_path, 6)]
     contents = [path.read_bytes() for path in paths]

@@ -8,5 +8,5 @@ SOURCE = Source(
     key="",
     networks={},
     refusal="its networks are ShuffleNet v2 (arXiv 1807.11164), which splits channels and has no group convolutions; "
-    "model files hold ShuffleNet v1 (in Python the engine runs v2 too: README, Other networks)",
+    "model files hold ShuffleNet v1 (the engine runs v2 too: docs/models.md)",
 )
