@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from random_network import every_operator, random_graph_network, random_network
 from shufflenet.networks.network import ShuffleNet, ShuffleUnit, channel_shuffle
 
 
@@ -125,3 +126,68 @@ def test_hooks_of_stages_see_their_output_and_the_network_can_be_traced() -> Non
     assert seen == [network.arch.stage_channels(stage) for stage in (2, 3, 4)]
     x = torch.randn(2, 3, 64, 64)
     assert torch.equal(torch.fx.symbolic_trace(network.eval())(x), network(x))
+
+
+def _stages_and_logits(network: ShuffleNet, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """What hooks see behind the max pool and each stage, and the logits."""
+    seen: list[torch.Tensor] = []
+    names = ("maxpool", "stage2", "stage3", "stage4")
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda module, inputs, y: seen.append(y)) for name in names
+    ]
+    logits = network(x)
+    for hook in hooks:
+        hook.remove()
+    return seen, logits
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_torchvisions_walker_computes_what_the_network_does(stem_stride: int) -> None:
+    """IntermediateLayerGetter calls the children one after the other, in the order in which they were made."""
+    models = pytest.importorskip("torchvision.models")
+    network = random_network(Architecture(3, 0.25, classes=10, stem_stride=stem_stride))[0]
+    x = torch.randn(2, 3, 64, 64)
+    stages, logits = _stages_and_logits(network, x)
+    names = ("maxpool", "stage2", "stage3", "stage4", "fc")
+    walked = models._utils.IntermediateLayerGetter(network, {name: name for name in names})(x)
+    for name, expected in zip(names, [*stages, logits], strict=True):
+        assert torch.equal(walked[name], expected), name
+
+
+def test_a_detector_of_torchvision_stands_on_the_stages() -> None:
+    """The feature pyramid of BackboneWithFPN equals one that is given what hooks see."""
+    backbones = pytest.importorskip("torchvision.models.detection.backbone_utils")
+    network = random_network(Architecture(3, 0.25, classes=10))[0]
+    arch, x = network.arch, torch.randn(1, 3, 128, 96)
+    stages, _ = _stages_and_logits(network, x)
+    names = ("stage2", "stage3", "stage4")
+    channels = [arch.stage_channels(stage) for stage in (2, 3, 4)]
+    backbone = backbones.BackboneWithFPN(network, dict(zip(names, names, strict=True)), channels, 16).eval()
+    expected = backbone.fpn(dict(zip(names, stages[1:], strict=True)))
+    for name, features in backbone(x).items():
+        assert torch.equal(features, expected[name]), name
+        assert features.shape[1] == 16
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_timms_walker_computes_what_the_network_does(stem_stride: int) -> None:
+    """FeatureListNet keeps the children up to the last stage asked for, and `feature_info` tells their strides."""
+    timm_features = pytest.importorskip("timm.models._features")
+    network = random_network(Architecture(3, 0.25, classes=10, stem_stride=stem_stride))[0]
+    x = torch.randn(2, 3, 64, 64)
+    expected, _ = _stages_and_logits(network, x)
+    walker = timm_features.FeatureListNet(network, out_indices=(0, 1, 2, 3))
+    for place, features in enumerate(walker(x)):
+        assert torch.equal(features, expected[place])
+        assert features.shape[1] == walker.feature_info.channels(place)
+        assert 64 // features.shape[2] == walker.feature_info.reduction(place)
+
+
+def test_features_of_a_graphs_network_are_found_by_tracing() -> None:
+    extraction = pytest.importorskip("torchvision.models.feature_extraction")
+    network, seen = random_graph_network(every_operator())[0], []
+    x = torch.randn(1, 3, 40, 40)
+    network.get_submodule("dw").register_forward_hook(lambda module, inputs, y: seen.append(y))
+    expected = {"fc": network(x), "dw": seen[0]}
+    for name, features in extraction.create_feature_extractor(network, ["dw", "fc"])(x).items():
+        assert torch.equal(features, expected[name]), name

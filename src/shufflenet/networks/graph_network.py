@@ -35,7 +35,11 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class GraphNetwork(nn.Module):
-    """float32 [N, in_channels, H, W] -> logits [N, classes]. Initialised as `network.ShuffleNet`, in training mode."""
+    """float32 [N, in_channels, H, W] -> logits [N, classes]. Initialised as `network.ShuffleNet`, in training mode.
+
+    Its modules hold the tensors, and the graph tells in which order they run. So features are taken by hooks, or by
+    tracing (torchvision's ``create_feature_extractor``); calling one child after the other is no forward pass here.
+    """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()

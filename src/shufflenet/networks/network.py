@@ -6,6 +6,7 @@ Letters: N batch, C channels, H x W pixels, g groups, n channels per group.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,9 @@ class ShuffleNet(nn.Module):
     Initialised as the ResNet that the paper starts from: convolutions normal with variance 2 / fan-out,
     batch norm 1 and 0, classifier normal with standard deviation 0.01 and no bias. The last batch norm of a
     stride-1 unit starts at 0, so that each unit begins as the identity (as in Goyal et al., 1706.02677).
+
+    The forward pass is its child modules, called one after the other. So torchvision's ``IntermediateLayerGetter``
+    (``BackboneWithFPN``) and timm's ``FeatureListNet``, which call the children themselves, compute what it does.
     """
 
     def __init__(self, arch: Architecture) -> None:
@@ -70,22 +74,34 @@ class ShuffleNet(nn.Module):
         self.arch = arch
         self.conv1 = nn.Conv2d(arch.in_channels, arch.stem_channels, 3, stride=arch.stem_stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(arch.stem_channels)
+        self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        for stage in STAGE_UNITS:
-            units = [ShuffleUnit(unit) for unit in arch.units() if unit.stage == stage]
-            self.add_module(f"stage{stage}", nn.Sequential(*units))
+        self.stage2, self.stage3, self.stage4 = (
+            nn.Sequential(*(ShuffleUnit(unit) for unit in arch.units() if unit.stage == stage)) for stage in STAGE_UNITS
+        )
+        self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self.fc = nn.Linear(arch.features, arch.classes)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.stage4(self.stage3(self.stage2(x)))
+        return self.fc(self.global_pool(x))  # type: ignore[no-any-return]
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """The pyramid of features as timm describes it: channels, pixels of the input per pixel, and the module."""
+        stride = 2 * self.arch.stem_stride
+        info = [{"num_chs": self.arch.stem_channels, "reduction": stride, "module": "maxpool"}]
         for stage in STAGE_UNITS:
-            x = self.get_submodule(f"stage{stage}")(x)
-        return self.fc(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+            stride *= 2
+            info.append({"num_chs": self.arch.stage_channels(stage), "reduction": stride, "module": f"stage{stage}"})
+        return info
 
     def units(self) -> Iterator[ShuffleUnit]:
-        for stage in STAGE_UNITS:
-            yield from self.get_submodule(f"stage{stage}")  # type: ignore[misc]
+        """The units of all stages, in the order of running."""
+        for stage in (self.stage2, self.stage3, self.stage4):
+            yield from stage  # type: ignore[misc]
 
     @classmethod
     def from_model(cls, model: Model) -> ShuffleNet:

@@ -36,7 +36,8 @@ from shufflenet.training.kernels import (
 from shufflenet.training.parallel import SynchronisedBatchNorm
 
 _MODULES = {
-    ShuffleNet, ShuffleUnit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, SynchronisedBatchNorm, nn.MaxPool2d, nn.Linear,
+    ShuffleNet, ShuffleUnit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, SynchronisedBatchNorm, nn.ReLU, nn.MaxPool2d,
+    nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear,
 }  # fmt: skip
 _ANYTHING = -float("inf")  # the least value where there is no ReLU
 _MOST_FLOATS = 1 << 31  # of an activation, whose rows the kernels find by 32 bits
