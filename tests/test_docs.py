@@ -7,9 +7,10 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import pytest
@@ -83,9 +84,10 @@ def check_command(line: str) -> None:
         if rest:
             raise click.UsageError(f"nothing takes {rest}")
         for parameter in command.params:
-            value = values.get(parameter.name or "")
+            value: Any = values.get(parameter.name or "")
             if isinstance(parameter.type, click.Choice | click.IntRange | click.FloatRange) and isinstance(value, str):
-                parameter.type.convert(value, parameter, inner)
+                convert: Callable[..., Any] = parameter.type.convert
+                convert(value, parameter, inner)
 
 
 def test_commands_that_are_told_can_be_typed() -> None:
