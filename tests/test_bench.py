@@ -26,6 +26,7 @@ from exported import apart
 from random_network import every_operator
 from shufflenet import model_file
 from shufflenet.bench import layers, plot, report, runtime
+from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.folder import FolderResults
 from shufflenet.bench.folder import table as folder_table
 from shufflenet.bench.graph import example
@@ -35,7 +36,6 @@ from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
 from shufflenet.bench.training import TrainingResults
 from shufflenet.bench.training import table as training_table
-from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.cli import commands
 from shufflenet.engine.engine import Engine
@@ -62,9 +62,9 @@ def _one_thread() -> None:
     torch.set_num_threads(1)  # small networks on a busy machine: more threads only wait for each other
 
 
-def small_work(batch: int = 1, **fields: object) -> Work:
+def small_case(batch: int = 1, **fields: object) -> Case:
     arch = replace(Architecture.from_name(SMALL, classes=10), **fields)  # type: ignore[arg-type]
-    return make_work(random_model(arch), batch, 64, 96, threads=1)
+    return make_case(random_model(arch), batch, 64, 96, threads=1)
 
 
 class FakeRuntime(Runtime):
@@ -78,10 +78,10 @@ class FakeRuntime(Runtime):
     def version(self) -> str:
         return "1"
 
-    def runs(self, work: Work) -> list[Run]:
+    def runs(self, case: Case) -> list[Run]:
         def run(error: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
             self.calls.append(1)  # type: ignore[attr-defined]
-            return (work.logits + error * float(np.abs(work.logits).max())).astype(np.float32)
+            return (case.logits + error * float(np.abs(case.logits).max())).astype(np.float32)
 
         return [partial(run, error) for error in self.errors]  # type: ignore[attr-defined]
 
@@ -91,26 +91,26 @@ class FakeRuntime(Runtime):
 @torch.inference_mode()
 def test_tuned_network_equals_plain(groups: int, shuffle: str) -> None:
     for changes in ({}, {"shuffle": False}):
-        work = small_work(batch=2, groups=groups, stem_channels=0, **changes)
-        tuned = TunedNetwork(work.model, shuffle)(example(work)).numpy()  # type: ignore[arg-type]
-        assert np.abs(tuned - work.logits).max() < 1e-5 * np.abs(work.logits).max()
+        case = small_case(batch=2, groups=groups, stem_channels=0, **changes)
+        tuned = TunedNetwork(case.model, shuffle)(example(case)).numpy()  # type: ignore[arg-type]
+        assert np.abs(tuned - case.logits).max() < 1e-5 * np.abs(case.logits).max()
 
 
 @pytest.mark.parametrize("shuffle", ["gather", "transpose"])
 @pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
 @torch.inference_mode()
 def test_tuned_baselines_equal_plain(name: str, shuffle: str) -> None:
-    work = make_work(random_model(baselines.graph(name, classes=10)), 2, 64, 96, threads=1)
-    tuned = TunedNetwork(work.model, shuffle)  # type: ignore[arg-type]
+    case = make_case(random_model(baselines.graph(name, classes=10)), 2, 64, 96, threads=1)
+    tuned = TunedNetwork(case.model, shuffle)  # type: ignore[arg-type]
     for network in (tuned, torch.fx.symbolic_trace(tuned)):
-        assert np.abs(network(example(work)).numpy() - work.logits).max() < 1e-5 * np.abs(work.logits).max()
+        assert np.abs(network(example(case)).numpy() - case.logits).max() < 1e-5 * np.abs(case.logits).max()
 
 
 def errors(runtime: str) -> list[float | str | None]:
     """A runtime's on small networks with all that the large ones have."""
     graphs = every_operator(), baselines.graph("shufflenet_v2_x0_5", classes=10)
-    works = [make_work(random_model(graph), 1, 32, 32, threads=1) for graph in graphs]
-    return [row.problem or row.max_error for row in bench(works, select([runtime]), rounds=1).rows]
+    cases = [make_case(random_model(graph), 1, 32, 32, threads=1) for graph in graphs]
+    return [row.problem or row.max_error for row in bench(cases, select([runtime]), rounds=1).rows]
 
 
 @pytest.mark.parametrize("name", [row.name for row in RUNTIMES if row.imports and row.packages != ("torch",)])
@@ -123,7 +123,7 @@ def test_runtimes_take_any_network(name: str) -> None:
 
 
 def test_engine_is_timed_beside_pytorch() -> None:
-    results = bench([small_work(batch=2)], select(["pytorch-eager"]), rounds=2)
+    results = bench([small_case(batch=2)], select(["pytorch-eager"]), rounds=2)
     assert [row.runtime for row in results.rows] == [OURS, "pytorch-eager"]
     for row in results.rows:
         assert row.problem is None
@@ -152,7 +152,7 @@ def test_kept_results_are_below_the_peak(path: Path) -> None:
 
 def test_wrong_runtime_is_not_timed() -> None:
     right, wrong, bad = FakeRuntime("right", 1e-5), FakeRuntime("wrong", 2e-4), FakeRuntime("bad", float("nan"))
-    results = bench([small_work()], [right, wrong, bad], rounds=3)
+    results = bench([small_case()], [right, wrong, bad], rounds=3)
     assert results.rows[0].ms is not None
     assert results.rows[0].problem is None
     for row in results.rows[1:]:
@@ -165,15 +165,15 @@ def test_wrong_runtime_is_not_timed() -> None:
 
 
 def test_one_wrong_configuration_is_enough() -> None:
-    (row,) = bench([small_work()], [FakeRuntime("two", 1e-5, float("nan"))], rounds=1).rows
+    (row,) = bench([small_case()], [FakeRuntime("two", 1e-5, float("nan"))], rounds=1).rows
     assert (row.ms, row.max_error) == (None, None)
     assert row.problem == "wrong: differs from PyTorch by nan of the largest logit"
 
 
 def test_the_faster_configuration_counts_and_each_core_has_a_peak() -> None:
     class Two(FakeRuntime):
-        def runs(self, work: Work) -> list[Run]:
-            (run,) = super().runs(work)
+        def runs(self, case: Case) -> list[Run]:
+            (run,) = super().runs(case)
 
             def slowly() -> NDArray[np.float32]:
                 time.sleep(0.05)
@@ -181,7 +181,7 @@ def test_the_faster_configuration_counts_and_each_core_has_a_peak() -> None:
 
             return [slowly, run]
 
-    results = bench([small_work()], [Two("two", 0.0)], rounds=1)
+    results = bench([small_case()], [Two("two", 0.0)], rounds=1)
     (row,) = results.rows
     assert row.ms is not None
     assert row.ms < 40
@@ -243,7 +243,7 @@ def test_without_pytorch_there_is_nothing_to_compare_with() -> None:
 
 
 def test_failing_runtime_has_a_row() -> None:
-    results = bench([small_work()], [Runtime("absent", "no_such_file", ("numpy",), ())], rounds=1)
+    results = bench([small_case()], [Runtime("absent", "no_such_file", ("numpy",), ())], rounds=1)
     (row,) = results.rows
     assert row.ms is None
     assert row.problem is not None
@@ -313,33 +313,33 @@ def test_command_refuses(options: list[str], message: str) -> None:
 
 
 def test_layers_are_those_of_the_summary() -> None:
-    work = small_work()
-    times = layers.layer_times(work, rounds=2)
+    case = small_case()
+    times = layers.layer_times(case, rounds=2)
     by_name = {layer.name: layer for layer in times.layers}
-    for layer in complexity.summary(work.model.arch, 64, 96).layers:
+    for layer in complexity.summary(case.model.arch, 64, 96).layers:
         assert by_name[layer.name].macs == layer.macs
         assert by_name[layer.name].ms > 0 or layer.macs < 1000
     began = time.perf_counter()
-    Engine(work.model).step_seconds(work.x, 1)
+    Engine(case.model).step_seconds(case.x, 1)
     assert sum(layer.ms for layer in times.layers) < 1e4 * (time.perf_counter() - began), "milliseconds"
     assert sum(layer.ms for layer in times.layers) > 0.01
-    assert sum(layer.macs for layer in times.layers) == work.macs
+    assert sum(layer.macs for layer in times.layers) == case.macs
     assert "stage2.0.pointwise1" in layers.table(times)
-    step_count = struct.unpack_from("<3I", make_plan(work.model, 64, 96))[2]
-    assert len(step_names(work.model, 64, 96)) == step_count
+    step_count = struct.unpack_from("<3I", make_plan(case.model, 64, 96))[2]
+    assert len(step_names(case.model, 64, 96)) == step_count
 
 
 def test_steps_of_the_same_name_are_all_there() -> None:
-    work = make_work(random_model(baselines.graph("alexnet")), 1, 224, 224, 1)
-    names = [layer.name for layer in layers.layer_times(work, rounds=11).layers]
-    assert names == step_names(work.model, 224, 224)
+    case = make_case(random_model(baselines.graph("alexnet")), 1, 224, 224, 1)
+    names = [layer.name for layer in layers.layer_times(case, rounds=11).layers]
+    assert names == step_names(case.model, 224, 224)
     assert len(set(names)) < len(names)
 
 
 def test_layers_that_take_turns_have_one_time() -> None:
-    work = make_work(random_model(Architecture.from_name(SMALL)), 1, 224, 224, 1)
-    times = layers.layer_times(work, rounds=2)
-    assert sum(layer.macs for layer in times.layers) == work.macs
+    case = make_case(random_model(Architecture.from_name(SMALL)), 1, 224, 224, 1)
+    times = layers.layer_times(case, rounds=2)
+    assert sum(layer.macs for layer in times.layers) == case.macs
     assert "conv1 +\nmaxpool +\n" in layers.table(times)
 
 

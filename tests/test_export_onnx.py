@@ -10,7 +10,7 @@ import pytest
 
 from random_network import every_operator, random_input, random_network
 from shufflenet import model_file
-from shufflenet.bench.work import random_model
+from shufflenet.bench.case import random_model
 from shufflenet.engine.engine import Engine
 from shufflenet.export import export
 from shufflenet.export.onnx import make

@@ -11,9 +11,9 @@ from typing import Any
 
 from shufflenet.atomic_file import atomic_file
 from shufflenet.bench import layers, plot, report
-from shufflenet.bench.run import Report, Results, bench
+from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.run import Results, Status, bench
 from shufflenet.bench.runtime import select
-from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.model_file import Model
@@ -26,7 +26,7 @@ from shufflenet.pictures.images import Preprocessing
 def run(
     *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]] | None, batch: int,
     threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool,
-    folder: int | None, photos: Path, training: Path | None, report: Report,
+    folder: int | None, photos: Path, training: Path | None, status: Status,
 ) -> tuple[str, bool]:  # fmt: skip
     """The text to print, and whether a runtime failed or gave wrong answers. No ``sizes``: the models' own, or 224.
 
@@ -41,16 +41,16 @@ def run(
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: no such folder")
     if training is not None:
-        return _training(training, models.split(","), threads, rounds, json_path, report)
+        return _training(training, models.split(","), threads, rounds, json_path, status)
     networks = _models(models, model_file)
     if folder is not None:
-        return _folder(networks[0], photos, folder, json_path, report)
+        return _folder(networks[0], photos, folder, json_path, status)
     sizes = sizes or [_own_size(networks[0])]
-    works = (make_work(model, batch, *size, threads) for size in sizes for model in networks)
+    cases = (make_case(model, batch, *size, threads) for size in sizes for model in networks)
     if layers:
-        return _layers(works, rounds, json_path)
+        return _layers(cases, rounds, json_path)
     chosen = select(runtimes.split(",") if runtimes is not None else None)
-    return _comparison(bench(works, chosen, rounds, report), json_path, plot)
+    return _comparison(bench(cases, chosen, rounds, status), json_path, plot)
 
 
 def _models(names: str, path: Path | None) -> Sequence[Model | GraphModel]:
@@ -78,14 +78,14 @@ def _comparison(results: Results, json_path: Path | None, plot_path: Path | None
     return report.table(results), any(row.problem is not None for row in results.rows)
 
 
-def _layers(works: Iterator[Work], rounds: int, json_path: Path | None) -> tuple[str, bool]:
-    times = [layers.layer_times(work, rounds) for work in works]
+def _layers(cases: Iterator[Case], rounds: int, json_path: Path | None) -> tuple[str, bool]:
+    times = [layers.layer_times(case, rounds) for case in cases]
     _write_json([t.document() for t in times], json_path)
     return "\n\n".join(map(layers.table, times)), False
 
 
 def _folder(
-    model: Model | GraphModel, photos: Path, count: int, json_path: Path | None, tell: Report
+    model: Model | GraphModel, photos: Path, count: int, json_path: Path | None, status: Status
 ) -> tuple[str, bool]:
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
         raise ValueError("--folder compares with ONNX Runtime: pip install onnxruntime onnx")
@@ -93,19 +93,19 @@ def _folder(
 
     if isinstance(model, GraphModel):
         raise ValueError(f"--folder needs a ShuffleNet of the paper's Table 1, not {model.arch.name}")
-    results = folder.folder_bench(replace(model, preprocessing=Preprocessing(), self_test=[]), photos, count, tell)
+    results = folder.folder_bench(replace(model, preprocessing=Preprocessing(), self_test=[]), photos, count, status)
     _write_json(results.document(), json_path)
     return folder.table(results), results.agreement < folder.LEAST_AGREEMENT
 
 
 def _training(
-    data: Path, models: list[str], threads: int, turns: int, json_path: Path | None, tell: Report
+    data: Path, models: list[str], threads: int, turns: int, json_path: Path | None, status: Status
 ) -> tuple[str, bool]:
     if importlib.util.find_spec("torchvision") is None:
         raise ValueError("--training compares with torchvision's loop: pip install torchvision")
     from shufflenet.bench import training
 
-    results = training.training_bench(data, models, threads, turns, tell)
+    results = training.training_bench(data, models, threads, turns, status)
     _write_json([r.document() for r in results], json_path)
     return training.table(results), False
 

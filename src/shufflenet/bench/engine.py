@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from shufflenet.bench.case import Case
 from shufflenet.bench.runtime import Run
-from shufflenet.bench.work import Work
 from shufflenet.engine.engine import Engine
 
 
-def prepare(work: Work) -> list[Run]:
-    return [partial(Engine(work.model, threads=work.threads).run, work.x)]
+def prepare(case: Case) -> list[Run]:
+    return [partial(Engine(case.model, threads=case.threads).run, case.x)]

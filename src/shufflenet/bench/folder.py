@@ -1,4 +1,4 @@
-"""A folder of photos, as a user has it: `Classifier.classify` against the ordinary way, and each one's memory."""
+"""A folder of photos, as a user has it: `Classifier.classify` against the baseline way, and each one's memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 
 from shufflenet import model_file
 from shufflenet.bench import onnx_file
+from shufflenet.bench.baseline import BaselineClassifier
+from shufflenet.bench.case import make_case
 from shufflenet.bench.graph import tuned_networks
-from shufflenet.bench.ordinary import OrdinaryClassifier
 from shufflenet.bench.pictures import make_pictures
-from shufflenet.bench.run import Report, machine
-from shufflenet.bench.work import make_work
+from shufflenet.bench.run import Status, machine
 from shufflenet.classifier import Classifier, Prediction
 from shufflenet.model_file import Model
 from shufflenet.threads import usable_cores
@@ -61,7 +61,7 @@ class FolderResults:
         return asdict(self)
 
 
-def folder_bench(model: Model, photos: Path, count: int, report: Report) -> FolderResults:
+def folder_bench(model: Model, photos: Path, count: int, status: Status) -> FolderResults:
     """Times both ways on ``count`` pictures made from ``photos``, in turns of a hundred.
 
     Args:
@@ -72,23 +72,23 @@ def folder_bench(model: Model, photos: Path, count: int, report: Report) -> Fold
     """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        report(f"making {count} pictures")
+        status(f"making {count} pictures")
         (folder / "pictures").mkdir()
         paths = make_pictures(photos, folder / "pictures", count)
-        report("preparing both ways")
+        status("preparing both ways")
         model_path, network, labels = folder / "model.safetensors", folder / "network.onnx", folder / "labels.txt"
         model_file.save(model, model_path)
         labels.write_text("\n".join(model.labels), encoding="utf-8")
-        work = make_work(model, 1, 224, 224, 1)
-        (tuned,) = tuned_networks(work, ["gather"])
-        onnx_file.write(tuned, work, network)
-        classifier, ordinary = Classifier(model_path), OrdinaryClassifier(network, model.labels, usable_cores())
-        report("timing")
-        speeds, labels_by = _time([lambda chunk: _labels(classifier, chunk), ordinary.classify], paths)
-        report("measuring memory")
+        case = make_case(model, 1, 224, 224, 1)
+        (tuned,) = tuned_networks(case, ["gather"])
+        onnx_file.write(tuned, case, network)
+        classifier, baseline = Classifier(model_path), BaselineClassifier(network, model.labels, usable_cores())
+        status("timing")
+        speeds, labels_by = _time([lambda chunk: _labels(classifier, chunk), baseline.classify], paths)
+        status("measuring memory")
         some = paths[:_MEMORY_PICTURES]
         ours_mb = _peak_mb(["-m", "shufflenet", "predict", *some, "--model", str(model_path)])
-        ordinary_mb = _peak_mb(["-m", "shufflenet.bench.ordinary", str(network), str(labels), *some])
+        ordinary_mb = _peak_mb(["-m", "shufflenet.bench.baseline", str(network), str(labels), *some])
         mean_kb = statistics.mean(os.path.getsize(path) for path in paths) / 1000
     same = sum(a == b for a, b in zip(*labels_by, strict=True)) / count
     ours, theirs = speeds
@@ -99,13 +99,13 @@ def folder_bench(model: Model, photos: Path, count: int, report: Report) -> Fold
 
 def table(results: FolderResults) -> str:
     r = results
-    ordinary = f"Pillow, numpy, ONNX Runtime, {r.threads} thread{'s' * (r.threads != 1)}"
+    baseline = f"Pillow, numpy, ONNX Runtime, {r.threads} thread{'s' * (r.threads != 1)}"
     return "\n".join(
         [
             f"{r.pictures:,} JPEG files of {r.mean_kb:.0f} KB on average, {r.model}, {r.machine['processor']}",
             f"{'':42} {'images/s':>9} {'peak MB':>8}",
             f"{'shufflenet':42} {r.images_per_s:9.1f} {r.peak_mb:8.0f}",
-            f"{ordinary:42} {r.ordinary_images_per_s:9.1f} {r.ordinary_peak_mb:8.0f}",
+            f"{baseline:42} {r.ordinary_images_per_s:9.1f} {r.ordinary_peak_mb:8.0f}",
             f"{r.ratio:.2f} times the images/s; the same label for {100 * r.agreement:.1f} % of the pictures",
         ]
     )

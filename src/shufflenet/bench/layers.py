@@ -6,8 +6,8 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shufflenet.bench.case import Case
 from shufflenet.bench.peak import Peak
-from shufflenet.bench.work import Work
 from shufflenet.engine.engine import Engine
 from shufflenet.networks import complexity
 
@@ -23,38 +23,42 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    work: Work
+    case: Case
     peak_gmacs_per_s: float
     layers: list[LayerTime]
 
     def document(self) -> dict[str, Any]:
-        case = {"model": self.work.name, "height": self.work.height, "width": self.work.width}
-        return {**case, "peak_gmacs_per_s": self.peak_gmacs_per_s, "layers": [asdict(layer) for layer in self.layers]}
+        measured = {"model": self.case.name, "height": self.case.height, "width": self.case.width}
+        return {
+            **measured,
+            "peak_gmacs_per_s": self.peak_gmacs_per_s,
+            "layers": [asdict(layer) for layer in self.layers],
+        }
 
 
-def layer_times(work: Work, rounds: int) -> LayerTimes:
+def layer_times(case: Case, rounds: int) -> LayerTimes:
     """Medians over ``rounds`` runs of one picture, one thread; the peak is measured in between."""
-    engine, peak = Engine(work.model), Peak()
+    engine, peak = Engine(case.model), Peak()
     passes = []
     for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
         peak.sample()
-        passes.append(engine.step_seconds(work.x[:1], min(_RUNS_BETWEEN_PEAKS, rounds - first)))
-    layers = complexity.summary(work.model.arch, work.height, work.width).layers
+        passes.append(engine.step_seconds(case.x[:1], min(_RUNS_BETWEEN_PEAKS, rounds - first)))
+    layers = complexity.summary(case.model.arch, case.height, case.width).layers
     macs = {layer.name: layer.macs for layer in layers}
     times = []
     for step in zip(*passes, strict=True):
         name, seconds = step[0][0], [second for _, some in step for second in some]
         step_macs = sum(macs.get(layer, 0) for layer in name.split(" + "))
         times.append(LayerTime(name, step_macs, 1000 * statistics.median(seconds)))
-    return LayerTimes(work, peak.gmacs_per_s, times)
+    return LayerTimes(case, peak.gmacs_per_s, times)
 
 
 def table(times: LayerTimes) -> str:
     total = sum(layer.ms for layer in times.layers)
     macs = sum(layer.macs for layer in times.layers)
-    work, peak = times.work, times.peak_gmacs_per_s
+    case, peak = times.case, times.peak_gmacs_per_s
     lines = [
-        f"{work.name}, {work.height} x {work.width}, float32, 1 thread, peak {peak:.1f} GMAC/s",
+        f"{case.name}, {case.height} x {case.width}, float32, 1 thread, peak {peak:.1f} GMAC/s",
         f"{'layer':22} {'multiply-adds':>14} {'ms':>8} {'time %':>7} {'GMAC/s':>7} {'peak %':>7}",
     ]
     for layer in [*times.layers, LayerTime("all", macs, total)]:

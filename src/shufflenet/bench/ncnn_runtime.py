@@ -8,19 +8,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.bench.case import Case
 from shufflenet.bench.runtime import Run
-from shufflenet.bench.work import Work
 from shufflenet.export import ncnn
 
 
-def prepare(work: Work) -> list[Run]:
-    param, weights = ncnn.make(work.model)
+def prepare(case: Case) -> list[Run]:
+    param, weights = ncnn.make(case.model)
     with TemporaryDirectory() as folder:
         files = Path(folder) / "network.param", Path(folder) / "network.bin"
         files[0].write_text(param, encoding="ascii")
         files[1].write_bytes(weights)
-        net = ncnn.load(*files, work.threads)
-    pictures = [ncnn.mat(picture) for picture in work.x]
+        net = ncnn.load(*files, case.threads)
+    pictures = [ncnn.mat(picture) for picture in case.x]
 
     def run() -> NDArray[np.float32]:
         return np.stack([ncnn.forward(net, picture) for picture in pictures])  # it knows no batches

@@ -10,24 +10,24 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from shufflenet.bench import onnx_file
+from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.bench.work import Work
 from shufflenet.export import onnx
 from shufflenet.export.folded import INPUT, OUTPUT
 
 
-def prepare(work: Work) -> list[Run]:
+def prepare(case: Case) -> list[Run]:
     """As PyTorch's exporter writes the network with either shuffle, and as our own export does."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         runs = [
-            _prepare(onnx_file.write(network, work, path), onnx_file.INPUT, work)
-            for network in tuned_networks(work, ["gather", "transpose"])
+            _prepare(onnx_file.write(network, case, path), onnx_file.INPUT, case)
+            for network in tuned_networks(case, ["gather", "transpose"])
         ]
-        exported = onnx.make(work.model, work.name, (work.height, work.width), aligning=True)
+        exported = onnx.make(case.model, case.name, (case.height, case.width), aligning=True)
         path.write_bytes(exported.SerializeToString())
-        return [*runs, _prepare(path, INPUT, work)]
+        return [*runs, _prepare(path, INPUT, case)]
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -40,10 +40,10 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _prepare(path: Path, source: str, work: Work) -> Run:
-    loaded = session(path, work.threads)
+def _prepare(path: Path, source: str, case: Case) -> Run:
+    loaded = session(path, case.threads)
     binding = loaded.io_binding()
-    binding.bind_ortvalue_input(source, onnxruntime.OrtValue.ortvalue_from_numpy(work.x))
+    binding.bind_ortvalue_input(source, onnxruntime.OrtValue.ortvalue_from_numpy(case.x))
     binding.bind_output(OUTPUT)
 
     def run() -> NDArray[np.float32]:

@@ -10,22 +10,22 @@ import openvino
 from numpy.typing import NDArray
 
 from shufflenet.bench import onnx_file
+from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.bench.work import Work
 from shufflenet.export.graph import TunedNetwork
 from shufflenet.export.openvino import request
 
 
-def prepare(work: Work) -> list[Run]:
-    return [_prepare(network, work) for network in tuned_networks(work, ["gather", "transpose"])]
+def prepare(case: Case) -> list[Run]:
+    return [_prepare(network, case) for network in tuned_networks(case, ["gather", "transpose"])]
 
 
-def _prepare(network: TunedNetwork, work: Work) -> Run:
+def _prepare(network: TunedNetwork, case: Case) -> Run:
     with TemporaryDirectory() as folder:
-        model = openvino.Core().read_model(onnx_file.write(network, work, Path(folder) / "network.onnx"))
-    ready = request(model, work.threads)
-    ready.set_input_tensor(openvino.Tensor(work.x, shared_memory=True))
+        model = openvino.Core().read_model(onnx_file.write(network, case, Path(folder) / "network.onnx"))
+    ready = request(model, case.threads)
+    ready.set_input_tensor(openvino.Tensor(case.x, shared_memory=True))
 
     def run() -> NDArray[np.float32]:
         ready.infer()

@@ -45,9 +45,9 @@ def markdown(results: Results) -> str:
         "|---|---|" + "---:|" * (5 + len(others)),
     ]
     for ours in (row for row in results.rows if row.runtime == OURS):
-        case = {row.runtime: row for row in results.rows if same_case(row, ours)}
+        rows = {row.runtime: row for row in results.rows if same_case(row, ours)}
         share = results.share_of_peak(ours)
-        ratios = [ratio for name in others if name in case and (ratio := results.ratio_to_ours(case[name])) is not None]
+        ratios = [ratio for name in others if name in rows and (ratio := results.ratio_to_ours(rows[name])) is not None]
         cells = [
             ours.model,
             _input(ours),
@@ -55,7 +55,7 @@ def markdown(results: Results) -> str:
             f"{ours.macs / 1e6:,.1f}",
             f"**{_ms(ours)}**",
             "-" if share is None else f"{100 * share:.0f} %",
-            *(_ms(case.get(name)) for name in others),
+            *(_ms(rows.get(name)) for name in others),
             f"{min(ratios):.2f}" if ratios else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")

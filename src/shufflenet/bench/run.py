@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
+from shufflenet.bench.case import Case
 from shufflenet.bench.peak import Peak
 from shufflenet.bench.runtime import OURS, Run, Runtime
-from shufflenet.bench.work import Work
 from shufflenet.export.converting import quiet
 
 # Of the largest logit. Sums of a few hundred float32 in another order differ by 1e-6.
@@ -28,9 +28,9 @@ _MAX_PROBLEM = 200  # characters
 _TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn
 _WARM_SECONDS = 0.01  # and untimed before: then caches are filled, threads awake, and a core that slept is at its clock
 _MAX_RUNS_OF_TURN = 10
-_SETTLE_SECONDS = 0.03  # threads that spin for more work have gone to sleep by then
+_SETTLE_SECONDS = 0.03  # threads that spin in wait for the next task have gone to sleep by then
 
-Report = Callable[[str], None]
+Status = Callable[[str], None]
 
 
 @dataclass
@@ -87,20 +87,20 @@ def same_case(a: Row, b: Row) -> bool:
     return (a.model, a.threads, a.batch, a.height, a.width) == (b.model, b.threads, b.batch, b.height, b.width)
 
 
-def bench(works: Iterable[Work], runtimes: Sequence[Runtime], rounds: int, report: Report = lambda _: None) -> Results:
+def bench(cases: Iterable[Case], runtimes: Sequence[Runtime], rounds: int, status: Status = lambda _: None) -> Results:
     """Times every runtime on every case, ``rounds`` turns each. A wrong or failing one gets a row that says so."""
     versions = {runtime.name: runtime.version() for runtime in runtimes}
     results = Results(machine(), versions | {"python": platform.python_version(), "numpy": np.__version__})
     peak = Peak()
-    for work in works:
-        prepared = [_prepare(runtime, work, report) for runtime in runtimes]
-        report(f"{work.name} {work.height}x{work.width}: timing")
+    for case in cases:
+        prepared = [_prepare(runtime, case, status) for runtime in runtimes]
+        status(f"{case.name} {case.height}x{case.width}: timing")
         times: dict[Run, list[float]] = {run: [] for _, runs in prepared for run in runs}
         order = list(times)
         for _ in range(rounds):
             peak.sample()
             for run in order:
-                times[run] += _turn(run, work.threads)
+                times[run] += _turn(run, case.threads)
             order = order[1:] + order[:1]  # on a busy machine the first may fare better, so each is in its turn
         for row, runs in prepared:
             row.ms = min((1000 * statistics.median(times[run]) for run in runs), default=None)
@@ -120,17 +120,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _prepare(runtime: Runtime, work: Work, report: Report) -> tuple[Row, list[Run]]:
+def _prepare(runtime: Runtime, case: Case, status: Status) -> tuple[Row, list[Run]]:
     """The runtime's row, and a run for each of its configurations if all are right."""
-    report(f"{work.name} {work.height}x{work.width}: preparing {runtime.name}")
+    status(f"{case.name} {case.height}x{case.width}: preparing {runtime.name}")
     row = Row(
-        work.name, runtime.name, PRECISION, work.threads, work.batch, work.height, work.width, work.macs,
+        case.name, runtime.name, PRECISION, case.threads, case.batch, case.height, case.width, case.macs,
         ms=None, max_error=None,
     )  # fmt: skip
-    logits = work.logits  # PyTorch's: without them there is nothing to compare with, so it is not the row's failure
+    logits = case.logits  # PyTorch's: without them there is nothing to compare with, so it is not the row's failure
     try:
         with quiet():
-            runs = runtime.runs(work)
+            runs = runtime.runs(case)
             # Twice: the first must not spoil the input.
             error = float(np.max([_error(run(), logits) for run in runs for _ in range(2)]))
     except Exception as failure:  # whatever another project's converter raises concerns its row only

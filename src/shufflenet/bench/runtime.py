@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.bench.work import Work
+from shufflenet.bench.case import Case
 
 # Runs the prepared network once on its input -> logits [batch, classes].
 Run: TypeAlias = Callable[[], NDArray[np.float32]]
@@ -34,9 +34,9 @@ class Runtime:
     def version(self) -> str:
         return metadata.version(self.packages[0])
 
-    def runs(self, work: Work) -> list[Run]:
+    def runs(self, case: Case) -> list[Run]:
         module = importlib.import_module(f"shufflenet.bench.{self.module}")
-        runs: list[Run] = getattr(module, self.prepare)(work)
+        runs: list[Run] = getattr(module, self.prepare)(case)
         return runs
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shufflenet.bench.run import Report, machine
+from shufflenet.bench.run import Status, machine
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import map_in_order
 from shufflenet.training import augment, train, training_data
@@ -52,7 +52,7 @@ class TrainingResults:
         return asdict(self)
 
 
-def training_bench(data: Path, names: list[str], threads: int, turns: int, report: Report) -> list[TrainingResults]:
+def training_bench(data: Path, names: list[str], threads: int, turns: int, status: Status) -> list[TrainingResults]:
     """Times both ways on the pictures of ``data``, with train/ and val/ as for `shufflenet train`.
 
     Raises:
@@ -64,14 +64,14 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, repor
     for name in names:
         with TemporaryDirectory() as temporary:
             job = prepare(data, recipe, arch=name, size=_SIZE, batch_size=_BATCH)
-            report(f"{name}: preparing both ways")
+            status(f"{name}: preparing both ways")
             began = perf_counter()
             steps = _ours(job, RunFolder(Path(temporary)))
             next(steps)
             decode_s = perf_counter() - began
             plain = _plain(data / "train", job, threads)
             next(plain)
-            report(f"{name}: timing")
+            status(f"{name}: timing")
             speeds = _time([steps, plain], turns)
             results.append(TrainingResults(machine(), name, _SIZE, _BATCH, threads, decode_s, *speeds))
     return results

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
 from shufflenet.commands.size import parse_size
-from shufflenet.commands.terminal import telling
+from shufflenet.commands.terminal import status_line
 
 _MODELS = ",".join(
     f"shufflenet_{variant}" for variant in ("g3_x0_25", "g3_x0_5", "g3_x1_0", "g8_x1_0", "g1_x1_0", "g3_x2_0")
@@ -65,12 +65,12 @@ def bench(context: click.Context, /, **options: Any) -> None:
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
     """
     _refuse_useless(context)
-    with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch(), telling() as tell:
+    with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch(), status_line() as status:
         from shufflenet.bench import command
 
         sizes = options.pop("sizes")
         sizes = [parse_size(size) for size in sizes.split(",")] if sizes is not None else None
-        text, failed = command.run(sizes=sizes, report=tell, **options)
+        text, failed = command.run(sizes=sizes, status=status, **options)
     click.echo(text)
     sys.exit(1 if failed else 0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from shufflenet.commands.errors import refusing
-from shufflenet.commands.terminal import counting
+from shufflenet.commands.terminal import progress_line
 
 
 @click.command(short_help="Look for broken, duplicate and suspicious pictures.")
@@ -29,7 +29,7 @@ def doctor(data: Path, as_json: bool) -> None:
     from shufflenet.pictures import doctor as doctors
     from shufflenet.pictures.images import printable
 
-    with refusing(OSError), counting("examining") as progress:
+    with refusing(OSError), progress_line("examining") as progress:
         result = doctors.examine(data, progress)
     if as_json:
         click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2))

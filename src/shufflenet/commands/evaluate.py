@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from shufflenet.commands.errors import failing, needs_torch, refusing
-from shufflenet.commands.terminal import complain, counting
+from shufflenet.commands.terminal import log, progress_line
 
 
 @click.command(short_help="Measure a model on class folders of pictures.")
@@ -35,12 +35,12 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
     """
     from shufflenet import evaluate as evaluation
 
-    with refusing(ValueError, ImportError, OSError), needs_torch(), counting("evaluating") as progress:
+    with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # a reason to stop before the work, not after it
         result = evaluation.evaluate(model, data, by, progress)
     for failure in result.failures:
-        complain(failure)
+        log(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
     if out is not None:
         with failing(OSError):

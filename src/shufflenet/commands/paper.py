@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from shufflenet.commands.errors import needs_torch, refusing
-from shufflenet.commands.terminal import complain, telling
+from shufflenet.commands.terminal import log, status_line
 
 if TYPE_CHECKING:
     from shufflenet.paper.table import Table
@@ -108,7 +108,7 @@ def _train(table: str, data: Path, folder: Path) -> None:
         from shufflenet.paper import small_scale, training
         from shufflenet.training.train import Stopped
     try:
-        training.train_networks(small_scale.NETWORKS[int(table.removeprefix("table"))], data, folder, complain)
+        training.train_networks(small_scale.NETWORKS[int(table.removeprefix("table"))], data, folder, log)
     except Stopped as stopped:
         sys.exit(128 + stopped.signal_number)
 
@@ -120,8 +120,8 @@ def _measure(folder: Path, runtimes: str | None, rounds: int) -> None:
     chosen = runtime.select(runtimes.split(",") if runtimes is not None else None)
     if runtimes is None:  # never the fastest, and slow to compile
         chosen = [one for one in chosen if "torch" not in one.imports]
-    with needs_torch(), telling() as tell:
-        times.measure(folder, chosen, rounds, tell)
+    with needs_torch(), status_line() as status:
+        times.measure(folder, chosen, rounds, status)
 
 
 def _write_report(folder: Path, out: Path) -> Path:

@@ -11,7 +11,7 @@ import click
 from shufflenet.commands.errors import failing, refusing
 from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.predictions import Csv, JsonLines, Table
-from shufflenet.commands.terminal import complain, progress_bar
+from shufflenet.commands.terminal import log, progress_bar
 
 
 @click.command(short_help="Say what is on pictures.")
@@ -61,7 +61,7 @@ def predict(
 
     sources, problems = find_pictures(paths)
     for problem in problems:
-        complain(problem)
+        log(problem)
     failed = bool(problems)
     if sheet is not None and len(sources) > sheets.MAX_PICTURES:
         raise click.UsageError(f"--sheet holds at most {sheets.MAX_PICTURES} pictures, not {len(sources)}.")
@@ -72,7 +72,7 @@ def predict(
     with progress_bar(len(sources)) as advance:
         for result in classifier.classify(sources, top_k, max_pixels):
             if isinstance(result, ImageError):
-                complain(str(result))
+                log(str(result))
                 failed = True
             else:
                 printer.show(result)

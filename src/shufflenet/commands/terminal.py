@@ -12,7 +12,7 @@ import click
 _MANY = 20  # pictures, from which on a progress bar is shown
 
 
-def complain(message: str) -> None:
+def log(message: str) -> None:
     """One line, also on what is no terminal."""
     from shufflenet.pictures.images import printable
 
@@ -21,7 +21,7 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], None]]:
+def status_line() -> Iterator[Callable[[str], None]]:
     """Tells what is under way, on one line, if that is a terminal; the line is empty again at the end."""
 
     def show(what: str) -> None:
@@ -35,9 +35,9 @@ def telling() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_line(what: str) -> Iterator[Callable[[int, int], None]]:
     """Likewise how far something is."""
-    with telling() as show:
+    with status_line() as show:
         yield lambda done, of: show(f"{what} {done:,} of {of:,}")
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet.atomic_file import atomic_file
-from shufflenet.bench.run import Report, Results, Row, bench
+from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.run import Results, Row, Status, bench
 from shufflenet.bench.runtime import OURS, Runtime, select
-from shufflenet.bench.work import Work, make_work, random_model
 from shufflenet.networks import complexity
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph
@@ -28,7 +28,7 @@ _AGAINST = "alexnet"
 _PAIRS = (("shufflenet_g3_x0_5", "alexnet"), ("shufflenet_g3_x1_0", "mobilenet_v1_x0_5"))
 
 
-def measure(folder: Path, runtimes: list[Runtime], rounds: int, report: Report = lambda _: None) -> Results:
+def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status = lambda _: None) -> Results:
     """Times Table 8's networks at its sizes, and every other network with a published error at 224 x 224 on our engine.
 
     One thread, one picture, float32, random weights; the results are kept in ``folder``.
@@ -40,8 +40,8 @@ def measure(folder: Path, runtimes: list[Runtime], rounds: int, report: Report =
     folder.mkdir(parents=True, exist_ok=True)
     others = [name for name in published.errors() if name not in NETWORKS and build(name) is not None]
     cases = [(name, *size) for size in published.TABLE8_SIZES for name in NETWORKS]
-    results = _best_pass(cases, runtimes, rounds, report)
-    alone = _best_pass([(name, 224, 224) for name in others], select([OURS]), rounds, report)
+    results = _best_pass(cases, runtimes, rounds, status)
+    alone = _best_pass([(name, 224, 224) for name in others], select([OURS]), rounds, status)
     results.rows += alone.rows
     for row in results.rows:
         if row.runtime == OURS and row.ms is None:
@@ -88,19 +88,19 @@ def table8(times: Results | None) -> Table:
     return Table(8, "time of one picture, one thread", columns, rows, [*notes, *_notes(times)])
 
 
-def _best_pass(cases: list[tuple[str, int, int]], runtimes: list[Runtime], rounds: int, report: Report) -> Results:
+def _best_pass(cases: list[tuple[str, int, int]], runtimes: list[Runtime], rounds: int, status: Status) -> Results:
     """All cases several times over, each row from its fastest pass.
 
     `bench` times one network after the other, so that a slow minute of the machine would count against some alone.
     """
     turns = -(-rounds // _PASSES)
-    passes = [bench((_work(*case) for case in cases), runtimes, turns, report) for _ in range(min(_PASSES, rounds))]
+    passes = [bench((_case(*case) for case in cases), runtimes, turns, status) for _ in range(min(_PASSES, rounds))]
     rows = zip(*(results.rows for results in passes), strict=True)
     return replace(passes[0], rows=[min(row, key=lambda r: math.inf if r.ms is None else r.ms) for row in rows])
 
 
-def _work(name: str, height: int, width: int) -> Work:
-    return make_work(random_model(_build(name)), 1, height, width, threads=1)
+def _case(name: str, height: int, width: int) -> Case:
+    return make_case(random_model(_build(name)), 1, height, width, threads=1)
 
 
 def _build(name: str) -> Architecture | Graph:

@@ -24,7 +24,7 @@ def train_networks(
     names: Sequence[str],
     data: Path,
     folder: Path,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     recipe: Recipe = small_scale.RECIPE,
     seeds: Iterable[int] = small_scale.SEEDS,
 ) -> Trained:
@@ -49,7 +49,7 @@ def train_networks(
         kept = _kept(folder, plain)  # read again: another process may train another table
         kept.runs.append(run)
         kept.save(folder)
-        tell(f"{name}, seed {seed}: top-1 error {run.top1_error:.2f} %, top-5 {run.top5_error:.2f} %")
+        log(f"{name}, seed {seed}: top-1 error {run.top1_error:.2f} %, top-5 {run.top5_error:.2f} %")
     shutil.rmtree(folder / "cache", ignore_errors=True)
     return _kept(folder, plain)
 

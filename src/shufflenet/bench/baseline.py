@@ -2,7 +2,7 @@
 
 As a program it prints a label per picture; its peak memory is compared with that of `shufflenet predict`:
 
-    python -m shufflenet.bench.ordinary network.onnx labels.txt PICTURE...
+    python -m shufflenet.bench.baseline network.onnx labels.txt PICTURE...
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
-class OrdinaryClassifier:
+class BaselineClassifier:
     """``network`` is an ONNX file with one input [1, 3, 224, 224]; ``threads`` pictures are worked on at once."""
 
     def __init__(self, network: Path, labels: Sequence[str], threads: int) -> None:
@@ -60,6 +60,6 @@ def _preprocess(path: str) -> NDArray[np.float32]:
 if __name__ == "__main__":
     network, labels, *pictures = sys.argv[1:]
     names = Path(labels).read_text(encoding="utf-8").splitlines()
-    found = OrdinaryClassifier(Path(network), names, usable_cores()).classify(pictures)
+    found = BaselineClassifier(Path(network), names, usable_cores()).classify(pictures)
     for picture, label in zip(pictures, found, strict=True):
         print(picture, label)

@@ -20,7 +20,7 @@ _SEED = 1707
 
 
 @dataclass(frozen=True)
-class Work:
+class Case:
     """``x`` is float32 [batch, C, H, W]; ``threads`` is what every runtime may use."""
 
     name: str
@@ -60,10 +60,10 @@ class Work:
         return self.batch * complexity.summary(self.model.arch, self.height, self.width).macs
 
 
-def make_work(model: Model | GraphModel, batch: int, height: int, width: int, threads: int) -> Work:
+def make_case(model: Model | GraphModel, batch: int, height: int, width: int, threads: int) -> Case:
     shape = (batch, model.arch.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
-    return Work(model.arch.name, model, x, threads)
+    return Case(model.arch.name, model, x, threads)
 
 
 @overload
