@@ -14,8 +14,8 @@ SOURCES = Path(shufflenet.__file__).parent
 # files of a wing stand where the way passes them.
 WAY = """
     networks.graph networks.arch networks.complexity
-    atomic_file input_file zip_member threads library
-    folders pictures.pixel_memory pictures.memory_budget pictures.resize pictures.images
+    atomic_file files labels threads library
+    pictures.pixel_memory pictures.memory_budget pictures.resize pictures.images
     model_file
     engine.second_level_cache engine.steps engine.blocks engine.strips engine.plan engine.engine
     importers classifier sheet

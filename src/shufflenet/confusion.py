@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from shufflenet.atomic_file import atomic_file
-from shufflenet.pictures.images import printable
+from shufflenet.files import printable
 
 _PAPER, _INK, _FAINT = "#f4f3f0", "#22262b", "#7a7f86"
 _RIGHT, _WRONG = (38, 128, 96), (178, 58, 46)  # of the diagonal and of the rest, at 100 %

@@ -21,6 +21,7 @@ from shufflenet import confusion, sheet
 from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction, load_model, softmax
 from shufflenet.engine.engine import Engine
+from shufflenet.files import printable
 from shufflenet.model_file import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, open_split
@@ -202,12 +203,12 @@ def table(evaluation: Evaluation) -> str:
     every = evaluation.per_class()
     rows = sorted((row for row in every if row["pictures"]), key=lambda row: row["recall"])
     shown = rows[:_ROWS]
-    width = min(40, max(len(images.printable(row["label"])) for row in shown))
+    width = min(40, max(len(printable(row["label"])) for row in shown))
     lines = [f"{'class':{width}} {'pictures':>8} {'recall %':>9} {'precision %':>12}  most taken for"]
     for row in shown:
         percent = [f"{row[key]:.1f}" if row[key] is not None else "-" for key in ("recall", "precision")]
-        other = f"{images.printable(row['most_taken_for'])} ({row['times']})" if row["times"] else ""
-        label = images.printable(row["label"])[:width]
+        other = f"{printable(row['most_taken_for'])} ({row['times']})" if row["times"] else ""
+        label = printable(row["label"])[:width]
         lines.append(f"{label:{width}} {row['pictures']:8,} {percent[0]:>9} {percent[1]:>12}  {other}".rstrip())
     if len(rows) > len(shown):
         lines.append(f"... and {len(rows) - len(shown)} classes of higher recall (all: --out or --json)")

@@ -24,7 +24,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.atomic_file import atomic_file
-from shufflenet.input_file import regular_file, why_unreadable
+from shufflenet.files import printable, regular_file, why_unreadable
+from shufflenet.labels import checked_names
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import check_tensors
-from shufflenet.pictures.images import Preprocessing, preprocess, printable
+from shufflenet.pictures.images import Preprocessing, preprocess
 
 FORMAT = 1
 
@@ -246,27 +247,6 @@ def _checked_preprocessing(value: Any) -> Preprocessing:
         raise ValueError(f"colour_order must be 'RGB', not {value['colour_order']!r}")
     mean, std = (tuple(v) if isinstance(v, list) else v for v in (value["mean"], value["std"]))
     return Preprocessing(size=value["size"], resize=value["resize"], mean=mean, std=std)
-
-
-def checked_names(kind: Literal["class", "label"], names: Any, classes: int) -> list[str]:
-    """``names`` of as many classes, as a model file can hold them.
-
-    Raises:
-        ValueError: they are not strings, or too few or many; or one is empty, of several lines, or there twice.
-    """
-    plural = "labels" if kind == "label" else "classes"
-    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise ValueError(f"{plural} must be a list of strings")
-    if len(names) != classes:
-        raise ValueError(f"{len(names)} {plural if kind == 'label' else 'class names'} for {classes} classes")
-    seen: set[str] = set()
-    for name in names:
-        if not name.strip() or any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 or ord(c) == 127 for c in name):
-            raise ValueError(f"{kind} {name!r} is empty or not one line of text")
-        if name in seen:
-            raise ValueError(f"{kind} {name!r} stands for two classes")
-        seen.add(name)
-    return names
 
 
 def _checked_self_test(logits: Any, classes: int) -> list[float]:

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction
-from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source, decode, printable
+from shufflenet.files import printable
+from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source, decode
 
 MAX_PICTURES = 1000  # keeps the sheet's memory below half a gigabyte
 

@@ -26,8 +26,8 @@ def doctor(data: Path, as_json: bool) -> None:
       shufflenet doctor flowers/
       shufflenet doctor pets.zip --json
     """
+    from shufflenet.files import printable
     from shufflenet.pictures import doctor as doctors
-    from shufflenet.pictures.images import printable
 
     with refusing(OSError), progress_line("examining") as progress:
         result = doctors.examine(data, progress)

@@ -29,7 +29,7 @@ def _ending(how: type[click.ClickException], errors: tuple[type[Exception], ...]
     try:
         yield
     except errors as error:
-        from shufflenet.pictures.images import printable
+        from shufflenet.files import printable
 
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         raise how(printable(message)) from error

@@ -60,13 +60,14 @@ def export(
         from shufflenet import export as exporting
         from shufflenet.classifier import load_model
         from shufflenet.export import report
+        from shufflenet.files import printable
         from shufflenet.pictures import images
 
         if target is None:
             raise CannotStart(f"--to TARGET is missing; {exporting.targets()}")
         paths, problems = find_pictures(check_on)
         if problems:
-            raise CannotStart(images.printable(problems[0]))
+            raise CannotStart(printable(problems[0]))
         result = exporting.export(
             load_model(model),
             Path(model.replace(":", "_")).name.removesuffix(".safetensors"),

@@ -35,7 +35,7 @@ def import_(
     """
     from shufflenet import importers, model_file
     from shufflenet.importers import catalogue
-    from shufflenet.importers import labels as label_files
+    from shufflenet.labels import read_labels
 
     if listing:
         if source or file or out or labels:
@@ -48,7 +48,7 @@ def import_(
     if out is None and target.exists():
         raise click.UsageError(f"{target} is there already; give another name with --out, or the same to replace it.")
     with refusing(ValueError, ImportError, OSError):
-        model = importers.import_model(source, file, label_files.read(labels) if labels is not None else None)
+        model = importers.import_model(source, file, read_labels(labels) if labels is not None else None)
         model_file.save(model, target)
     click.echo(
         json.dumps({"model": str(target), **catalogue.described(model)})

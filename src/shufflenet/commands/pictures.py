@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from shufflenet.folders import walk
+from shufflenet.files import walk
 
 _GLOB_CHARACTERS = frozenset("*?[")
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")  # how those begin that are likeliest to be piped in

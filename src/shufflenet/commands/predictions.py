@@ -18,7 +18,7 @@ class Table:
     """Aligned columns; the label comes last, since it may be long."""
 
     def __init__(self, sources: list[str], isa: str) -> None:
-        from shufflenet.pictures.images import printable
+        from shufflenet.files import printable
 
         self.printable = printable
         self.width = min(48, max((len(printable(source)) for source in sources), default=0))

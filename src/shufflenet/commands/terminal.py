@@ -14,7 +14,7 @@ _MANY = 20  # pictures, from which on a progress bar is shown
 
 def log(message: str) -> None:
     """One line, also on what is no terminal."""
-    from shufflenet.pictures.images import printable
+    from shufflenet.files import printable
 
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar may stand on the line
     click.echo(clear + printable(message), err=True)

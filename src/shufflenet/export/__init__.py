@@ -21,8 +21,8 @@ from shufflenet.atomic_file import naming, temporary_beside
 from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
 from shufflenet.export.check import Check, compare, samples
 from shufflenet.export.target import ExportError, Order, Target, identifier, made_by
+from shufflenet.files import printable
 from shufflenet.model_file import Model
-from shufflenet.pictures.images import printable
 
 _MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
 TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}

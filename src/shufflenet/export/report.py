@@ -8,7 +8,7 @@ from typing import Any
 
 from shufflenet.export import TARGETS, Export
 from shufflenet.export.check import TOLERANCE
-from shufflenet.pictures.images import printable
+from shufflenet.files import printable
 
 
 def described(done: Export) -> dict[str, Any]:

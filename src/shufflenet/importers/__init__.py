@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet import __version__
+from shufflenet.files import printable
 from shufflenet.importers import ericsun99, jaxony, megvii, mmpretrain, paper, pytorchcv, tensorpack, torchvision
 from shufflenet.importers.checkpoint import CheckpointError, StateDict, read_bytes, state_dict
 from shufflenet.importers.convert import convert
 from shufflenet.importers.download import cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
+from shufflenet.labels import numbered_labels
 from shufflenet.model_file import Model, test_input
-from shufflenet.pictures.images import printable
 
 SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE
@@ -66,17 +67,12 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
     model = Model(
         arch=arch,
         preprocessing=source.convention.preprocessing,
-        labels=numbered(arch.classes) if labels is None else labels,
+        labels=numbered_labels(arch.classes) if labels is None else labels,
         tensors=tensors,
         training=_provenance(source, network, name or source.name, address, file, data),
     )
     model.self_test = _self_test(model)
     return model
-
-
-def numbered(classes: int) -> list[str]:
-    """What classes are called whose names nobody gave."""
-    return [f"class {index}" for index in range(classes)]
 
 
 def _named(name: str) -> tuple[Source | None, PublicNetwork | None]:

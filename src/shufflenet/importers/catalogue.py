@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from shufflenet import importers
 from shufflenet.importers import SOURCES
+from shufflenet.labels import numbered_labels
 from shufflenet.model_file import Model
 
 
@@ -48,7 +48,7 @@ def described(model: Model) -> dict[str, Any]:
 
 def sentence(model: Model) -> str:
     """What `import_model` made, in one line."""
-    named = "" if model.labels != importers.numbered(model.arch.classes) else " without names (--labels gives them)"
+    named = "" if model.labels != numbered_labels(model.arch.classes) else " without names (--labels gives them)"
     text = f"{model.arch.name}, {model.arch.classes} classes{named}"
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"

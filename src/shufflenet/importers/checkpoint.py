@@ -23,10 +23,8 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.input_file import regular_file, why_unreadable
+from shufflenet.files import printable, read_member, regular_file, why_unreadable
 from shufflenet.model_file import ModelFileError
-from shufflenet.pictures.images import printable
-from shufflenet.zip_member import read_member
 
 StateDict: TypeAlias = "dict[str, NDArray[Any]]"
 

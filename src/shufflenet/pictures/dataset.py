@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import model_file
-from shufflenet.folders import walk
+from shufflenet.files import printable, read_member, walk, why_unreadable
+from shufflenet.labels import checked_names
 from shufflenet.pictures import images
-from shufflenet.zip_member import read_member
 
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
 
@@ -52,14 +51,14 @@ class Picture:
         if self.archive is None:
             return self.name
         if self.bytes_stored > images.MAX_PIXELS * 4:
-            raise images.ImageError(f"{images.printable(self.name)}: {self.bytes_stored:,} bytes, too large")
+            raise images.ImageError(f"{printable(self.name)}: {self.bytes_stored:,} bytes, too large")
         if isinstance(self.archive, Path):
             try:
                 with self.archive.open("rb") as file:
                     file.seek(self.offset)
                     return file.read(self.bytes_stored)
             except OSError as error:
-                raise images.ImageError(f"{images.printable(self.name)}: can't be read ({error.strerror})") from None
+                raise images.ImageError(f"{printable(self.name)}: {why_unreadable(error)}") from None
         return _read_member(self.archive, self.member, self.name)
 
     def beginning(self) -> bytes:
@@ -71,7 +70,7 @@ class Picture:
             with open(source, "rb") as file:
                 return file.read(8)
         except OSError as error:
-            raise images.ImageError(f"{images.printable(self.name)}: can't be read ({error.strerror})") from None
+            raise images.ImageError(f"{printable(self.name)}: {why_unreadable(error)}") from None
 
     def decode(self, resize: int | None = None) -> Image.Image:
         """The picture as upright RGB; ``resize`` as for `images.decode`.
@@ -85,7 +84,7 @@ class Picture:
         except images.ImageError as error:
             if isinstance(source, str):
                 raise
-            raise images.ImageError(f"{images.printable(self.name)}: {str(error).partition(': ')[2]}") from None
+            raise images.ImageError(f"{printable(self.name)}: {str(error).partition(': ')[2]}") from None
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,8 @@ def open_dataset(root: Path, val_fraction: float | None = None) -> Dataset:
         train, val = _take_apart(root, whole, classes, DEFAULT_VAL_FRACTION if val_fraction is None else val_fraction)
     labels = _read_labels(tree, classes)
     try:  # now, not when hours later the model is written
-        model_file.checked_names("class", classes, len(classes))
-        model_file.checked_names("label", labels, len(classes))
+        checked_names("class", classes, len(classes))
+        checked_names("label", labels, len(classes))
     except ValueError as error:
         raise DataError(f"{root}: {error}") from None
     return Dataset(root, classes, labels, train, val)
@@ -284,9 +283,9 @@ def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
     try:
         return read_member(archive, member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise images.ImageError(f"{images.printable(name)}: damaged .zip ({error})") from None
+        raise images.ImageError(f"{printable(name)}: damaged .zip ({error})") from None
     except Exception:  # zlib, bz2 and lzma have errors of their own
-        raise images.ImageError(f"{images.printable(name)}: damaged .zip") from None
+        raise images.ImageError(f"{printable(name)}: damaged .zip") from None
 
 
 def _samples(shard: Path) -> list[tuple[str, str, Picture]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shufflenet.files import printable
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Dataset, Picture, open_dataset, pictures_below
 from shufflenet.threads import map_in_order
@@ -108,7 +109,7 @@ def _look(picture: Picture) -> _Look:
         decoded = picture.decode()
         beginning = picture.beginning()
     except images.ImageError as error:
-        why = str(error).rpartition(f"{images.printable(picture.name)}: ")[2]
+        why = str(error).rpartition(f"{printable(picture.name)}: ")[2]
         return _Look([Problem("unreadable", picture.name, why)], None)
     problems = []
     width, height = decoded.size

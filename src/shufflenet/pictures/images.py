@@ -31,7 +31,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from shufflenet.input_file import NotAFileError, regular_file, why_unreadable
+from shufflenet.files import NotAFileError, printable, regular_file, why_unreadable
 from shufflenet.pictures.memory_budget import MemoryBudget
 from shufflenet.pictures.resize import central_square
 
@@ -204,11 +204,6 @@ def resize_and_crop(picture: Image.Image, how: Preprocessing) -> Image.Image:
         return picture
     pixels = central_square(picture, how.size, how.resize, _LEVELS)
     return Image.fromarray(pixels.transpose(1, 2, 0).astype(np.uint8))
-
-
-def printable(text: str) -> str:
-    """``text`` in one line that any terminal can show: control characters and undecodable bytes are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def source_name(source: Source) -> str:

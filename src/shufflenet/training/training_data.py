@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.files import printable
 from shufflenet.pictures.dataset import DataError, Picture, Split
-from shufflenet.pictures.images import ImageError, printable
+from shufflenet.pictures.images import ImageError
 from shufflenet.training import parallel, pixels
 from shufflenet.training.job import Job
 from shufflenet.training.pixels import Fit, Pixels
