@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from shufflenet.classifier import load_model
 from shufflenet.engine.engine import Engine
 from shufflenet.pictures import dataset, images
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 from shufflenet.threads import map_in_order
 
 _SCALES = (2, 4, 8)
@@ -37,8 +38,8 @@ def main(model_name: str, root: Path, side: int | None) -> None:
     engine, split = Engine(model), dataset.open_split(root, model.classes)
     sizes = sorted({model.preprocessing.size, *range(32, model.preprocessing.size, 8)})
 
-    def label(picture: Image.Image, how: images.Preprocessing) -> int:
-        return int(engine.run(images.preprocess(picture, how)[None])[0].argmax())
+    def label(picture: Image.Image, preprocessing: Preprocessing) -> int:
+        return int(engine.run(preprocess(picture, preprocessing)[None])[0].argmax())
 
     def outcomes(place: int) -> list[Outcome]:
         source, truth = split.pictures[place].source(), int(split.targets[place])
@@ -49,20 +50,20 @@ def main(model_name: str, root: Path, side: int | None) -> None:
         full = images.decode(file)
         variants = {f"1/{scale}": picture for scale in _SCALES if (picture := _reduced(file, scale)).size != full.size}
         for size in sizes:
-            how = replace(
+            preprocessing = replace(
                 model.preprocessing,
                 size=size,
                 resize=round(size * model.preprocessing.resize / model.preprocessing.size),
             )
-            gaps = {name: min(picture.size) / how.resize for name, picture in variants.items()}
+            gaps = {name: min(picture.size) / preprocessing.resize for name, picture in variants.items()}
             used = {name for name, gap in gaps.items() if gap >= 1}
             if not used:
                 continue
-            expected = label(full, how)
-            again = label(images.decode(_saved(full)), how)
+            expected = label(full, preprocessing)
+            again = label(images.decode(_saved(full)), preprocessing)
             yield "saved again", again != expected, expected != truth, again != truth
             for name in used:
-                found = label(variants[name], how)
+                found = label(variants[name], preprocessing)
                 yield f"gap {int(gaps[name])}", found != expected, expected != truth, found != truth
 
     rows: dict[str, list[tuple[bool, bool, bool]]] = defaultdict(list)

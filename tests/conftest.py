@@ -10,7 +10,7 @@ import pytest
 
 from shufflenet import model_file
 from shufflenet.networks.arch import Architecture
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]
 

@@ -12,7 +12,7 @@ from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph, GraphModel, Node
 from shufflenet.networks.graph_network import GraphNetwork
 from shufflenet.networks.network import ShuffleNet, tensors_of
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 
 def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:

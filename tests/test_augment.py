@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import augment, pixels, training_data
 from shufflenet.training.recipe import RECIPES
 

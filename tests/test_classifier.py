@@ -14,7 +14,8 @@ from PIL import Image
 
 from shufflenet import classifier, model_file
 from shufflenet.classifier import Classifier, softmax
-from shufflenet.pictures.images import ImageError, Source, decode, preprocess
+from shufflenet.pictures.images import ImageError, Source, decode
+from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.threads import usable_cores
 
 

@@ -437,7 +437,7 @@ def test_ctrl_c(model_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process")
 def test_ctrl_c_waits_for_no_thread(model_path: Path, photos: Path) -> None:
-    with in_the_middle("shufflenet.pictures.images.preprocess", "predict", photos, "--model", model_path) as running:
+    with in_the_middle("shufflenet.classifier.preprocess", "predict", photos, "--model", model_path) as running:
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate(timeout=30)
     assert (running.returncode, stderr.strip()) == (130, b"")

@@ -18,7 +18,7 @@ from shufflenet import cli, export, model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.export import check, report
 from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
-from shufflenet.pictures import images
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 Floats = NDArray[np.float32]
 
@@ -246,14 +246,14 @@ def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_network_input_is_that_of_predict(model: model_file.Model) -> None:
     """For the model's own size to the bit, and its rule goes on for others."""
-    how = images.Preprocessing(size=32, resize=64)
+    how = Preprocessing(size=32, resize=64)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))
-    assert np.array_equal(check.network_input(picture, how, 32, 32), images.preprocess(picture, how))
+    assert np.array_equal(check.network_input(picture, how, 32, 32), preprocess(picture, how))
     twice = check.network_input(picture, how, 64, 64)
-    assert np.abs(twice - images.preprocess(picture, images.Preprocessing(size=64, resize=128))).max() < 1e-6
+    assert np.abs(twice - preprocess(picture, Preprocessing(size=64, resize=128))).max() < 1e-6
     # Half of the picture's height, and the width that goes with it.
     wide = check.network_input(picture, how, 50, 32)
     box = (200 / 2 - 48, 75, 200 / 2 + 48, 225)
     resized = picture.resize((32, 50), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
-    expected = images.preprocess(resized.crop((0, 9, 32, 41)), images.Preprocessing(size=32, resize=32))
+    expected = preprocess(resized.crop((0, 9, 32, 41)), Preprocessing(size=32, resize=32))
     assert np.abs(wide[:, 9:41] - expected).max() < 1e-6

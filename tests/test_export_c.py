@@ -22,7 +22,7 @@ from shufflenet.export import c, export
 from shufflenet.export.check import network_input
 from shufflenet.networks.arch import Architecture
 from shufflenet.pictures import images
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 pytestmark = pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler")
 
@@ -228,7 +228,7 @@ def the_example_answers(model: model_file.Model, photos: Path, folder: Path, *em
     export(model, "net", "c", folder / "net", checking=False)
     c.build(folder / "net", folder / "classify", *WARNINGS)
     output = command(*emulator, folder / "classify", "cat.ppm", folder=folder)
-    logits = Engine(model).run(images.preprocess(picture, model.preprocessing)[None])[0]
+    logits = Engine(model).run(preprocess(picture, model.preprocessing)[None])[0]
     best = int(logits.argmax())
     percent, label = output.splitlines()[0].strip().split(" %  ")
     assert label == model.labels[best]

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.pictures import images
-from shufflenet.pictures.images import ImageError, Preprocessing, decode
+from shufflenet.pictures.images import ImageError, decode
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 GREY_16 = np.array([[0, 0x8040, 65535]], np.uint16)
 MEBIBYTE = 1 << 20
@@ -386,9 +387,7 @@ def test_cut_anywhere_is_never_grey_pixels(kind: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (31, 47)])
 def test_thin_pictures(size: tuple[int, int]) -> None:
-    x = images.preprocess(
-        decode(encode(Image.new("RGB", size, RED), "PNG")), Preprocessing(mean=(0, 0, 0), std=(1, 1, 1))
-    )
+    x = preprocess(decode(encode(Image.new("RGB", size, RED), "PNG")), Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)))
     assert x.shape == (3, 224, 224)
     assert x.dtype == np.float32
     np.testing.assert_allclose(x[0], 1, atol=1e-6)

@@ -17,7 +17,8 @@ from shufflenet.engine.engine import Engine
 from shufflenet.importers import import_model
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.networks.arch import Architecture
-from shufflenet.pictures.images import Preprocessing, decode, preprocess, resize_and_crop
+from shufflenet.pictures.images import decode
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess, resize_and_crop
 
 torch = pytest.importorskip("torch")
 import public_networks  # noqa: E402

@@ -15,7 +15,7 @@ SOURCES = Path(shufflenet.__file__).parent
 WAY = """
     networks.graph networks.arch networks.complexity
     atomic_file files labels threads library
-    pictures.pixel_memory pictures.memory_budget pictures.resize pictures.images
+    pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
     model_file
     engine.second_level_cache engine.steps engine.blocks engine.strips engine.plan engine.engine
     importers classifier sheet

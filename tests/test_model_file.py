@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shufflenet import model_file
 from shufflenet.model_file import Model, ModelFileError, load, save
 from shufflenet.networks.arch import Architecture
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 ARCH = Architecture(groups=1, scale=0.25, classes=2, stem_stride=1)
 TEXT = (

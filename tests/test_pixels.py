@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import labelled_shapes
-from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Split, open_dataset
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 from shufflenet.training import pixels
 
 
@@ -106,8 +106,6 @@ def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
 def test_validation_sees_what_predict_sees(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1, side=90)
     picture = open_dataset(root).val.pictures[0].decode()
-    how = images.Preprocessing(size=48, resize=56)
+    how = Preprocessing(size=48, resize=56)
     fitted = pixels.fit_for_validation(how).resample(picture)
-    np.testing.assert_array_equal(
-        images.preprocess(fitted, images.Preprocessing(48, 48)), images.preprocess(picture, how)
-    )
+    np.testing.assert_array_equal(preprocess(fitted, Preprocessing(48, 48)), preprocess(picture, how))

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from shufflenet import Classifier
-from shufflenet.pictures.images import DRAFT_GAP, ImageError, Preprocessing, decode, preprocess
+from shufflenet.pictures.images import DRAFT_GAP, ImageError, decode
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 
 def jpeg(picture: Image.Image, **options: object) -> bytes:
@@ -94,7 +95,7 @@ def test_the_limit_is_on_the_stored_size() -> None:
 )
 def test_the_photos_keep_their_labels(photos: Path, name: str, size: int, enlarged: float) -> None:
     """What the embedded models say to each, decoded in full and as `Classifier` decodes it."""
-    net, how = Classifier(name), Preprocessing(size=size, resize=size)
+    net, preprocessing = Classifier(name), Preprocessing(size=size, resize=size)
     reduced = 0
     for path in sorted(photos.glob("*.jpg")):
         data = path.read_bytes()
@@ -103,7 +104,7 @@ def test_the_photos_keep_their_labels(photos: Path, name: str, size: int, enlarg
             data = jpeg(photo.resize((int(photo.width * enlarged), int(photo.height * enlarged))))
         full, small = decode(data), decode(data, resize=size)
         reduced += small.size < full.size
-        expected, found = preprocess(full, how), preprocess(small, how)
+        expected, found = preprocess(full, preprocessing), preprocess(small, preprocessing)
         assert 255 * 0.23 * np.abs(expected - found).mean() < 1.5, "levels of 255"
         logits, others = net.logits(np.stack([expected, found]))
         assert np.abs(logits - others).max() < 0.1 * np.abs(logits).max()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.pictures import pixel_memory, resize
-from shufflenet.pictures.images import Preprocessing, preprocess, resize_and_crop
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess, resize_and_crop
 from shufflenet.pictures.resize import central_square
 
 LEVELS = np.tile(np.arange(256, dtype=np.float32), (3, 1))
@@ -89,10 +89,10 @@ def test_only_rgb(mode: str) -> None:
 
 
 def test_levels_are_looked_up() -> None:
-    picture, how = Image.fromarray(noise(100, 80)), Preprocessing(32, 36, (0.1, 0.2, 0.3), (0.5, 0.25, 0.1))
-    pixels = np.asarray(resize_and_crop(picture, how), dtype=np.float64)
-    normalised = (pixels / 255 - np.array(how.mean)) / np.array(how.std)
-    np.testing.assert_allclose(preprocess(picture, how), normalised.transpose(2, 0, 1), atol=1e-6)
+    picture, preprocessing = Image.fromarray(noise(100, 80)), Preprocessing(32, 36, (0.1, 0.2, 0.3), (0.5, 0.25, 0.1))
+    pixels = np.asarray(resize_and_crop(picture, preprocessing), dtype=np.float64)
+    normalised = (pixels / 255 - np.array(preprocessing.mean)) / np.array(preprocessing.std)
+    np.testing.assert_allclose(preprocess(picture, preprocessing), normalised.transpose(2, 0, 1), atol=1e-6)
 
 
 def test_a_picture_of_the_right_size_stays() -> None:

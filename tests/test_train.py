@@ -30,7 +30,7 @@ from shufflenet import cli, model_file
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.evaluate import evaluate
 from shufflenet.networks.network import ShuffleNet
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import augment, dry_run, teacher, training_data, validate
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.recipe import RECIPES, Recipe

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from shufflenet.model_file import ModelFileError
     from shufflenet.networks.arch import Architecture
     from shufflenet.networks.complexity import Complexity, summary
-    from shufflenet.pictures.images import ImageError, Preprocessing
+    from shufflenet.pictures.images import ImageError
+    from shufflenet.pictures.preprocessing import Preprocessing
     from shufflenet.sheet import contact_sheet
 
 __version__ = "0.1.0"
@@ -44,7 +45,7 @@ _MODULES = {
     "ImageError": "pictures.images",
     "ModelFileError": "model_file",
     "Prediction": "classifier",
-    "Preprocessing": "pictures.images",
+    "Preprocessing": "pictures.preprocessing",
     "contact_sheet": "sheet",
     "summary": "networks.complexity",
 }

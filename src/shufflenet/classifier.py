@@ -21,6 +21,7 @@ from shufflenet import model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.pictures import images
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
+from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.threads import map_in_order
 
 DEFAULT_MODEL = "shufflenet_g3_x0_5"
@@ -152,7 +153,7 @@ class Classifier:
         """The network's input [3, S, S], and when it was decoded."""
         with images.decoding(source, max_pixels, self.preprocessing.resize) as picture:
             decoded = perf_counter()
-            return images.preprocess(picture, self.preprocessing), decoded
+            return preprocess(picture, self.preprocessing), decoded
 
     def _check_self_test(self, name: str, logits: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
         error = float(np.abs(logits - expected).max() / np.abs(expected).max().clip(min=1e-30))

@@ -25,6 +25,7 @@ from shufflenet.files import printable
 from shufflenet.model_file import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, open_split
+from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.threads import map_in_order
 
 By = Literal["engine", "pytorch"]
@@ -147,7 +148,7 @@ def evaluate(
         for place in range(start, min(start + _CHUNK, len(split))):
             try:
                 picture = split.pictures[place].decode(model.preprocessing.resize)
-                inputs.append(images.preprocess(picture, model.preprocessing))
+                inputs.append(preprocess(picture, model.preprocessing))
                 places.append(place)
             except images.ImageError as error:
                 failures.append(str(error))

@@ -37,7 +37,7 @@ from shufflenet.files import printable, regular_file, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import check_tensors
-from shufflenet.pictures.images import Preprocessing, preprocess
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 FORMAT = 1
 
@@ -69,12 +69,12 @@ class Model:
         self.classes = self.classes or list(self.labels)
 
 
-def test_input(how: Preprocessing) -> NDArray[np.float32]:
+def test_input(preprocessing: Preprocessing) -> NDArray[np.float32]:
     """The built-in test picture, 120 x 90 pixels of waves, as the network's input: float32 [3, S, S]."""
     y, x = np.mgrid[0:90, 0:120].astype(np.float64)
     waves = [np.sin(x * (0.05 + 0.02 * c)) * np.cos(y * (0.11 - 0.03 * c)) for c in range(3)]
     pixels = np.floor(127.5 * (1 + np.stack(waves, axis=-1))).astype(np.uint8)
-    return preprocess(Image.fromarray(pixels), how)
+    return preprocess(Image.fromarray(pixels), preprocessing)
 
 
 def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = np.float32) -> None:

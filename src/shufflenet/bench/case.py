@@ -14,7 +14,7 @@ from shufflenet.model_file import Model
 from shufflenet.networks import complexity
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph, GraphModel
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 _SEED = 1707
 

@@ -20,7 +20,7 @@ from shufflenet.model_file import Model
 from shufflenet.networks import baselines
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph, GraphModel
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 
 def run(

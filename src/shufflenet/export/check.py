@@ -18,7 +18,7 @@ from shufflenet.classifier import softmax
 from shufflenet.engine.engine import Engine
 from shufflenet.export.target import Order, Target
 from shufflenet.model_file import Model, test_input
-from shufflenet.pictures.images import Preprocessing, preprocess
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 # Largest error of a logit that is let pass, relative to the picture's largest; of probabilities, as they are.
 TOLERANCE = 1e-4
@@ -77,7 +77,7 @@ def samples(model: Model, height: int, width: int, pictures: Iterable[Image.Imag
 
 
 def network_input(picture: Image.Image, how: Preprocessing, height: int, width: int) -> Floats:
-    """`images.preprocess` for another input size: of the picture as much as there, in the input's proportions."""
+    """`preprocess` for another input size: of the picture as much as there, in the input's proportions."""
     if height == width == how.size:
         return preprocess(picture, how)
     tall = picture.width * height <= picture.height * width

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Shuffle
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -40,17 +40,17 @@ class Convention:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
-def convert(arch: Architecture, tensors: Tensors, how: Convention) -> tuple[Architecture, Tensors]:
-    """A network of the shapes of ``arch``, built as ``how`` says -> one of this package with the same logits."""
-    arch = replace(arch, inverse_shuffle=how.inverse_shuffle)
-    if how.branch_first:
+def convert(arch: Architecture, tensors: Tensors, convention: Convention) -> tuple[Architecture, Tensors]:
+    """A network of the shapes of ``arch``, built as ``convention`` says -> one of this package with the same logits."""
+    arch = replace(arch, inverse_shuffle=convention.inverse_shuffle)
+    if convention.branch_first:
         tensors = {name: _reversed(name, tensor) for name, tensor in tensors.items()}
-    if how.shuffle_last:
+    if convention.shuffle_last:
         tensors = _shuffled_depthwise(arch, tensors)
     conv1 = tensors["conv1.weight"]
-    if how.bgr:
+    if convention.bgr:
         conv1 = conv1[:, ::-1]
-    if how.bytes_in:
+    if convention.bytes_in:
         conv1 = conv1 * np.float32(255)
     tensors = {**tensors, "conv1.weight": conv1}
     return arch, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

@@ -6,7 +6,7 @@ The shortcut is never negative, so their ReLU on the branch alone is the paper's
 
 from shufflenet.importers.convert import Convention
 from shufflenet.importers.source import PublicNetwork, Source
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 
 SOURCE = Source(
     name="megvii",

@@ -1,7 +1,6 @@
-"""From a picture file to the network's input: the one reader that train, evaluate and predict share.
+"""Decodes pictures: the one reader that train, evaluate and predict share.
 
 A *source* is a path, the bytes of a file, a PIL image or an array. A *picture* is a PIL image in RGB, upright.
-The *input* is float32 [3, S, S].
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import IO, BinaryIO, TypeAlias
 
 import numpy as np
@@ -33,7 +31,6 @@ from PIL import (
 
 from shufflenet.files import NotAFileError, printable, regular_file, why_unreadable
 from shufflenet.pictures.memory_budget import MemoryBudget
-from shufflenet.pictures.resize import central_square
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
 
@@ -89,8 +86,6 @@ _FILE_BYTES = 4
 _SMALL_FILE_BYTES = 64 << 20  # never refused for its length, however low max_pixels is
 _STRIP_PIXELS = 1 << 22  # converted at a time
 
-_LEVELS: NDArray[np.float32] = np.tile(np.arange(256, dtype=np.float32), (3, 1))  # red, green and blue as they are
-
 _memory = MemoryBudget()
 _given_images = threading.Lock()  # a PIL image that is not loaded yet can't be loaded by two threads at once
 _decoding = 0  # threads inside `_pillow_settings`
@@ -100,45 +95,6 @@ _decoding_lock = threading.Lock()
 
 class ImageError(ValueError):
     """A picture can't be read. The message is one line, names the picture and says why."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a picture becomes the network's input; a model file stores it.
-
-    The shorter side is resized to ``resize`` pixels, the central ``size`` x ``size`` square is kept, and
-    every channel becomes (value / 255 - mean) / std.
-
-    Raises:
-        ValueError: if a field is out of range; the message names it.
-    """
-
-    size: int = 224
-    resize: int = 256
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def __post_init__(self) -> None:
-        if type(self.size) is not int or not 32 <= self.size <= 4096:
-            raise ValueError(f"size must be from 32 to 4096 pixels, not {self.size!r}")
-        if type(self.resize) is not int or not self.size <= self.resize <= 8192:
-            raise ValueError(f"resize must be from size ({self.size}) to 8192 pixels, not {self.resize!r}")
-        for field, low, high in (("mean", -1e3, 1e3), ("std", 1e-6, 1e3)):
-            values = getattr(self, field)
-            if not (
-                isinstance(values, tuple)
-                and len(values) == 3
-                and all(type(v) in (int, float) and low <= v <= high for v in values)
-            ):
-                raise ValueError(
-                    f"{field} must be three numbers (red, green, blue) in {low:g}..{high:g}, not {values!r}"
-                )
-            object.__setattr__(self, field, tuple(map(float, values)))
-
-    def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Of red, green and blue, [3] each: a value v from 0 to 255 becomes v * scale + shift."""
-        mean, std = np.asarray(self.mean, dtype=np.float32), np.asarray(self.std, dtype=np.float32)
-        return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Image.Image:
@@ -189,21 +145,6 @@ def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held
     except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
         reason = "damaged picture, or of a kind that can't be read"
     raise ImageError(f"{printable(name)}: {printable(reason)}")
-
-
-def preprocess(picture: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
-    """An RGB picture of any size -> float32 [3, S, S]."""
-    scale, shift = how.scale_and_shift()
-    levels = _LEVELS * scale[:, None] + shift[:, None]
-    return central_square(picture, how.size, how.resize, levels.astype(np.float32))
-
-
-def resize_and_crop(picture: Image.Image, how: Preprocessing) -> Image.Image:
-    """The pixels that `preprocess` sees: the shorter side resized, and of that the central square."""
-    if picture.size == (how.size, how.size) and how.size == how.resize:
-        return picture
-    pixels = central_square(picture, how.size, how.resize, _LEVELS)
-    return Image.fromarray(pixels.transpose(1, 2, 0).astype(np.uint8))
 
 
 def source_name(source: Source) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training.pixels import Pixels
 from shufflenet.training.recipe import Recipe
 
@@ -117,5 +117,5 @@ def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: C
 
 
 def _resized(picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Pillow's resampling: the one that `images.preprocess` uses, and faster than PyTorch's on a CPU."""
+    """Pillow's resampling: the one that `preprocess` uses, and faster than PyTorch's on a CPU."""
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))

@@ -15,7 +15,7 @@ from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training.recipe import RECIPES, Recipe
 
 DEFAULT_ARCH = "shufflenet_g3_x0_5"

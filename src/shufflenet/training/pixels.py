@@ -3,7 +3,7 @@
 Where neither has room they are decoded whenever they are needed, from a folder, a .zip or shards of any size.
 
 A picture is stored with its shorter side at most ``side`` pixels and the longer at most half as long again: enough
-around the central square for random crops. A validation picture is stored exactly as `images.preprocess` sees it.
+around the central square for random crops. A validation picture is stored exactly as `preprocess` sees it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from PIL import Image
 from shufflenet.atomic_file import atomic_file
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Picture, Split
+from shufflenet.pictures.preprocessing import Preprocessing, resize_and_crop
 from shufflenet.threads import map_in_order
 
 MAX_ASPECT = 1.5
@@ -112,8 +113,8 @@ def fit_for_training(side: int) -> Fit:
     return Fit(side, resample)
 
 
-def fit_for_validation(how: images.Preprocessing) -> Fit:
-    return Fit(how.resize, lambda picture: images.resize_and_crop(picture, how))
+def fit_for_validation(how: Preprocessing) -> Fit:
+    return Fit(how.resize, lambda picture: resize_and_crop(picture, how))
 
 
 def load(

@@ -14,7 +14,7 @@ from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.model_file import Model
 from shufflenet.networks.network import ShuffleNet
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training.job import Job, is_model
 from shufflenet.training.on_engine import answers
 from shufflenet.training.validate import estimate_batch_norm

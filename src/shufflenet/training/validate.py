@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shufflenet.pictures.images import Preprocessing
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import augment, parallel
 from shufflenet.training.on_engine import Network, answers
 from shufflenet.training.pixels import Pixels
