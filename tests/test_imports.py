@@ -24,7 +24,8 @@ WAY = """
     networks.network networks.graph_network
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
-    training.progress training.curves training.run_folder training.training_data training.train training.dry_run
+    training.loss training.state training.progress training.curves training.run_folder training.training_data
+    training.batches training.stop training.record training.result training.train training.dry_run
     confusion evaluate pictures.doctor
     export
     bench

@@ -19,7 +19,8 @@ from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Convolution, Graph
 from shufflenet.paper import cost, small_scale, tables, trained, training
 from shufflenet.paper.trained import Run, Trained
-from shufflenet.training import train, validate
+from shufflenet.training import validate
+from shufflenet.training.stop import Stopped
 
 RECIPE = replace(small_scale.RECIPE, epochs=2)
 PAIR = ("shufflenet_g3_x0_25_no_shuffle", "resnet_13m")
@@ -124,7 +125,7 @@ def test_a_stopped_run_goes_on(
     monkeypatch_free = validate.errors
     with monkeypatch.context() as patch:
         patch.setattr(validate, "errors", stop)
-        with pytest.raises(train.Stopped):
+        with pytest.raises(Stopped):
             training.train_networks([name], shapes, tmp_path, print, RECIPE, seeds=(0,))
     assert not trained.load(tmp_path).runs
     assert list((tmp_path / f"{name}-seed0").glob("checkpoint-*.pt"))

@@ -29,7 +29,8 @@ class Terminal(io.StringIO):
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress(10, 4, shown=True)
+    progress = Progress(shown=True)
+    progress.begin(10, 4)
     progress.step(1, 2, 1.5, 0.05, 321.0)
     text = terminal.getvalue()
     assert "epoch 1/2  loss 1.500  lr 0.05  321 images/s" in text
@@ -40,14 +41,15 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(10, 0, shown=True)
+    progress = Progress(shown=True)
+    progress.begin(10, 0)
     progress.step(1, 2, 1.5, 0.05, 321.0)
     progress.count("decoding", 5, 10)
     assert capsys.readouterr() == ("", "")
     progress.epoch(ROW)
     line = "epoch   3  loss 1.2500  top-1 error 50.00 %  top-5 10.00 %  size 64  300 images/s\n"
     assert capsys.readouterr() == ("", line)
-    Progress(10, 0, shown=False).epoch(ROW)
+    Progress(shown=False).epoch(ROW)
     assert capsys.readouterr() == ("", "")
 
 

@@ -35,7 +35,9 @@ from shufflenet.training import augment, dry_run, teacher, training_data, valida
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.recipe import RECIPES, Recipe
 from shufflenet.training.run_folder import RunFolder
-from shufflenet.training.train import Stopped, _take_weights, _Trainer, train
+from shufflenet.training.state import State, take_weights
+from shufflenet.training.stop import Stopped
+from shufflenet.training.train import _Run, train_job
 
 ARCH = "shufflenet_g2_x0_25"
 QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
@@ -101,7 +103,7 @@ def test_an_epochs_errors_are_those_of_what_it_would_leave(shapes: Path, tmp_pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validate, "errors", errors)
-        train(job(shapes, QUICK), tmp_path)
+        train_job(job(shapes, QUICK), tmp_path)
     first, last, result = seen
     assert all(torch.equal(tensor, result[name]) for name, tensor in last.items())
     assert not torch.equal(first["bn1.running_mean"], last["bn1.running_mean"])
@@ -117,7 +119,7 @@ def test_a_stop_while_the_teacher_gets_ready_loses_nothing(
     """It is at the first step of an input size. The run ends behind the step, and goes on to the same weights."""
     recipe = replace(QUICK, progressive=(0.7, 1.0))
     taught = job(shapes, recipe, size=48, teacher=str(unbroken / "model.safetensors"))
-    train(taught, tmp_path / "whole")
+    train_job(taught, tmp_path / "whole")
     estimate, calls = validate.estimate_batch_norm, []
 
     def stop_at_the_second(*arguments: Any) -> None:
@@ -129,9 +131,9 @@ def test_a_stop_while_the_teacher_gets_ready_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "estimate_batch_norm", stop_at_the_second)
         with pytest.raises(Stopped):
-            train(taught, tmp_path / "stopped")
+            train_job(taught, tmp_path / "stopped")
     assert RunFolder(tmp_path / "stopped").newest_checkpoint() is not None
-    train(taught, tmp_path / "stopped")
+    train_job(taught, tmp_path / "stopped")
     whole, stopped = (weights(tmp_path / name) for name in ("whole", "stopped"))
     assert all(np.array_equal(whole[name], tensor) for name, tensor in stopped.items())
 
@@ -188,15 +190,15 @@ def test_a_run_of_an_earlier_version_goes_on(unbroken: Path, shapes: Path, tmp_p
 
 
 def test_rate_decay_and_average_are_the_recipes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, update = [], _Trainer._update_average
+    seen, update = [], State.update_average
 
-    def record(trainer: _Trainer) -> None:
-        seen.append(trainer.state.network.get_parameter("fc.weight").detach().clone())
-        update(trainer)
+    def record(state: State, steps: float) -> None:
+        seen.append(state.network.get_parameter("fc.weight").detach().clone())
+        update(state, steps)
 
-    monkeypatch.setattr(_Trainer, "_update_average", record)
+    monkeypatch.setattr(State, "update_average", record)
     chosen = job(shapes)
-    train(chosen, tmp_path)
+    train_job(chosen, tmp_path)
     checkpoint = torch.load(tmp_path / "checkpoint-12.pt", weights_only=True)
     weights_, others = checkpoint["optimizer"]["param_groups"]
     assert weights_["lr"] == others["lr"] == chosen.recipe.learning_rate_at(11 / 6)
@@ -211,7 +213,7 @@ def test_rate_decay_and_average_are_the_recipes(shapes: Path, tmp_path: Path, mo
 
 def test_all_validation_pictures_are_measured(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate, "_BATCH", 4)
-    folder = train(job(shapes, replace(QUICK, epochs=1)), tmp_path)
+    folder = train_job(job(shapes, replace(QUICK, epochs=1)), tmp_path)
     measured = model_file.load(folder.model).accuracy["top1_error"]
     assert measured == pytest.approx(evaluate(folder.model, shapes).top1_error)
 
@@ -227,7 +229,7 @@ def test_batch_norm_sees_whole_pictures_of_all_the_data(
 
     monkeypatch.setattr(augment, "centre", record)
     chosen = job(shapes, replace(QUICK, epochs=1))
-    train(chosen, tmp_path)
+    train_job(chosen, tmp_path)
     assert chosen.preprocessing == Preprocessing(size=32, resize=37)
     assert calls == [(8, 32, 32 / 37)] * 12, "six batches at the epoch's end, six for the result"
 
@@ -235,7 +237,7 @@ def test_batch_norm_sees_whole_pictures_of_all_the_data(
 def test_it_learns(tmp_path: Path) -> None:
     shapes = labelled_shapes.make(tmp_path / "shapes", train=32, val=10)
     recipe = replace(RECIPES["short"], epochs=5, learning_rate=6, progressive=(1.0,), min_crop_area=0.7)
-    train(job(shapes, recipe), tmp_path / "run")
+    train_job(job(shapes, recipe), tmp_path / "run")
     errors = [float(row["top1_error"]) for row in rows(tmp_path / "run")]
     assert model_file.load(tmp_path / "run" / "model.safetensors").accuracy["top1_error"] <= 20, errors  # chance: 67
 
@@ -285,10 +287,10 @@ def test_a_stop_says_from_where_it_goes_on(shapes: Path, tmp_path: Path, monkeyp
 def test_a_stop_before_the_first_checkpoint_says_so(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(trainer: _Trainer, ask: object) -> None:
+    def stop(run: _Run, *arguments: object) -> None:
         raise Stopped(signal.SIGINT)
 
-    monkeypatch.setattr(_Trainer, "_train", stop)
+    monkeypatch.setattr(_Run, "_train", stop)
     result = run(shapes, "--out", tmp_path, *RUN)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].startswith("stopped before the first checkpoint")
@@ -471,7 +473,7 @@ def test_fine_tuning_keeps_the_classifier_of_the_same_classes(unbroken: Path, sh
     assert "all weights" in same.describe()
     network = ShuffleNet(same.arch)
     assert same.start is not None
-    _take_weights(network, same.start, same.dataset.classes)
+    take_weights(network, same.start, same.dataset.classes)
     assert np.array_equal(network.fc.weight.detach().numpy(), weights(unbroken)["fc.weight"])
 
 
@@ -507,7 +509,7 @@ def test_class_weights_balance(shapes: Path, tmp_path: Path) -> None:
     loaded = training_data.load(job(root), folder, False, print, lambda what, done, of: None)
     assert loaded.class_weights(3) == pytest.approx([36 / 12, 36 / 48, 36 / 48])
     recipe = replace(QUICK, class_weights=True, epochs=1)
-    assert train(job(root, recipe), tmp_path / "run").model.exists()
+    assert train_job(job(root, recipe), tmp_path / "run").model.exists()
 
 
 def test_bfloat16_runs_and_stays_near(shapes: Path, tmp_path: Path, unbroken: Path) -> None:
@@ -522,7 +524,7 @@ def test_a_teacher_is_learned_from(unbroken: Path, shapes: Path, tmp_path: Path)
     """With all weight on the teacher the student's answers come nearer to the teacher's."""
     recipe = replace(QUICK, epochs=8, mixup=0, cutmix=0, teacher_weight=1.0, learning_rate=8)
     name = str(unbroken / "model.safetensors")
-    train(job(shapes, recipe, teacher=name), tmp_path / "taught")
+    train_job(job(shapes, recipe, teacher=name), tmp_path / "taught")
     losses = [float(row["loss"]) for row in rows(tmp_path / "taught")]
     assert losses[-1] < losses[0] / 2
     assert model_file.load(tmp_path / "taught" / "model.safetensors").training["teacher"] == "model.safetensors"
@@ -531,7 +533,7 @@ def test_a_teacher_is_learned_from(unbroken: Path, shapes: Path, tmp_path: Path)
 def test_a_wrong_teacher_is_told_before_pictures_are_decoded(shapes: Path, tmp_path: Path) -> None:
     recipe = replace(QUICK, teacher_weight=1.0)
     with pytest.raises(teacher.TeacherError, match="bogus"):
-        train(job(shapes, recipe, teacher="bogus"), tmp_path / "run")
+        train_job(job(shapes, recipe, teacher="bogus"), tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {"recipe.json", "run.lock"}
 
 
@@ -693,7 +695,7 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         calls.append((job, how))
         return RunFolder(out)
 
-    monkeypatch.setattr(sys.modules["shufflenet.training.train"], "train", record)
+    monkeypatch.setattr(sys.modules["shufflenet.training.train"], "train_job", record)
     recipe = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "2", "--seed", "5", "--mixup", "0.3"]
     recipe += ["--cutmix", "0.7", "--amp", "--class-weights"]
     others = ["--size", "32", "--val-fraction", "0.5", "--teacher", "resnet18", "--arch", ARCH]
@@ -708,7 +710,7 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (taken.arch.name, taken.preprocessing.size) == (ARCH, 32)
     command = options.pop("command")
     assert command.startswith("shufflenet train train ")
-    assert options == {"workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "synchronise": False}
+    assert options == {"workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "sync_bn": False}
 
 
 def test_settings_tell_runs_apart(unbroken: Path, shapes: Path, tmp_path: Path) -> None:

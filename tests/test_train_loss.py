@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -13,20 +11,17 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
+from shufflenet.training.loss import Loss, Targets
 from shufflenet.training.recipe import RECIPES
-from shufflenet.training.train import _Trainer
 
 LOGITS, ANSWERS = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
 TARGET, OTHER = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 2, 0, 1, 1, 0])
 WEIGHTS = torch.tensor([3.0, 1.0, 0.5])  # of the classes
 
 
-def loss(share: float, ask: Callable[[Tensor], Tensor] | None = None, **recipe: Any) -> float:
-    trainer = SimpleNamespace(
-        recipe=replace(RECIPES["paper"], **recipe), device=torch.device("cpu"), class_weights=WEIGHTS
-    )
-    network: Any = lambda x: LOGITS  # noqa: E731
-    return float(_Trainer._loss(cast(_Trainer, trainer), network, torch.zeros(6), TARGET, OTHER, share, ask))
+def loss(share: float, answers: Tensor | None = None, **recipe: Any) -> float:
+    loss_of = Loss(replace(RECIPES["paper"], **recipe), WEIGHTS)
+    return float(loss_of(LOGITS, Targets(TARGET, OTHER, share), answers))
 
 
 def entropy(classes: Tensor, smoothing: float) -> float:
@@ -46,4 +41,4 @@ def test_a_teacher_takes_its_part() -> None:
     soft = (ANSWERS / 2).softmax(1)
     divergence = float((soft * (soft.log() - (LOGITS / 2).log_softmax(1))).sum(1).mean())
     expected = 0.75 * entropy(TARGET, 0.1) + 0.25 * 4 * divergence
-    assert loss(1, lambda x: ANSWERS, teacher_weight=0.25, temperature=2) == pytest.approx(expected, rel=1e-5)
+    assert loss(1, ANSWERS, teacher_weight=0.25, temperature=2) == pytest.approx(expected, rel=1e-5)

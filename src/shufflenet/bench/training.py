@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from shufflenet.bench.run import Status, machine
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import map_in_order
-from shufflenet.training import augment, train, training_data
+from shufflenet.training import augment, training_data
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.recipe import RECIPES
 from shufflenet.training.run_folder import RunFolder
+from shufflenet.training.state import optimizer
 
 _TURN = 5  # steps
 _SIZE, _BATCH = 64, 128
@@ -105,7 +106,7 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
     data = training_data.load(job, folder, False, lambda text: None, lambda what, done, of: None)
     keep_freed_memory()
     network = ShuffleNet(job.arch).train()
-    step = _step(by_kernels(network), train.optimizer(network, job.recipe), job)
+    step = _step(by_kernels(network), optimizer(network, job.recipe), job)
     steps_per_epoch = len(data.train) // _BATCH
 
     def batch(number: int) -> tuple[Tensor, Tensor]:
@@ -135,7 +136,7 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
         ]
     )
     network = ShuffleNet(job.arch).to(memory_format=torch.channels_last).train()
-    step = _step(network, train.optimizer(network, job.recipe), job)
+    step = _step(network, optimizer(network, job.recipe), job)
     pictures = datasets.ImageFolder(str(folder), transform)
     loader = DataLoader(pictures, _BATCH, shuffle=True, drop_last=True, num_workers=threads, persistent_workers=True)
     while True:
@@ -144,15 +145,15 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
             yield
 
 
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, job: Job) -> Callable[[Tensor, Tensor], None]:
+def _step(network: nn.Module, sgd: torch.optim.SGD, job: Job) -> Callable[[Tensor, Tensor], None]:
     loss_of = nn.CrossEntropyLoss(label_smoothing=job.recipe.label_smoothing)
-    for group in optimizer.param_groups:
+    for group in sgd.param_groups:
         group["lr"] = 0.01
 
     def step(x: Tensor, target: Tensor) -> None:
         loss = loss_of(network(x), target)
-        optimizer.zero_grad()
+        sgd.zero_grad()
         loss.backward()
-        optimizer.step()
+        sgd.step()
 
     return step

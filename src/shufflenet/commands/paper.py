@@ -106,7 +106,7 @@ def _table(name: str, folder: Path) -> Table:
 def _train(table: str, data: Path, folder: Path) -> None:
     with needs_torch():
         from shufflenet.paper import small_scale, training
-        from shufflenet.training.train import Stopped
+        from shufflenet.training.stop import Stopped
     try:
         training.train_networks(small_scale.NETWORKS[int(table.removeprefix("table"))], data, folder, log)
     except Stopped as stopped:

@@ -46,9 +46,7 @@ from shufflenet.commands.errors import failing, needs_torch, refusing
     help="Of the weights of --from in the result, such as 0.3: after long runs often better than either.",
 )
 @click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16: faster on GPUs, slower on a CPU.")
-@click.option(
-    "--sync-bn/--no-sync-bn", "synchronise", default=True, help="Batch norm over all processes.  [default: yes]"
-)
+@click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm over all processes.  [default: yes]")
 @click.option(
     "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
 )
@@ -77,6 +75,7 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
         from shufflenet.training import train as training
         from shufflenet.training.job import prepare
         from shufflenet.training.recipe import RECIPES
+        from shufflenet.training.stop import Stopped
     with refusing(ValueError, OSError):
         wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
         changed = (
@@ -88,14 +87,14 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
         if options["dry_run"]:
             click.echo(dry_run.estimate(job))
             return
-        how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "synchronise")}
+        how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "sync_bn")}
         out = out or Path("runs") / (data.resolve().stem if data.is_file() else data.resolve().name)
         if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
             raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
         try:
             with failing(training.TrainingError):
-                folder = training.train(job, out, command=_command(ctx, data), **how)
-        except training.Stopped as stopped:
+                folder = training.train_job(job, out, command=_command(ctx, data), **how)
+        except Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints
         click.echo(folder.model)

@@ -17,7 +17,7 @@ from shufflenet.paper import small_scale, trained
 from shufflenet.paper.trained import ResultsError, Run, Trained
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.recipe import Recipe, completed
-from shufflenet.training.train import train
+from shufflenet.training.train import train_job
 
 
 def train_networks(
@@ -34,7 +34,7 @@ def train_networks(
 
     Raises:
         ResultsError: ``folder`` has results of other data or another recipe.
-        train.Stopped, and all errors of `job.prepare` and `train.train`: see there.
+        stop.Stopped, and all errors of `job.prepare` and `train.train_job`: see there.
     """
     plain = prepare(data, recipe, size=small_scale.SIZE)
     wanted = [(name, seed) for seed in seeds for name in names]
@@ -43,7 +43,7 @@ def train_networks(
         if _kept(folder, plain).find(name, seed) is not None:
             continue
         job = _job(plain, name, seed)
-        result = train(job, folder / f"{name}-seed{seed}", cache=folder / "cache").result()
+        result = train_job(job, folder / f"{name}-seed{seed}", cache=folder / "cache").result()
         assert result is not None
         run = Run(name, seed, round(result[0], 3), round(result[1], 3), machine()["processor"], _versions())
         kept = _kept(folder, plain)  # read again: another process may train another table

@@ -16,7 +16,8 @@ from shufflenet.training.job import Job
 from shufflenet.training.on_engine import on_engine
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import duration
-from shufflenet.training.train import EPOCH_PICTURES, freeze, set_training
+from shufflenet.training.state import freeze, set_training
+from shufflenet.training.train import EPOCH_PICTURES
 from shufflenet.training.training_data import TRAIN_MARGIN
 
 _STEPS = 2  # timed at every input size, after one that is not

@@ -1,4 +1,4 @@
-"""What a run shows while it runs: a bar on a terminal, else a line per epoch; always on stderr."""
+"""The terminal's lines of a run, all on stderr: messages, a line for each epoch, and on a terminal a bar."""
 
 from __future__ import annotations
 
@@ -11,44 +11,55 @@ _EVERY_S = 0.2
 
 
 class Progress:
-    """Of a run of ``steps`` steps, the first ``done`` of which an earlier process made; silent if not ``shown``."""
+    """Writes what a run has to tell; nothing if it is not ``shown``, as by all processes of a run but the first."""
 
-    def __init__(self, steps: int, done: int, shown: bool) -> None:
-        self.steps, self.done, self.shown = steps, done, shown
-        self.bar = shown and sys.stderr.isatty()
-        self.began, self.first = time.monotonic(), done
-        self.last = 0.0
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._bar = shown and sys.stderr.isatty()
+        self.begin(0, 0)
+
+    def begin(self, steps: int, done: int) -> None:
+        """Starts the clock of the time that is left; ``done`` of the ``steps`` steps were made before."""
+        self._steps, self._done, self._done_before = steps, done, done
+        self._began, self._last = time.monotonic(), 0.0
 
     def step(self, epoch: int, epochs: int, loss: float, learning_rate: float, images_per_s: float) -> None:
-        self.done += 1
+        """Counts a step, and moves the bar now and then."""
+        self._done += 1
         now = time.monotonic()
-        if not self.bar or now - self.last < _EVERY_S:
+        if not self._bar or now - self._last < _EVERY_S:
             return
-        self.last = now
-        left = (now - self.began) / (self.done - self.first) * (self.steps - self.done)
+        self._last = now
+        left = (now - self._began) / (self._done - self._done_before) * (self._steps - self._done)
         text = (
             f" epoch {epoch}/{epochs}  loss {loss:.3f}  lr {learning_rate:.2g}  "
             f"{images_per_s:.0f} images/s  {duration(left)} left"
         )
         width = max(0, min(40, shutil.get_terminal_size().columns - len(text) - 4))
-        filled = width * self.done // self.steps
-        sys.stderr.write(f"\r[{'#' * filled}{'.' * (width - filled)}]{text}\x1b[K")
-        sys.stderr.flush()
+        filled = width * self._done // self._steps
+        self._show(f"[{'#' * filled}{'.' * (width - filled)}]{text}")
 
     def count(self, what: str, done: int, of: int) -> None:
-        if self.bar:
-            sys.stderr.write(f"\r{what} {done:,} of {of:,}\x1b[K")
-            sys.stderr.flush()
+        """Shows "WHAT done of all" on the terminal's last line."""
+        self._show(f"{what} {done:,} of {of:,}")
 
     def epoch(self, row: dict[str, Any]) -> None:
+        """Says the line of an epoch, whose row in metrics.csv this is."""
         self.say(
             f"epoch {row['epoch']:3}  loss {row['loss']:.4f}  top-1 error {row['top1_error']:.2f} %  "
             f"top-5 {row['top5_error']:.2f} %  size {row['input_size']}  {row['images_per_s']:.0f} images/s"
         )
 
     def say(self, text: str) -> None:
-        if self.shown:
-            sys.stderr.write(("\r\x1b[K" if self.bar else "") + text + "\n")
+        """Writes lines that stay."""
+        if self._shown:
+            sys.stderr.write(("\r\x1b[K" if self._bar else "") + text + "\n")
+            sys.stderr.flush()
+
+    def _show(self, text: str) -> None:
+        """Writes over the terminal's last line."""
+        if self._bar:
+            sys.stderr.write(f"\r{text}\x1b[K")
             sys.stderr.flush()
 
 

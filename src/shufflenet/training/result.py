@@ -1,0 +1,94 @@
+"""What a run has come to: the network that it would leave now, and the model file's record of it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import shufflenet
+from shufflenet import model_file
+from shufflenet.networks.network import tensors_of
+from shufflenet.training import parallel, validate
+from shufflenet.training.job import Job
+from shufflenet.training.on_engine import Network
+from shufflenet.training.state import State, set_training
+from shufflenet.training.training_data import TrainingData
+
+
+def result(state: State, job: Job, whole_pictures: Iterable[Tensor]) -> Network:
+    """A copy of the network as users will have it.
+
+    It has the weights' average, if there is one, mixed with the weights that the run started from by
+    `Recipe.start_share`; and batch norm's statistics of ``whole_pictures``, float32 [N, 3, S, S], since training sees
+    enlarged parts, whose statistics differ.
+    """
+    network = copy.deepcopy(state.network)
+    if state.average is not None:
+        network.load_state_dict(state.average.state_dict())
+    if job.recipe.start_share and job.start is not None:
+        for name, parameter in network.named_parameters():
+            start = torch.from_numpy(job.start.tensors[name]).to(parameter)
+            parameter.data.lerp_(start, job.recipe.start_share)
+    round_fully_connected(network)
+    set_training(network, job.recipe.freeze)
+    validate.estimate_batch_norm(network, whole_pictures)
+    parallel.average_statistics(network)
+    return network
+
+
+def round_fully_connected(network: nn.Module) -> None:
+    """Gives fully connected layers weights that half-precision floats hold: the engine reads those in half the time."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            rounded = module.weight.data.half()
+            if rounded.isfinite().all():
+                module.weight.data = rounded.float()
+
+
+def model(
+    network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str
+) -> model_file.Model:
+    """The record of a trained network; errors in percent. The network moves to the CPU, into eval mode."""
+    network = network.cpu().eval()
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
+    name = job.dataset.root.name
+    return model_file.Model(
+        arch=job.arch,
+        preprocessing=job.preprocessing,
+        labels=job.dataset.labels,
+        classes=job.dataset.classes,
+        tensors=tensors_of(network),
+        self_test=logits,
+        training={
+            "command": command,
+            "data": f"{name}: {len(data.train)} pictures of {len(job.dataset.classes)} classes",
+            "recipe": asdict(job.recipe),
+            "from": job.start.arch.name if job.start else None,
+            "teacher": os.path.basename(job.teacher) if job.teacher else None,
+            "versions": versions(),
+        },
+        accuracy={
+            "data": f"{name}, {len(data.val)} validation pictures",
+            "top1_error": top1_error,
+            "top5_error": top5_error,
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """The programs whose versions can change the bits of a result, and PyTorch's number of threads."""
+    return {
+        "shufflenet": shufflenet.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+        "threads": str(torch.get_num_threads()),
+    }
