@@ -2,7 +2,6 @@
 //
 // One walk over the plan serves both calls: without memory it measures, with memory it builds. After the checks here
 // no kernel checks anything.
-#include "team/division.h"
 #include "half.h"
 #include "network.h"
 #include "shufflenet.h"
@@ -32,17 +31,20 @@ struct builder {
     uint64_t used;
     int failed;
     const struct step *group;    // of kind PLAN_STRIPS, whose steps are being built, or NULL
-    uint32_t block_pixels;       // of a convolution that runs in blocks, or 0
-    int near;                    // what it reads was written just before
     struct window window;        // of the step that is being built
     const struct input *picture; // if that is a convolution for the stem kernel
-    struct division division;
-    uint64_t box_floats;
+    uint64_t windows_floats;     // of the group with the largest windows
 };
 
 static void require(struct builder *b, int condition)
 {
     b->failed |= !condition;
+}
+
+static struct range windows_of(const struct step *group)
+{
+    const size_t begin = group->as.strips.windows_begin;
+    return (struct range){begin, begin + group->as.strips.windows_floats};
 }
 
 static void *take(struct builder *b, uint64_t bytes)
@@ -52,15 +54,38 @@ static void *take(struct builder *b, uint64_t bytes)
     return memory;
 }
 
-// A row table of count rows, each of which takes up before floats before its first and after from it on.
-static const uint32_t *table(struct builder *b, uint32_t first, uint64_t count, uint64_t before, uint64_t after)
+// A row table of count rows, each of which takes up after floats from its first on, in these of the arena's floats.
+static const uint32_t *table_within(struct builder *b, struct range floats, uint32_t first, uint64_t count,
+                                    uint64_t after)
 {
     require(b, first <= b->plan.table_count && count <= b->plan.table_count - first);
     for (uint64_t i = 0; !b->failed && i < count; i++) {
         const uint32_t offset = b->tables[first + i];
-        require(b, offset >= before && offset + after <= b->plan.arena_floats);
+        require(b, offset >= floats.begin && offset + after <= floats.end);
     }
     return (b->tables_copy ? b->tables_copy : b->tables) + first;
+}
+
+// The same for rows anywhere in the arena, which take up before floats before their first as well.
+static const uint32_t *table(struct builder *b, uint32_t first, uint64_t count, uint64_t before, uint64_t after)
+{
+    return table_within(b, (struct range){before, b->plan.arena_floats}, first, count, after);
+}
+
+// The rows that a step writes: in strips those with a window lie where all windows do.
+static const uint32_t *written_table(struct builder *b, uint32_t first, uint64_t count, uint64_t after)
+{
+    if (!b->group || !b->window.lines)
+        return table(b, first, count, 0, after);
+    return table_within(b, windows_of(b->group), first, count, after);
+}
+
+// The rows that a step reads of its source.
+static const uint32_t *read_table(struct builder *b, uint32_t first, uint64_t count, uint64_t before, uint64_t after)
+{
+    if (!b->group || b->window.source == WHOLE)
+        return table(b, first, count, before, after);
+    return table_within(b, windows_of(b->group), first, count, after);
 }
 
 static const float *weights(struct builder *b, uint32_t first, uint64_t count)
@@ -132,15 +157,14 @@ static void build_input(struct builder *b, const uint32_t *field, struct input *
     if (b->failed)
         return;
     s->in = optional_table(b, field[9], s->channels, 0, plane(s->height, s->width, s->in_pitch));
-    s->out = table(b, field[10], (uint64_t)s->channels * s->phases * s->phases, 0,
-                   written_floats(b, (uint64_t)s->rows * s->pitch, s->pitch));
+    s->out = written_table(b, field[10], (uint64_t)s->channels * s->phases * s->phases,
+                           written_floats(b, (uint64_t)s->rows * s->pitch, s->pitch));
 }
 
 static void build_zero(struct builder *b, const uint32_t *field, struct zero *s)
 {
-    *s = (struct zero){.count = field[0], .length = field[1], .height = field[2], .pitch = field[3]};
-    require(b, s->height < LIMIT && s->pitch < LIMIT);
-    s->out = table(b, field[4], s->count, 0, s->length);
+    *s = (struct zero){.count = field[0], .length = field[1]};
+    s->out = table(b, field[2], s->count, 0, s->length);
 }
 
 static void pack_convolution(const struct convolution *s, const float *w, const float *bias, float *packed)
@@ -161,12 +185,6 @@ static void pack_convolution(const struct convolution *s, const float *w, const 
     }
 }
 
-static uint32_t pixels_at_a_time(const struct builder *b, const struct convolution *s)
-{
-    const uint32_t pixels = s->in_pitch == s->pitch ? s->pixels : s->pitch;
-    return b->block_pixels && b->block_pixels < pixels ? b->block_pixels : pixels;
-}
-
 static void build_convolution(struct builder *b, const uint32_t *field, struct convolution *s)
 {
     *s = (struct convolution){.groups = field[0], .k = field[1], .m = field[2], .pixels = field[3]};
@@ -182,21 +200,20 @@ static void build_convolution(struct builder *b, const uint32_t *field, struct c
     if (b->failed)
         return;
     const uint64_t in_floats = s->pixels + (uint64_t)((s->pixels - 1) / s->pitch) * (s->in_pitch - s->pitch);
-    s->in = table(b, field[8], (uint64_t)s->groups * s->k, 0, read_floats(b, in_floats, s->in_pitch));
-    s->out = table(b, field[9], outputs, 0, written_floats(b, s->pixels, s->pitch) + ROW_TAIL);
+    s->in = read_table(b, field[8], (uint64_t)s->groups * s->k, 0, read_floats(b, in_floats, s->in_pitch));
+    s->out = written_table(b, field[9], outputs, written_floats(b, s->pixels, s->pitch) + ROW_TAIL);
     s->residual = optional_table(b, field[10], outputs, 0, (uint64_t)s->pixels + ROW_TAIL);
     const float *w = weights(b, field[11], outputs * s->k);
     const float *bias = weights(b, field[12], outputs);
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     float *packed = take(b, sizeof(float) * (outputs * (1 + s->k) + ROW_ALIGNMENT)); // whole vectors may be read
     s->tiles = tiles;
-    s->far = !b->group && !b->near && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
-    s->in_strips = b->group != NULL;
+    s->far = !b->group && (outputs + (uint64_t)s->groups * s->k) * s->pixels > FAR_FLOATS;
     s->packed = packed;
     s->picture = b->picture;
     s->zero_row = b->zero_row;
     if (b->memory && !b->failed) {
-        s->tile_count = choose_tiles(b->kernels, s, pixels_at_a_time(b, s), tiles);
+        s->tile_count = choose_tiles(b->kernels, s, s->in_pitch == s->pitch ? s->pixels : s->pitch, tiles);
         pack_convolution(s, w, bias, packed);
     }
 }
@@ -238,8 +255,8 @@ static void build_depthwise(struct builder *b, const uint32_t *field, struct dep
     const uint64_t around = s->stride == 1 && !b->group ? s->in_pitch + 1 : 0;
     const uint64_t out_floats = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
     const uint64_t in_floats = plane(s->height, s->width, s->in_pitch) + around;
-    s->in = table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));
-    s->out = table(b, field[8], s->channels, 0, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
+    s->in = read_table(b, field[7], s->channels, around, read_floats(b, in_floats, s->in_pitch));
+    s->out = written_table(b, field[8], s->channels, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
     const float *w = weights(b, field[9], (uint64_t)9 * s->channels);
     const float *bias = weights(b, field[10], s->channels);
     float *w_copy = take(b, sizeof(float) * 9 * s->channels);
@@ -283,8 +300,9 @@ static void build_pool(struct builder *b, const uint32_t *field, struct pool *s)
     if (b->failed)
         return;
     const uint64_t out_floats = (uint64_t)s->out_height * s->out_pitch;
-    s->in = table(b, field[8], s->channels, 0, read_floats(b, plane(s->height, s->width, s->in_pitch), s->in_pitch));
-    s->out = table(b, field[9], s->channels, 0, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
+    const uint64_t in_floats = read_floats(b, plane(s->height, s->width, s->in_pitch), s->in_pitch);
+    s->in = read_table(b, field[8], s->channels, 0, in_floats);
+    s->out = written_table(b, field[9], s->channels, written_floats(b, out_floats, s->out_pitch) + ROW_TAIL);
     s->zero_row = b->zero_row;
 }
 
@@ -362,33 +380,10 @@ static void build_scale(struct builder *b, const uint32_t *field, struct scale *
     s->out = table(b, field[6], s->channels, 0, (uint64_t)s->pixels + ROW_TAIL);
 }
 
-// Whether the step may be divided so. What reads and writes the same pixels does both in the thread's own arena.
-static int divides_well(const struct step *step)
-{
-    if (!step->divided)
-        return 1;
-    const int both = step->divided == (PLAN_DIVIDED_IN | PLAN_DIVIDED_OUT);
-    switch (step->kind) {
-    case PLAN_CONVOLUTION:
-        return both && step->as.convolution.in_pitch == step->as.convolution.pitch;
-    case PLAN_DEPTHWISE:
-        return both || step->as.depthwise.stride == 2;
-    case PLAN_ZERO:
-        return step->divided == PLAN_DIVIDED_OUT;
-    case PLAN_MAX_POOL:
-    case PLAN_AVERAGE_POOL:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static void build_step(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     step->kind = (enum plan_kind)plan->kind;
     step->window = b->window;
-    step->divided = b->group ? 0 : plan->field[PLAN_DIVISION_FIELD];
-    require(b, step->divided <= (PLAN_DIVIDED_IN | PLAN_DIVIDED_OUT));
     switch (plan->kind) {
     case PLAN_INPUT:
         build_input(b, plan->field, &step->as.input);
@@ -418,7 +413,6 @@ static void build_step(struct builder *b, const struct plan_step *plan, struct s
     default:
         b->failed = 1;
     }
-    require(b, divides_well(step));
 }
 
 // The input step that a convolution in strips reads, if the stem kernel can read the picture in its place.
@@ -461,11 +455,12 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     const uint32_t *field = plan->field;
     struct strips *s = &group->as.strips;
     group->kind = PLAN_STRIPS;
-    group->divided = field[PLAN_DIVISION_FIELD];
-    require(b, group->divided == 0 || group->divided == PLAN_DIVIDED_OUT);
-    *s = (struct strips){field[0], field[1], field[2]};
+    *s = (struct strips){field[0], field[1], field[2], field[3], field[4]};
     require(b, s->count >= 1 && s->count <= MAX_GROUP_STEPS && s->count < plan_steps);
     require(b, is_size(s->height) && is_size(s->lines) && s->height / MOST_STRIPS < s->lines);
+    require(b, s->windows_begin % ROW_ALIGNMENT == 0 && s->windows_begin <= b->plan.arena_floats);
+    require(b, s->windows_floats <= b->plan.arena_floats - s->windows_begin);
+    b->windows_floats = s->windows_floats > b->windows_floats ? s->windows_floats : b->windows_floats;
     for (uint32_t i = 0; i < s->count && !b->failed; i++) {
         const uint32_t *window = plan[1 + i].field + PLAN_WINDOW_FIELD;
         b->group = group;
@@ -485,54 +480,6 @@ static void build_strips(struct builder *b, const struct plan_step *plan, uint32
     b->group = NULL;
     b->window = (struct window){.source = WHOLE};
     require(b, !b->failed && strips_fit(group));
-    for (uint32_t i = 0; i < s->count && !b->failed; i++) // for the same pixels are exchanged of all of them
-        require(b, group[1 + i].window.lines || written_by(&group[1 + i]).pitch == written_by(group).pitch);
-}
-
-static void build_exchanges(struct builder *b, struct step *step)
-{
-    int fit = 1;
-    const uint64_t floats = plan_exchanges(&b->division, step, &fit);
-    require(b, fit);
-    b->box_floats = floats > b->box_floats ? floats : b->box_floats;
-}
-
-static void build_blocks(struct builder *b, const struct plan_step *plan, uint32_t plan_steps, struct step *group)
-{
-    const uint32_t *field = plan->field;
-    struct blocks *s = &group->as.blocks;
-    group->kind = PLAN_BLOCKS;
-    group->divided = field[PLAN_DIVISION_FIELD];
-    *s = (struct blocks){field[0], field[1]};
-    require(b, s->count >= 1 && s->count <= MAX_GROUP_STEPS && s->count < plan_steps);
-    require(b, is_size(s->pixels) && s->pixels % ROW_ALIGNMENT == 0);
-    for (uint32_t i = 1; i <= s->count && !b->failed; i++)
-        require(b, plan[i].kind == PLAN_CONVOLUTION);
-    for (uint32_t i = 1; i <= s->count && !b->failed; i++) {
-        b->block_pixels = s->pixels;
-        b->near = i > 1;
-        build_step(b, &plan[i], &group[i]);
-        const struct convolution *convolution = &group[i].as.convolution, *first = &group[1].as.convolution;
-        require(b, group[i].divided == group->divided && convolution->in_pitch == convolution->pitch);
-        require(b, convolution->pixels == first->pixels && convolution->pitch == first->pitch);
-        if (!b->failed)
-            build_exchanges(b, &group[i]);
-    }
-    b->block_pixels = 0;
-    b->near = 0;
-}
-
-// The planes of the last convolutions that a team divides: most of them are on those.
-static void choose_alignment(struct builder *b, const struct plan_step *steps)
-{
-    for (uint64_t i = 0; i < b->plan.step_count; i++) {
-        const uint32_t pixels = steps[i].field[3], pitch = steps[i].field[5];
-        if (steps[i].kind == PLAN_STRIPS)
-            i += steps[i].field[0];
-        else if (steps[i].kind == PLAN_CONVOLUTION && steps[i].field[PLAN_DIVISION_FIELD] && is_size(pixels) &&
-                 is_size(pitch))
-            align_parts(&b->division, (pixels + pitch - 1) / pitch, pitch);
-    }
 }
 
 static void check_header(struct builder *b, const void *plan, size_t plan_bytes)
@@ -582,32 +529,20 @@ static shufflenet_status walk(const void *plan, size_t plan_bytes, const char *i
         network->input_floats = sizes->input_floats;
         network->output_floats = sizes->output_floats;
     }
-    choose_alignment(&b, steps);
     for (uint32_t i = 0; i < b.plan.step_count && !b.failed; i++) {
         struct step scratch[1 + MAX_GROUP_STEPS], *step = memory ? &network->steps[i] : scratch;
         if (steps[i].kind == PLAN_STRIPS) {
             build_strips(&b, &steps[i], b.plan.step_count - i, step);
             i += step->as.strips.count;
-        } else if (steps[i].kind == PLAN_BLOCKS) {
-            build_blocks(&b, &steps[i], b.plan.step_count - i, step);
-            i += step->as.blocks.count;
         } else {
             build_step(&b, &steps[i], step);
         }
-        if (!b.failed)
-            build_exchanges(&b, step);
     }
-    const uint64_t arena_floats = sizes->arena_bytes / sizeof(float) + ROW_ALIGNMENT; // since it may be shifted
-    const uint64_t box_floats = round_up(b.box_floats, ROW_ALIGNMENT);
-    const uint64_t team_bytes = sizeof(float) * (arena_floats + BOXES * box_floats);
-    require(&b, b.used <= SIZE_MAX && box_floats < LIMIT && team_bytes <= SIZE_MAX);
-    sizes->team_bytes = (size_t)team_bytes;
-    if (memory) {
-        network->team_bytes = sizes->team_bytes;
-        network->arena_floats = (size_t)arena_floats;
-        network->box_floats = (size_t)box_floats;
-        network->division = b.division;
-    }
+    require(&b, b.used <= SIZE_MAX);
+    sizes->thread_bytes =
+        b.windows_floats ? sizeof(float) * (size_t)round_up(b.windows_floats + SLACK, ROW_ALIGNMENT) : 0;
+    if (memory)
+        network->thread_bytes = sizes->thread_bytes;
     sizes->network_bytes = (size_t)b.used;
     return b.failed ? SHUFFLENET_BAD_PLAN : SHUFFLENET_OK;
 }

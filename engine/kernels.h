@@ -29,9 +29,9 @@ struct input {
     int unread;          // whoever would read it reads the picture itself
 };
 
-// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input, planes of height lines.
+// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
 struct zero {
-    uint32_t count, length, height, pitch;
+    uint32_t count, length;
     const uint32_t *out; // [count]
 };
 
@@ -55,9 +55,8 @@ struct convolution {
     const float *packed;
     const struct tile_run *tiles; // of a group, closed by one with mr 0
     uint32_t tile_count;          // of a group
-    int in_strips;
-    const struct input *picture; // whose picture the stem kernel reads instead of in, or NULL
-    const float *zero_row;       // as long as a line of it
+    const struct input *picture;  // whose picture the stem kernel reads instead of in, or NULL
+    const float *zero_row;        // as long as a line of it
     int far; // all these rows are more than a second-level cache holds, and none has just been written
 };
 
@@ -121,17 +120,12 @@ struct scale {
 
 // The next count steps, at most MAX_GROUP_STEPS, are run a few lines at a time, so that what one of them writes is still in
 // the second-level cache when the next one reads it. See strips.h.
-enum { MAX_GROUP_STEPS = 16, MAX_LANES = 8 }; // more threads don't divide planes either
+enum { MAX_GROUP_STEPS = 16, MAX_LANES = 8 }; // more threads than lanes have nothing to do
 
 struct strips {
     uint32_t count;
-    uint32_t height, lines; // lines that the last steps write, in all and in each strip
-};
-
-// The next count steps, convolutions that find each pixel where they write it, on planes of one size, are run so many pixels
-// at a time: what one of them writes is still in the second-level cache when the next one reads it.
-struct blocks {
-    uint32_t count, pixels;
+    uint32_t height, lines;                 // lines that the last steps write, in all and in each strip
+    uint32_t windows_begin, windows_floats; // the part of the arena where their windows lie
 };
 
 // Of a step that is run in strips.
@@ -146,8 +140,6 @@ struct window {
 
 struct step {
     enum plan_kind kind;
-    uint32_t divided;     // PLAN_DIVIDED_IN and PLAN_DIVIDED_OUT
-    uint8_t exchanges[2]; // before and after it: bit threads - 1, if a team of so many has something to hand over
     struct window window;
     union {
         struct input input;
@@ -159,7 +151,6 @@ struct step {
         struct fully_connected fully_connected;
         struct scale scale;
         struct strips strips;
-        struct blocks blocks;
     } as;
 };
 
@@ -209,14 +200,6 @@ static inline struct parts split(size_t vectors, size_t most)
     return parts;
 }
 
-// The lines of a plane that are a thread's. If not all parts are equal, first ones have one more: of 7 lines that windows of
-// stride 2 make of 14, each of two threads finds its windows' middle lines in its own part.
-static inline struct lines part_of(struct share share, uint32_t height)
-{
-    const uint64_t begin = (uint64_t)height * share.part, end = begin + height, up = share.parts - 1;
-    return (struct lines){(uint32_t)((begin + up) / share.parts), (uint32_t)((end + up) / share.parts)};
-}
-
 static inline struct range shared_lines(struct share share, struct lines lines, uint32_t height)
 {
     const struct range part = range_of(share, (lines.end < height ? lines.end : height) - lines.begin);
@@ -232,31 +215,6 @@ static inline struct range pixels_in_lines(struct lines lines, size_t pitch, siz
     return range;
 }
 
-// The pixels that a convolution writes for these lines: of ROW_ALIGNMENT floats whole vectors, but of the last one at most
-// MOST_COLUMNS pixels by themselves. The plane begins shift floats behind the start of a vector.
-static inline struct range convolved_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
-{
-    const struct range exact = pixels_in_lines(lines, pitch, pixels);
-    const size_t before = (exact.begin + shift) % ROW_ALIGNMENT, rest = (exact.end + shift) % ROW_ALIGNMENT;
-    const size_t begin = exact.begin < before ? 0 : exact.begin - before;
-    const size_t end = rest > MOST_COLUMNS ? exact.end - rest + ROW_ALIGNMENT : exact.end;
-    return (struct range){begin, end < pixels ? end : pixels};
-}
-
-// Those that a depthwise convolution of stride 1 writes: the whole multiples of ROW_ALIGNMENT pixels in which these are.
-static inline struct range multiples_in_lines(struct lines lines, size_t pitch, size_t pixels, size_t shift)
-{
-    const struct range convolved = convolved_in_lines(lines, pitch, pixels, shift);
-    const size_t end = (convolved.end + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT;
-    return (struct range){convolved.begin / ROW_ALIGNMENT * ROW_ALIGNMENT, end < pixels ? end : pixels};
-}
-
-// The shift of all planes that count from here.
-static inline size_t shift_of(const float *arena)
-{
-    return (uintptr_t)arena / sizeof(float) % ROW_ALIGNMENT;
-}
-
 enum { MAX_TILE_ROWS = 8, MAX_STEM_CHANNELS = 4 };
 
 struct kernels {
@@ -268,16 +226,10 @@ struct kernels {
     uint8_t vectors[MAX_TILE_ROWS + 1];
     uint32_t stem_rows;
     void (*zero)(const struct zero *, float *arena, struct share);
-    // From so many floats of each of count rows to one after the other in a box, and back.
-    void (*fill_box)(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box);
-    void (*empty_box)(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box);
-    // These write the given lines only; but outside of strips convolutions the pixels that are convolved_in_lines, and
-    // depthwise ones of stride 1 the multiples_in_lines. x: where offsets of rows that are read count from, the picture if there is no
+    // These write the given lines only. x: where offsets of rows that are read count from, the picture if there is no
     // table; y: likewise for rows that are written.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
-    // Of a convolution whose in_pitch is pitch these pixels. Behind the last of them it writes zeros, up to a whole vector.
-    void (*convolution_in_pixels)(const struct convolution *, const float *x, float *y, struct range pixels);
     // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
     // so.
     void (*stem)(const struct convolution *, const float *picture, float *y, struct lines);

@@ -2,13 +2,11 @@
 #ifndef SHUFFLENET_NETWORK_H
 #define SHUFFLENET_NETWORK_H
 
-#include "team/division.h"
+#include "kernels.h"
 
 struct shufflenet_network {
     const struct kernels *kernels;
-    size_t arena_bytes, team_bytes, input_floats, output_floats;
-    size_t arena_floats, box_floats; // of a member of a team
-    struct division division;
+    size_t arena_bytes, thread_bytes, input_floats, output_floats;
     uint32_t step_count;
     struct step steps[];
 };

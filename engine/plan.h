@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 6, PLAN_STEP_FIELDS = 17 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 7, PLAN_STEP_FIELDS = 16 };
 
 // Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT floats.
@@ -44,14 +44,11 @@ enum plan_kind {
     PLAN_FULLY_CONNECTED = 8,
     PLAN_SCALE = 9,
     PLAN_STRIPS = 10,
-    PLAN_BLOCKS = 11,
 };
 
-// The meaning of the first fields is that of the structs of the same name in kernels.h, in the same order. The last four are
-// those of struct window in kernels.h, where a step is run in strips, and whether a team may divide by lines the planes that
-// the step reads and writes: see division.h.
-enum { PLAN_WINDOW_FIELD = PLAN_STEP_FIELDS - 4, PLAN_DIVISION_FIELD = PLAN_STEP_FIELDS - 1 };
-enum { PLAN_DIVIDED_IN = 1, PLAN_DIVIDED_OUT = 2 };
+// The meaning of the first fields is that of the structs of the same name in kernels.h, in the same order. The last three are
+// those of struct window in kernels.h, where a step is run in strips.
+enum { PLAN_WINDOW_FIELD = PLAN_STEP_FIELDS - 3 };
 
 struct plan_step {
     uint32_t kind;

@@ -8,10 +8,6 @@ SHUFFLENET_LOCAL struct plane written_by(const struct step *step)
         const struct input *s = &step->as.input;
         return (struct plane){s->rows, s->pitch, s->channels * s->phases * s->phases, s->out};
     }
-    case PLAN_ZERO: {
-        const struct zero *s = &step->as.zero;
-        return (struct plane){s->height, s->pitch, s->count, s->out};
-    }
     case PLAN_CONVOLUTION: {
         const struct convolution *s = &step->as.convolution;
         return (struct plane){(s->pixels + s->pitch - 1) / s->pitch, s->pitch, s->groups * s->m, s->out};
@@ -31,8 +27,7 @@ SHUFFLENET_LOCAL struct plane written_by(const struct step *step)
             last++;
         return written_by(last);
     }
-    case PLAN_BLOCKS:
-        return written_by(step + step->as.blocks.count);
+    case PLAN_ZERO:
     case PLAN_MEANS:
     case PLAN_FULLY_CONNECTED:
     case PLAN_SCALE:
@@ -60,7 +55,6 @@ SHUFFLENET_LOCAL struct plane read_by(const struct step *step)
     case PLAN_INPUT:
     case PLAN_ZERO:
     case PLAN_STRIPS:
-    case PLAN_BLOCKS:
     case PLAN_MEANS:
     case PLAN_FULLY_CONNECTED:
     case PLAN_SCALE:
@@ -83,10 +77,4 @@ SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lin
 SHUFFLENET_LOCAL int has_windows(const struct step *step)
 {
     return step->kind == PLAN_DEPTHWISE || step->kind == PLAN_MAX_POOL || step->kind == PLAN_AVERAGE_POOL;
-}
-
-SHUFFLENET_LOCAL int writes_lines(const struct step *step)
-{
-    const int as_one_row = step->kind == PLAN_DEPTHWISE && step->as.depthwise.stride == 1;
-    return step->kind == PLAN_STRIPS || (has_windows(step) && !as_one_row);
 }

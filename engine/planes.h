@@ -9,7 +9,7 @@ struct plane {
     const uint32_t *offsets; // [rows], if they lie in the arena
 };
 
-// Zeros if it writes or reads none. Strips write what any of their last steps does, blocks what their last one does.
+// Zeros if it writes or reads none. Strips write what any of their last steps does.
 SHUFFLENET_LOCAL struct plane written_by(const struct step *step);
 SHUFFLENET_LOCAL struct plane read_by(const struct step *step);
 
@@ -18,8 +18,5 @@ SHUFFLENET_LOCAL struct lines read_for(const struct step *step, struct lines lin
 
 // Whether it reads lines around those that it writes.
 SHUFFLENET_LOCAL int has_windows(const struct step *step);
-
-// Whether it writes exactly the lines that it is asked for, not whole vectors of pixels.
-SHUFFLENET_LOCAL int writes_lines(const struct step *step);
 
 #endif

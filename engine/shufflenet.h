@@ -28,14 +28,14 @@ typedef enum shufflenet_status {
 
 typedef struct shufflenet_network shufflenet_network;
 
-// Returns when all threads of a team have called it, each as often as this one, and what they wrote can be read. How they wait
-// is the caller's concern, whose threads they are.
-typedef void shufflenet_meet(void *team);
+// A barrier: returns once every thread of the team has called it; writes before it are visible after it. How the threads wait is
+// the caller's concern, whose threads they are.
+typedef void shufflenet_barrier(void *team);
 
 typedef struct shufflenet_sizes {
     size_t network_bytes;
     size_t arena_bytes;   // for shufflenet_run
-    size_t team_bytes;    // for shufflenet_run_shared, for each thread and once more
+    size_t thread_bytes;  // for shufflenet_run_shared, for each thread besides
     size_t input_floats;  // of one picture: channels * height * width
     size_t output_floats; // of one picture: classes
 } shufflenet_sizes;
@@ -57,11 +57,11 @@ SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *networ
                                                 const float *input, size_t batch, float *output);
 
 // The same by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
-// number from 0 to threads - 1, a team that is handed to meet and nothing else, and all else equal. They meet between steps. The
-// arena has team_bytes for each thread and once more. The results are the same as by one thread, bit for bit.
+// number from 0 to threads - 1, a team that is handed to the barrier and nothing else, and all else equal. They call it after each
+// step. The arena has arena_bytes and thread_bytes for each thread. The results are the same as by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,
                                                        size_t arena_bytes, const float *input, size_t batch,
-                                                       float *output, shufflenet_meet *meet, void *team,
+                                                       float *output, shufflenet_barrier *barrier, void *team,
                                                        uint32_t thread, uint32_t threads);
 
 // shufflenet_run for one picture and only count of the plan's steps from first on, so that a profiler can take their

@@ -6,8 +6,8 @@ SHUFFLENET_LOCAL struct lane begin_lane(const struct step *group, struct share s
 {
     const struct strips *s = &group->as.strips;
     const struct step *steps = group + 1;
-    const struct lines mine = part_of(share, s->height);
-    struct lane lane = {.next = mine.begin, .end = mine.end};
+    const struct range mine = range_of(share, s->height);
+    struct lane lane = {.next = (uint32_t)mine.begin, .end = (uint32_t)mine.end};
     for (uint32_t i = s->count; i-- > 0;) {
         uint32_t first = steps[i].window.lines ? UINT32_MAX : lane.next;
         for (uint32_t reader = i + 1; reader < s->count; reader++)

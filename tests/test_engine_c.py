@@ -140,7 +140,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     write(*random_graph_network(every_operator()), 37, 41)
     # In strips, with a depthwise convolution of stride 1 among them.
     write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
-    # In blocks, as if all planes were too large for a cache.
+    # In strips of a few lines, as if caches were small.
     write(*random_network(Architecture(4, 0.25, classes=10)), 230, 131, window_floats=1 << 10)
     return names
 

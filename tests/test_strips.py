@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from random_network import random_graph_network, random_input
 from shufflenet.engine import engine, plan
-from shufflenet.engine.engine import Engine, isas
-from shufflenet.engine.plan import make_plan, step_names
-from shufflenet.engine.steps import AVERAGE_POOL, HEADER_FIELDS, STEP_FIELDS
+from shufflenet.engine.engine import Engine, _library, isas
+from shufflenet.engine.plan import step_names
 from shufflenet.networks import baselines
 from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph, GraphModel
@@ -65,7 +64,7 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
 
 
 # Of MobileNet's, first planes of 76, 92 and 136 pixels a line: they end within a vector of 16, and some where one of 4
-# or 8 ends. Teams divide planes of 14 lines or more: some have an odd number, and V2's channels that only pass by.
+# or 8 ends.
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -139,18 +138,53 @@ def test_reference(name: str) -> None:
         np.testing.assert_allclose(logits(model, x, "reference", threads), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_strips_whose_last_planes_differ_in_pitch_are_refused() -> None:
-    """Of all of them neighbouring threads exchange the same pixels."""
-    model = random_model("shufflenet_g3_x0_25")
-    words = np.frombuffer(make_plan(model, 224, 224), dtype=np.uint32)
-    steps = words[HEADER_FIELDS:][: words[2] * (1 + STEP_FIELDS)].reshape(-1, 1 + STEP_FIELDS)
-    pool = next(i for i, step in enumerate(steps) if step[0] == AVERAGE_POOL)
-    for pitch in (steps[pool, 5], steps[pool, 5] + 1):
-        changed = words.copy()
-        changed[5] += 1 << 20  # floats of the arena: room for any pitch
-        changed[HEADER_FIELDS + pool * (1 + STEP_FIELDS) + 5] = pitch
-        if pitch == steps[pool, 5]:
-            engine.measure(changed.tobytes(), isas()[0])
-        else:
-            with pytest.raises(RuntimeError, match="damaged"):
-                engine.measure(changed.tobytes(), isas()[0])
+def test_steps_one_by_one_give_the_logits_of_a_run() -> None:
+    """As many as have names; those in strips are one."""
+    model, x = random_model("shufflenet_g3_x0_25"), random_input(1, 224, 224)
+    runner = Engine(model)
+    expected = runner.run(x)
+    names = [name for name, _ in runner.step_seconds(x, 1)]
+    assert names == step_names(model, 224, 224)
+    network, values = runner._network(224, 224), np.empty_like(expected)
+    arena = network._idle_arena()
+    for step in range(len(names)):
+        where = (network._handle, arena, network._arena_bytes, x.ctypes.data, values.ctypes.data)
+        assert _library().shufflenet_run_steps(*where, step, 1) == 0
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_a_value_is_not_overwritten_by_what_reads_it() -> None:
+    """A convolution adds its own input, nothing else reads that, and each of its outputs needs all channels."""
+    graph = Graph("added", 3)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
+    y = graph.add("add", graph.convolution("b", x, 8, 1), x, relu=True)
+    graph.fully_connected("fc", graph.means("pool", y), 5)
+    network, model = random_graph_network(graph)
+    pictures = random_input(1, 40, 48)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pictures)).numpy()
+    for isa in isas():
+        for threads in (1, 2):
+            np.testing.assert_allclose(logits(model, pictures, isa, threads), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_large_planes_whose_lines_end_within_a_vector() -> None:
+    """Convolutions on planes beyond any second-level cache add values and read gaps, alone and by a team."""
+    graph = Graph("several", 3)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
+    b = graph.convolution("b", x, 12, 1, groups=4, relu=True)
+    c = graph.convolution("c", graph.shuffle("shuffle", graph.concat("concat", [x, b]), 2), 6, 1, relu=True)
+    d = graph.convolution("d", c, 6, 1, relu=True)
+    e = graph.convolution("e", d, 6, 3, relu=True)
+    f = graph.add("add", graph.convolution("f", e, 6, 1), d, relu=True)
+    g = graph.convolution("g", f, 20, 1, relu=True)
+    graph.fully_connected("fc", graph.means("pool", g), 5)
+    network, model = random_graph_network(graph)
+    pictures = random_input(1, 355, 270)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pictures)).numpy()
+    for isa in isas():
+        alone = logits(model, pictures, isa)
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-5)
+        for threads in (2, 3, 9):
+            np.testing.assert_array_equal(logits(model, pictures, isa, threads), alone)

@@ -90,7 +90,7 @@ static void convolve_groups(const struct convolution *s, struct range tiles, str
         }
 }
 
-static void convolution_in_pixels(const struct convolution *s, const float *x, float *y, struct range pixels)
+static void convolve_pixels(const struct convolution *s, const float *x, float *y, struct range pixels)
 {
     convolve_groups(s, (struct range){0, s->groups * s->tile_count}, pixels, x, y);
 }
@@ -119,15 +119,14 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
         for (size_t i = mine.begin; i < mine.end; i++) {
             const size_t left = s->pixels - i * s->pitch;
             const struct range pixels = {0, left < s->pitch ? left : s->pitch};
-            convolution_in_pixels(s, x + i * s->in_pitch, y + i * s->pitch, pixels);
+            convolve_pixels(s, x + i * s->in_pitch, y + i * s->pitch, pixels);
         }
         return;
     }
-    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
-                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
+    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels);
     const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     if (vectors >= (size_t)SHARED_VECTORS * share.parts) {
-        convolution_in_pixels(s, x, y, pixels_in(pixels, range_of(share, vectors)));
+        convolve_pixels(s, x, y, pixels_in(pixels, range_of(share, vectors)));
     } else if (s->groups > 1 && vectors >= FEW_VECTORS) {
         convolve_shared_groups(s, pixels, vectors, share, x, y);
     } else {

@@ -86,11 +86,11 @@ ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector least, s
 
 // Stride 1, over the plane as one long row of pixels: zeros stand before and behind the plane, and between its lines if
 // there is room.
-ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, float *y, struct lines lines,
-                                     struct share share, const int relu, const int gaps)
+ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, float *y, struct share share,
+                                     const int relu, const int gaps)
 {
     const size_t pixels = (size_t)(s->height - 1) * s->in_pitch + s->width, pitch = s->in_pitch;
-    const struct range all = multiples_in_lines(lines, pitch, pixels, shift_of(y));
+    const struct range all = {0, pixels};
     const size_t vectors = (all.end - all.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     // By pixels, as the convolutions around it are shared, so that a thread finds what it has written itself.
     const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
@@ -225,9 +225,9 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
     else if (s->in_strips)
         depthwise_stride1_lines(s, x, y, lines);
     else if (gaps)
-        depthwise_stride1(s, x, y, lines, share, relu, 1);
+        depthwise_stride1(s, x, y, share, relu, 1);
     else if (relu)
-        depthwise_stride1(s, x, y, lines, share, 1, 0);
+        depthwise_stride1(s, x, y, share, 1, 0);
     else
-        depthwise_stride1(s, x, y, lines, share, 0, 0);
+        depthwise_stride1(s, x, y, share, 0, 0);
 }

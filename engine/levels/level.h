@@ -23,7 +23,6 @@ enum { MAX_TILE_VECTORS = 8 };
 static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
 #include "../kernels/activation.h"
-#include "../kernels/box.h"
 #include "../kernels/line_ends.h"
 #include "../kernels/scale.h"
 #include "../kernels/zero.h"
@@ -59,10 +58,7 @@ const struct kernels TABLE_OF(LEVEL) = {
     .vectors = {TILE_TABLE(WIDEST)},
     .input = input,
     .zero = zero,
-    .fill_box = fill_box,
-    .empty_box = empty_box,
     .convolution = convolution,
-    .convolution_in_pixels = convolution_in_pixels,
 #ifdef STEM_ROWS
     .stem = stem,
     .stem_rows = STEM_ROWS,

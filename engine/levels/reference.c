@@ -31,20 +31,10 @@ static void zero(const struct zero *s, float *arena, struct share share)
             arena[s->out[i] + p] = 0;
 }
 
-static void fill_box(const uint32_t *rows, size_t count, const float *x, size_t floats, float *box)
+static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    for (size_t i = 0; i < count * floats; i++)
-        box[i] = x[rows[i / floats] + i % floats];
-}
-
-static void empty_box(const uint32_t *rows, size_t count, float *y, size_t floats, const float *box)
-{
-    for (size_t i = 0; i < count * floats; i++)
-        y[rows[i / floats] + i % floats] = box[i];
-}
-
-static void convolve(const struct convolution *s, struct range rows, struct range pixels, const float *x, float *y)
-{
+    const struct range rows = range_of(share, (size_t)s->groups * s->m);
+    const struct range pixels = pixels_in_lines(lines, s->pitch, s->pixels);
     for (size_t row = rows.begin; row < rows.end; row++) {
         const float *packed = s->packed + row * (1 + s->k); // tiles of one output
         const uint32_t *in = s->in + row / s->m * s->k;
@@ -59,18 +49,6 @@ static void convolve(const struct convolution *s, struct range rows, struct rang
     }
 }
 
-static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
-{
-    const struct range pixels = s->in_strips ? pixels_in_lines(lines, s->pitch, s->pixels)
-                                             : convolved_in_lines(lines, s->pitch, s->pixels, shift_of(y));
-    convolve(s, range_of(share, (size_t)s->groups * s->m), pixels, x, y);
-}
-
-static void convolution_in_pixels(const struct convolution *s, const float *x, float *y, struct range pixels)
-{
-    convolve(s, (struct range){0, (size_t)s->groups * s->m}, pixels, x, y);
-}
-
 // Writes zeros between line i of a plane and the next.
 static void zero_gap(float *y, uint32_t i, uint32_t width, uint32_t pitch)
 {
@@ -83,9 +61,7 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
     const struct range channels = range_of(share, s->channels);
     const size_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
     const size_t all = out_height * s->out_pitch;
-    const struct range pixels = s->stride == 2 || s->in_strips
-                                    ? pixels_in_lines(lines, s->out_pitch, all)
-                                    : multiples_in_lines(lines, s->out_pitch, all, shift_of(y));
+    const struct range pixels = pixels_in_lines(lines, s->out_pitch, all);
     for (size_t c = channels.begin; c < channels.end; c++) {
         for (size_t p = pixels.begin; p < pixels.end; p++) {
             const size_t i = p / s->out_pitch, j = p % s->out_pitch;
@@ -178,10 +154,7 @@ const struct kernels shufflenet_kernels_reference = {
     .vectors = {[1] = 1},
     .input = input,
     .zero = zero,
-    .fill_box = fill_box,
-    .empty_box = empty_box,
     .convolution = convolution,
-    .convolution_in_pixels = convolution_in_pixels,
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,

@@ -28,7 +28,7 @@ struct shufflenet_pool {
     pthread_mutex_t one_run;       // held by the caller whose run it is
     atomic_uint run;               // counts them
     atomic_uint working;           // workers that have not ended this run
-    atomic_uint arrived, meetings; // of a team: how many wait for the others, and how often all have met
+    atomic_uint arrived, barriers; // of a team: how many wait at the barrier, and how many barriers all have passed
     atomic_uint asleep;            // threads that wait for a change of one of these numbers
     pthread_mutex_t falling_asleep;
     pthread_cond_t changed;
@@ -221,19 +221,19 @@ struct part {
     int64_t waited; // nanoseconds of its processor
 };
 
-// The last one to come lets the others go.
-static void meet(void *team)
+// The last thread to arrive lets the others go.
+static void barrier(void *team)
 {
     struct part *part = team;
     shufflenet_pool *pool = part->pool;
-    const unsigned meeting = atomic_load_explicit(&pool->meetings, memory_order_relaxed);
+    const unsigned passed = atomic_load_explicit(&pool->barriers, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->threads) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        atomic_store(&pool->meetings, meeting + 1);
+        atomic_store(&pool->barriers, passed + 1);
         wake_all(pool);
         return;
     }
-    part->waited += wait_for_change(pool, &pool->meetings, meeting, AWAKE_IN_A_RUN);
+    part->waited += wait_for_change(pool, &pool->barriers, passed, AWAKE_IN_A_RUN);
 }
 
 static void run_part(void *argument, uint32_t number, uint32_t parts)
@@ -242,7 +242,7 @@ static void run_part(void *argument, uint32_t number, uint32_t parts)
     struct part part = {run->pool, 0};
     const int64_t began = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     const shufflenet_status status = shufflenet_run_shared(run->network, run->arena, run->arena_bytes, run->input,
-                                                           run->batch, run->output, meet, &part, number, parts);
+                                                           run->batch, run->output, barrier, &part, number, parts);
     run->pool->workers[number].work = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began - part.waited;
     if (number == 0)
         run->status = status; // every part's
@@ -261,9 +261,9 @@ static void run_by_team(struct run *run, int64_t now)
 shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network, void *arena,
                                       size_t arena_bytes, const float *input, size_t batch, float *output)
 {
-    // Refused here or by nobody: the threads would return without having met. Likewise with no picture.
+    // Refused here or by nobody, since the threads would return without a barrier; no picture needs none either.
     const shufflenet_status check =
-        shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, meet, NULL, 0, pool->threads);
+        shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, barrier, NULL, 0, pool->threads);
     if (check || batch == 0)
         return check;
     struct run run = {pool, network, arena, arena_bytes, input, batch, output, SHUFFLENET_OK};

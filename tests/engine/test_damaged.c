@@ -60,7 +60,7 @@ static int run(const shufflenet_network *network, const shufflenet_sizes *sizes,
         failures |= bytes[i] != 0xff;
     free(arena);
     shufflenet_pool *pool = shufflenet_pool_create(THREADS);
-    const size_t team_bytes = (1 + THREADS) * sizes->team_bytes;
+    const size_t team_bytes = sizes->arena_bytes + THREADS * sizes->thread_bytes;
     arena = filled(team_bytes, 0);
     failures |= shufflenet_pool_run(pool, network, arena, team_bytes, input, 1, output) != SHUFFLENET_OK;
     free(arena);
@@ -88,7 +88,7 @@ int main(int count, char **names)
             shufflenet_sizes sizes;
             const char *isa = shufflenet_isa(level);
             if (!shufflenet_measure(plan, bytes, isa, &sizes) && sizes.network_bytes < MOST_BYTES &&
-                sizes.arena_bytes < MOST_BYTES && sizes.team_bytes < MOST_BYTES && sizes.input_floats < MOST_BYTES) {
+                sizes.arena_bytes < MOST_BYTES && sizes.thread_bytes < MOST_BYTES && sizes.input_floats < MOST_BYTES) {
                 void *memory = filled(sizes.network_bytes, 0xcc);
                 const shufflenet_network *network = NULL;
                 const size_t arena_floats = ((struct plan_header *)plan)->arena_floats;

@@ -138,7 +138,7 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
     shufflenet_sizes sizes;
     check(shufflenet_measure(plan, plan_bytes, isa, &sizes), t->name);
     void *memory = aligned_alloc(SHUFFLENET_ALIGNMENT, sizes.network_bytes);
-    const size_t arena_bytes = threads == 1 ? sizes.arena_bytes : (1 + threads) * sizes.team_bytes;
+    const size_t arena_bytes = threads == 1 ? sizes.arena_bytes : sizes.arena_bytes + threads * sizes.thread_bytes;
     float *arena = aligned_alloc(SHUFFLENET_ALIGNMENT, arena_bytes);
     for (size_t i = 0; i < arena_bytes / sizeof(float); i++)
         arena[i] = i < t->arena_floats ? start[i] : NAN; // what lies behind may be read but must not be used
@@ -366,7 +366,7 @@ static int test_zero(uint32_t count, uint32_t length, const char *only)
     struct test_case *t = new_case();
     snprintf(t->name, sizeof t->name, "zero count %u length %u", count, length);
     const uint32_t out = add_rows(t, count, length, 1);
-    t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, 1, 1, out}};
+    t->step = (struct plan_step){.kind = PLAN_ZERO, .field = {count, length, out}};
     writes(t, out, count, length);
     return run_case(t, only);
 }
@@ -477,42 +477,6 @@ static int test_scale(uint32_t channels, uint32_t pixels, int relu, int residual
     t->terms = 2;
     writes(t, out, channels, pixels);
     return run_case(t, only);
-}
-
-// Some floats of every other row to a box and, doubled, back.
-static int test_box(uint32_t floats, const char *only)
-{
-    enum { ROWS = 10, PITCH = 70 };
-    static float rows[ROWS * PITCH], box[ROWS * PITCH];
-    uint32_t offsets[ROWS / 2];
-    for (uint32_t i = 0; i < ROWS / 2; i++)
-        offsets[i] = 2 * (ROWS / 2 - 1 - i) * PITCH;
-    int failures = 0;
-    for (size_t level = 0; shufflenet_isa(level); level++) {
-        const char *isa = shufflenet_isa(level);
-        if (only && strcmp(only, isa))
-            continue;
-        const struct kernels *kernels = find_kernels(isa);
-        for (uint32_t i = 0; i < ROWS * PITCH; i++) {
-            rows[i] = (float)(1 + i);
-            box[i] = -1;
-        }
-        kernels->fill_box(offsets, ROWS / 2, rows + 1, floats, box);
-        int right = box[ROWS / 2 * floats] == -1;
-        for (uint32_t i = 0; i < ROWS / 2 * floats; i++) {
-            right &= box[i] == rows[1 + offsets[i / floats] + i % floats];
-            box[i] *= 2;
-        }
-        kernels->empty_box(offsets, ROWS / 2, rows + 1, floats, box);
-        for (uint32_t i = 0; i < ROWS * PITCH; i++) {
-            const int taken = i / PITCH % 2 == 0 && i % PITCH >= 1 && i % PITCH < 1 + floats;
-            right &= rows[i] == (float)((taken ? 2 : 1) * (1 + i));
-        }
-        if (!right)
-            fprintf(stderr, "FAILED box of %u floats a row, %s\n", floats, isa);
-        failures += !right;
-    }
-    return failures;
 }
 
 // Steps whose bytes are a multiple of 2^32 more than there are: a size_t of 32 bits does not tell.
@@ -633,8 +597,6 @@ int main(int count, char **arguments)
         CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
         CASE(test_depthwise(2, 12, 112, stride, 1, 0, only));
     }
-    for (uint32_t floats = 1; floats < 60; floats += 1 + floats / 20)
-        CASE(test_box(floats, only));
     CASE(test_exact_half());
     CASE(test_halves_take_half_the_memory(only));
     CASE(test_more_steps_than_there_are());

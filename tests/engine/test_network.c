@@ -14,19 +14,20 @@
 #include <string.h>
 
 // The logits by a team of threads, which must be the same bits. Its arena begins with what is not a number.
-static int same_by_team(const shufflenet_network *network, size_t team_bytes, uint32_t threads, const float *input,
-                        size_t batch, const float *want, size_t logits_bytes)
+static int same_by_team(const shufflenet_network *network, const shufflenet_sizes *sizes, uint32_t threads,
+                        const float *input, size_t batch, const float *want, size_t logits_bytes)
 {
 #ifdef __wasm__
-    (void)network, (void)team_bytes, (void)threads, (void)input, (void)batch, (void)want, (void)logits_bytes;
+    (void)network, (void)sizes, (void)threads, (void)input, (void)batch, (void)want, (void)logits_bytes;
     return 1;
 #else
     shufflenet_pool *pool = shufflenet_pool_create(threads);
     float *got = malloc(logits_bytes);
-    void *arena = aligned((1 + threads) * team_bytes);
-    memset(arena, 0xff, (1 + threads) * team_bytes);
-    const int small = shufflenet_pool_run(pool, network, arena, (1 + threads) * team_bytes - 1, input, batch, got);
-    const int status = shufflenet_pool_run(pool, network, arena, (1 + threads) * team_bytes, input, batch, got);
+    const size_t arena_bytes = sizes->arena_bytes + threads * sizes->thread_bytes;
+    void *arena = aligned(arena_bytes);
+    memset(arena, 0xff, arena_bytes);
+    const int small = shufflenet_pool_run(pool, network, arena, arena_bytes - 1, input, batch, got);
+    const int status = shufflenet_pool_run(pool, network, arena, arena_bytes, input, batch, got);
     const int same = small == SHUFFLENET_SMALL_MEMORY && status == SHUFFLENET_OK && !memcmp(want, got, logits_bytes);
     shufflenet_pool_destroy(pool);
     free(got);
@@ -66,7 +67,7 @@ static int test(const char *name, const char *isa)
         failures = 1;
     }
     for (uint32_t threads = 2; !failures && threads <= 4; threads++)
-        if (!same_by_team(network, sizes.team_bytes, threads, input, batch, got, logits_bytes)) {
+        if (!same_by_team(network, &sizes, threads, input, batch, got, logits_bytes)) {
             fprintf(stderr, "FAILED %s, %s: other logits by a team of %u threads\n", name, isa, threads);
             failures = 1;
         }

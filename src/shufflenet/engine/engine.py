@@ -31,12 +31,12 @@ _FLOAT32 = np.dtype(np.float32)
 class Sizes(ctypes.Structure):
     """What a network needs for pictures of one size: bytes of memory, floats of a picture and of its logits.
 
-    ``team_bytes``: of an arena for each of several threads that share a picture, and of one for all of them.
+    ``thread_bytes``: for each of several threads that share a picture, besides ``arena_bytes`` for all of them.
     """
 
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in ("network_bytes", "arena_bytes", "team_bytes", "input_floats", "output_floats")
+        for name in ("network_bytes", "arena_bytes", "thread_bytes", "input_floats", "output_floats")
     ]
 
 
@@ -218,7 +218,7 @@ class _Network:
         )
         self._handle = handle.value or 0
         self._classes = self.sizes.output_floats
-        self._arena_bytes = self.sizes.arena_bytes if threads == 1 else (1 + threads) * self.sizes.team_bytes
+        self._arena_bytes = self.sizes.arena_bytes + (threads * self.sizes.thread_bytes if threads > 1 else 0)
         self._arenas: list[NDArray[np.uint8]] = []
         self._idle_arenas: list[int] = []  # where they are
 

@@ -10,14 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shufflenet.engine.blocks import Blocks, choose_blocks
 from shufflenet.engine.steps import (
     AVERAGE_POOL,
-    BLOCKS,
     CONVOLUTION,
     DEPTHWISE,
-    DIVIDED_IN,
-    DIVIDED_OUT,
     FULLY_CONNECTED,
     INPUT,
     MAX_POOL,
@@ -102,16 +98,9 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     check_tensors(graph.tensor_shapes(), {name: tensor.shape for name, tensor in model.tensors.items()})
     planner = _Planner(model, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(window_floats)
-    blocks = choose_blocks(graph, planner.layouts, in_strips, planner.fused, window_floats)
-    beginning = {each.nodes[0]: each for each in blocks}
-    last = {each.nodes[-1] for each in blocks}
     for node in graph.nodes[1:]:
-        if node in beginning:
-            planner.begin_blocks(beginning[node])
         if node not in in_strips:
             planner.add(node)
-        if node in last:
-            planner.end_blocks()
     return planner.steps
 
 
@@ -139,7 +128,6 @@ class _Planner:
     # Of what runs in strips: where it writes, and where the picture is split for it.
     targets: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
     planes: dict[Node, tuple[Rows, Window]] = field(default_factory=dict)
-    reserved: dict[Node, tuple[Rows, Rows | int, bool]] = field(default_factory=dict)  # what `_target` said of blocks
 
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
@@ -171,23 +159,11 @@ class _Planner:
             steps.append((self.targets, node, node.channels, self.layouts[node].pitch, window))
         shift = ROW_ALIGNMENT - 1  # planes of the picture begin with any float of a vector: `_input_planes`
         sizes = [(count, window.lines * pitch + shift) for _, _, count, pitch, window in steps if window.lines]
-        windows = self.steps.new_windows(sizes)
+        windows, place = self.steps.new_windows(sizes)
         for rows, node, count, _, window in steps:
             whole = None if window.lines else self.steps.rows(count, self.layouts[node])
             rows[node] = whole or windows.pop(0), window
-        written = {self.sizes[node] for node, lines in strips.windows.items() if not lines}
-        divisible = all(self.layouts[node].divisible for node, lines in strips.windows.items() if not lines)
-        divided = DIVIDED_OUT * (len(written) == 1 and divisible)
-        self.steps.begin_group(STRIPS, len(steps), strips.height, strips.lines, divided=divided)
-
-    def begin_blocks(self, blocks: Blocks) -> None:
-        """Zeros around what they write have to be there before they begin."""
-        self.reserved = {node: self._target(node) for node in blocks.nodes}
-        divided = self._divided(blocks.nodes[0])
-        self.steps.begin_group(BLOCKS, len(blocks.nodes), blocks.pixels, divided=divided)
-
-    def end_blocks(self) -> None:
-        self.steps.end_group()
+        self.steps.begin_group(STRIPS, len(steps), strips.height, strips.lines, place)
 
     def add(self, node: Node) -> None:
         match node:
@@ -225,7 +201,6 @@ class _Planner:
 
     def _layouts(self) -> dict[Node, Layout]:
         """All values of one size have one pitch, with the gaps that the neediest convolution asks for."""
-        divisible = self._divisible()
         gaps, paddings = dict.fromkeys(self.sizes.values(), 0), dict.fromkeys(self.graph.nodes, 0)
         for node in reversed(self.graph.nodes):
             gap = padding = 0
@@ -242,23 +217,9 @@ class _Planner:
             if isinstance(node, Convolution) and not runs_depthwise(node) and not self._keeps_size(node):
                 gaps[size] = _gap_behind_planes(size[1], gaps[size], reach(node))
         return {
-            node: Layout(height, width, width + gaps[height, width], paddings[node], (height, width) in divisible)
+            node: Layout(height, width, width + gaps[height, width], paddings[node])
             for node, (height, width) in self.sizes.items()
         }
-
-    def _divisible(self) -> set[tuple[int, int]]:
-        """Sizes of planes that threads may divide by lines: none of their writers and readers needs all of them."""
-        sizes = set(self.sizes.values())
-        for node in self.graph.nodes:
-            only_moves = isinstance(node, MOVES)
-            pointwise = isinstance(node, Convolution) and node.pointwise and not isinstance(node.inputs[0], Input)
-            if not (only_moves or pointwise or isinstance(node, Pool) or runs_depthwise(node)):
-                sizes -= {self.sizes[node], *(self.sizes[source] for source in node.inputs)}
-        return sizes
-
-    def _divided(self, node: Node) -> int:
-        source = node.inputs[0]
-        return DIVIDED_IN * self.layouts[source].divisible + DIVIDED_OUT * self.layouts[node].divisible
 
     def _keeps_size(self, node: Convolution) -> bool:
         """Finds its taps as shifted rows where its input lies."""
@@ -269,8 +230,6 @@ class _Planner:
         """Where ``node`` writes; what it adds, if that is fused; whether there is a ReLU behind."""
         if node in self.targets:
             return self.targets[node][0], NO_TABLE, getattr(node, "relu", False)
-        if node in self.reserved:
-            return self.reserved.pop(node)
         add = self.fused.get(node)
         if not isinstance(add, Add):
             return self.steps.rows(node.channels, self.layouts[node]), NO_TABLE, getattr(node, "relu", False)
@@ -301,7 +260,7 @@ class _Planner:
         self.steps.add(
             node.name, CONVOLUTION, node.groups, k, node.channels // node.groups, layout.floats,
             layout.width if layout.padding else layout.pitch, layout.pitch, in_pitch, int(relu),
-            taps, target, residual, *self._weights(node), window=self._window(node), divided=self._divided(node),
+            taps, target, residual, *self._weights(node), window=self._window(node),
         )  # fmt: skip
         return target
 
@@ -344,7 +303,6 @@ class _Planner:
         self.steps.add(
             node.name, DEPTHWISE, node.channels, height, width, node.stride, layout.pitch, self.layouts[node].pitch,
             int(relu), self.rows[source], target, *self._weights(node), window=self._window(node),
-            divided=self._divided(node),
         )  # fmt: skip
         return target
 
@@ -361,7 +319,6 @@ class _Planner:
         self.steps.add(
             node.name, kind, node.channels, *self.sizes[source], self.layouts[source].pitch, self.layouts[node].pitch,
             node.padding, *self.sizes[node], self.rows[source], target, window=self._window(node),
-            divided=self._divided(node),
         )  # fmt: skip
         return target
 

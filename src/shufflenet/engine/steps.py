@@ -11,21 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = 0x4C504E53
-VERSION = 6
+VERSION = 7
 ROW_ALIGNMENT = 16  # floats
 ROW_TAIL = ROW_ALIGNMENT - 1
 NO_TABLE = 0xFFFFFFFF
 HEADER_FIELDS = 10
-STEP_FIELDS = 17
+STEP_FIELDS = 16
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
 _MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
 
-DIVIDED_IN, DIVIDED_OUT = 1, 2
-
-INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS, BLOCKS = range(
-    1, 12
-)
+INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -35,15 +31,13 @@ Indices = NDArray[np.int64]
 class Layout:
     """How a channel's plane lies in its row: lines of ``width`` floats, ``pitch`` from one to the next.
 
-    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds zeros there. Threads may divide
-    a ``divisible`` plane by lines.
+    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds zeros there.
     """
 
     height: int
     width: int
     pitch: int
     padding: int
-    divisible: bool
 
     @property
     def floats(self) -> int:
@@ -89,6 +83,13 @@ class Window:
     lines: int = 0
 
 
+@dataclass(frozen=True)
+class Place:
+    """A whole buffer: two fields of a step, where it starts and how many floats it has."""
+
+    buffer: int
+
+
 @dataclass
 class _Buffer:
     floats: int
@@ -103,35 +104,30 @@ class Steps:
     """Steps in the order in which they run, and the buffers that they use."""
 
     names: list[str] = field(default_factory=list)
-    _steps: list[tuple[int, list[int | Rows | Floats], Window, int]] = field(default_factory=list)
+    _steps: list[tuple[int, list[int | Rows | Floats | Place], Window]] = field(default_factory=list)
     _group: int | None = None  # the step that says how those behind it are run, if they are not all there
     _buffers: list[_Buffer] = field(default_factory=list)
     _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def add(
-        self, name: str, kind: int, *fields: int | Rows | Floats, window: Window | None = None, divided: int = 0
-    ) -> None:
-        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is.
-
-        ``divided``: the planes that it reads and writes may be divided by lines; see engine/division.h.
-        """
+    def add(self, name: str, kind: int, *fields: int | Rows | Floats | Place, window: Window | None = None) -> None:
+        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
         for value in fields:
             if isinstance(value, Rows):
                 for number in np.unique(value.buffers).tolist():
                     buffer = self._buffers[number]
                     buffer.first_use = len(self._steps) if buffer.first_use < 0 else buffer.first_use
                     buffer.last_use = len(self._steps)
-        self._steps.append((kind, list(fields), window or Window(), divided))
+        self._steps.append((kind, list(fields), window or Window()))
         if self._group is None:
             self.names.append(name)
         else:
             self.names[-1] += f" + {name}" if self.names[-1] else name
 
-    def begin_group(self, kind: int, *fields: int, divided: int) -> None:
-        """What is added until `end_group` is run in strips or in blocks, and has one name."""
+    def begin_group(self, kind: int, *fields: int | Place) -> None:
+        """What is added until `end_group` is run in strips, and has one name."""
         assert self._group is None
-        self.add("", kind, *fields, divided=divided)
+        self.add("", kind, *fields)
         self._group = len(self._steps) - 1
 
     def end_group(self) -> None:
@@ -143,8 +139,8 @@ class Steps:
                 buffer.last_use = len(self._steps) - 1
         self._group = None
 
-    def new_windows(self, sizes: Sequence[tuple[int, int]]) -> list[Rows]:
-        """Rows for each number of them and of floats in one."""
+    def new_windows(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[Rows], Place]:
+        """Rows for each number of them and of floats in one, and where all of them are."""
         windows, end = [], 0
         for count, floats in sizes:
             pitch, front = _row_pitch(floats, 0)
@@ -152,7 +148,7 @@ class Steps:
             windows.append(Rows(np.full(count, len(self._buffers)), offsets))
             end += front + count * pitch
         self._buffers.append(_Buffer(end))
-        return windows
+        return windows, Place(len(self._buffers) - 1)
 
     def new_rows(self, count: int, floats: int, guard: int = 0) -> Rows:
         """Room for ``count`` rows of ``floats`` floats, ``guard`` or more before and behind each, and the tail."""
@@ -174,8 +170,7 @@ class Steps:
             if layout.guard:
                 gap = _row_pitch(layout.floats, guard)[0] - layout.floats
                 gaps = Rows.join([new[:1].shifted(-gap), new.shifted(layout.floats)])
-                name, plane = f"zero {layout.height}x{layout.width}", (layout.height, layout.pitch)
-                self.add(name, ZERO, len(gaps), gap, *plane, gaps, divided=DIVIDED_OUT * layout.divisible)
+                self.add(f"zero {layout.height}x{layout.width}", ZERO, len(gaps), gap, gaps)
             parts.append(new)
         return Rows.join(parts)
 
@@ -204,7 +199,7 @@ class Steps:
         tables: list[memoryview] = []
         weights: list[memoryview] = []
         table_count = weight_count = 0
-        for kind, fields, window, divided in self._steps:
+        for kind, fields, window in self._steps:
             words = [kind]
             for value in fields:
                 if isinstance(value, Rows):
@@ -215,9 +210,11 @@ class Steps:
                     words.append(weight_count)
                     weights.append(np.ascontiguousarray(value, dtype=np.float32).data)
                     weight_count += value.size
+                elif isinstance(value, Place):
+                    words += [self._buffers[value.buffer].offset, self._buffers[value.buffer].floats]
                 else:
                     words.append(value)
-            last = [window.reach, window.source, window.lines, divided]
+            last = [window.reach, window.source, window.lines]
             words += [0] * (1 + STEP_FIELDS - len(words) - len(last)) + last
             records.append(struct.pack(f"={1 + STEP_FIELDS}I", *words))
         header = struct.pack(

@@ -31,7 +31,7 @@ _X86_TARGETS = {
     ),
 }
 # What a program with one thread needs, beside the levels; the other files serve the Python package.
-_CORE = ("cpu.c", "create.c", "planes.c", "run.c", "strips.c", "team/division.c", "tiles.c")
+_CORE = ("cpu.c", "create.c", "planes.c", "run.c", "strips.c", "tiles.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 
