@@ -1,7 +1,8 @@
-"""The command line: a command is looked up in `shufflenet.commands` and loaded when it is asked for.
+"""The command line, `shufflenet COMMAND`: each command is a module of `shufflenet.commands`, imported on first use.
 
-Results go to stdout, messages to stderr. Exit code 0; 1: something failed; 2: can't start; 130: Ctrl-C; 143: SIGTERM.
-The package's modules are imported by the commands that need them, so that the others start at once.
+Results go to stdout, messages to stderr. Exit codes: 0 success, 1 something failed, 2 the command could not start,
+130 interrupted by Ctrl-C, 143 ended by SIGTERM. A command imports the package's modules inside its function, so that
+`shufflenet --help` and the commands that don't need PyTorch start at once.
 """
 
 from __future__ import annotations
@@ -22,31 +23,33 @@ COMMANDS = ("bench", "doctor", "evaluate", "export", "import", "paper", "predict
 
 
 class _Commands(click.Group):
+    """The group of all commands; imports a command's module only when that command is looked up."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        name = "import_" if cmd_name == "import" else cmd_name  # a keyword names no module
+        name = "import_" if cmd_name == "import" else cmd_name  # `import` is a keyword, so no module can be called that
         return cast(click.Command, getattr(importlib.import_module(f"shufflenet.commands.{name}"), name))
 
 
 def main() -> None:
-    """The entry point: Ctrl-C ends with 130 and no traceback."""
+    """Runs the command line's arguments and exits with the codes above; Ctrl-C prints no traceback."""
     signal.signal(signal.SIGTERM, _terminated)
-    if sys.stderr is None:  # closed: messages go nowhere
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:  # closed by the caller: messages are dropped
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
     if sys.stdout is None:
         click.echo("Error: stdout is closed, and results go there", err=True)
         sys.exit(2)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that lack a character
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
         if sys.stderr.isatty():
-            click.echo("\r\x1b[K", err=True, nl=False)  # a progress bar may stand on the line
+            click.echo("\r\x1b[K", err=True, nl=False)  # clears a progress bar or status line
         error.show()
         code = error.exit_code
     except _TerminatedError:
@@ -54,11 +57,11 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):  # PyTorch's word for it
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):  # PyTorch's message
             raise
-        click.echo("Error: not enough memory; smaller pictures, or fewer at once, take less", err=True)
+        click.echo("Error: not enough memory; use smaller pictures or a smaller batch", err=True)
         _leave(1)
-    except OSError as error:  # such as a full disk behind stdout
+    except OSError as error:  # for example stdout is a file on a full disk
         with suppress(OSError):
             click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
         _leave(2)
@@ -66,7 +69,7 @@ def main() -> None:
 
 
 class _TerminatedError(BaseException):
-    """The signal SIGTERM: what is half-written is taken away first."""
+    """Raised by SIGTERM, so that `finally` blocks remove half-written files before the process ends."""
 
 
 def _terminated(*_: object) -> None:
@@ -74,7 +77,7 @@ def _terminated(*_: object) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """At once: Python would wait for threads that decode pictures, and try again to write what can't be written."""
+    """Ends the process without Python's shutdown, which would wait for decoding threads and flush stdout again."""
     with suppress(OSError):
         sys.stdout.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""`shufflenet bench`: the engine timed beside others."""
+"""`shufflenet bench`: the engine's time beside other runtimes'."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MODELS = ",".join(
     f"shufflenet_{variant}" for variant in ("g3_x0_25", "g3_x0_5", "g3_x1_0", "g8_x1_0", "g1_x1_0", "g3_x2_0")
 )
 
-# Options that one makes useless, and that are refused beside it.
-_COMPARED = ("runtimes", "batch", "plot")  # of the comparison of runtimes
+_COMPARED = ("runtimes", "batch", "plot")  # options that only the comparison of runtimes reads
+# For each option, those that it makes useless; they are refused beside it.
 _USELESS = {
     "layers": (*_COMPARED, "threads", "folder", "photos", "training"),
     "folder": (*_COMPARED, "threads", "sizes", "rounds", "training"),
@@ -28,32 +28,46 @@ _USELESS = {
 
 
 @click.command(short_help="Time the engine and other runtimes side by side.")
-@click.option("--models", default=_MODELS, show_default=True, help="Networks, separated by commas.")
-@click.option("--model-file", type=click.Path(path_type=Path), help="Take a model's weights, not random ones.")
-@click.option("--runtimes", help="To compare with, separated by commas.  [default: all that are installed]")
-@click.option("--sizes", help="Pixels, N or HxW, separated by commas.  [default: 224, or a model file's own]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures at once.")
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For every runtime.")
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of each runtime.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write results here.")
+@click.option("--models", default=_MODELS, show_default=True, help="Networks to time, separated by commas.")
+@click.option("--model-file", type=click.Path(path_type=Path), help="Time a model file, with its weights.")
+@click.option("--runtimes", help="Runtimes beside the engine, separated by commas.  [default: all that are installed]")
+@click.option(
+    "--sizes", help="Input sizes in pixels, N or HxW, separated by commas.  [default: 224, or a model file's own]"
+)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures in a batch.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of every runtime.")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of every runtime.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results to this JSON file."
+)
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the results to this PNG file.")
-@click.option("--layers", is_flag=True, help="Only this package's engine, layer by layer.")
-@click.option("--folder", type=click.IntRange(1), is_flag=False, flag_value=2000, help="Classify so many JPEG files.")
+@click.option("--layers", is_flag=True, help="Time this package's engine alone, layer by layer.")
+@click.option(
+    "--folder",
+    type=click.IntRange(1),
+    is_flag=False,
+    flag_value=2000,
+    help="Time `predict` on this many JPEG files.  [default: 2000 if given without a number]",
+)
 @click.option(
     "--photos",
     type=click.Path(path_type=Path),
     default="photos",
     show_default=True,
-    help="What --folder makes them from.",
+    help="Folder of .jpg files that --folder makes its files from.",
 )
-@click.option("--training", type=click.Path(exists=True, path_type=Path), help="Training's images/s on this folder.")
+@click.option(
+    "--training", type=click.Path(exists=True, path_type=Path), help="Time training on this data folder instead."
+)
 @click.pass_context
 def bench(context: click.Context, /, **options: Any) -> None:
     """Time this package's engine and other runtimes side by side, on the same weights and input.
 
-    Each runtime is compared with PyTorch first; one that answers differently is not timed, and the exit code is 1.
-    --models takes the networks that the paper compares with, too, as `shufflenet summary` does; a wrong name lists all.
-    --folder [N] compares `predict` with Pillow, numpy, ONNX Runtime and threads on N pictures, 2,000 unless told.
+    The logits of each runtime are first compared with PyTorch's; a runtime whose logits differ is not timed, and the
+    exit code is 1. --models also takes the networks that the paper compares with; an unknown name lists all of them.
+
+    --folder compares `shufflenet predict` with Pillow, numpy, ONNX Runtime and a pool of threads; --training compares
+    `shufflenet train` with a plain PyTorch loop; --layers shows where the engine's time goes.
 
     \b
     Examples:
@@ -76,11 +90,12 @@ def bench(context: click.Context, /, **options: Any) -> None:
 
 
 def _refuse_useless(context: click.Context) -> None:
+    """Raises click.UsageError if an option was given that the others make useless, or that they don't go with."""
     given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    for one, useless in _USELESS.items():
+    for name, useless in _USELESS.items():
         for other in useless:
-            if {one, other} <= given:
-                raise click.UsageError(f"{_option(one)} makes {_option(other)} useless; leave one out.")
+            if {name, other} <= given:
+                raise click.UsageError(f"{_option(name)} makes {_option(other)} useless; leave one out.")
     if "folder" in given and "models" in given and "," in context.params["models"]:
         raise click.UsageError("--folder takes one network: give one of --models.")
     if "photos" in given and "folder" not in given:
@@ -92,4 +107,5 @@ def _refuse_useless(context: click.Context) -> None:
 
 
 def _option(name: str) -> str:
+    """The option of the command line that sets the parameter ``name``."""
     return {"json_path": "--json"}.get(name, f"--{name.replace('_', '-')}")

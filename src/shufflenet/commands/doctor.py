@@ -1,4 +1,4 @@
-"""`shufflenet doctor`: what is wrong with pictures."""
+"""`shufflenet doctor`: problems of a data folder, found before training on it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shufflenet.commands.terminal import progress_line
 
 @click.command(short_help="Look for broken, duplicate and suspicious pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="A list of problems as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list of problems as JSON.")
 def doctor(data: Path, as_json: bool) -> None:
-    """Look for what is wrong with pictures before training on them; exit code 1 if anything is.
+    """Look for problems of a data folder or .zip before training on it. The exit code is 1 if there are any.
 
-    Names pictures that are unreadable, tiny, long, of one colour or with the wrong suffix, duplicates, pictures in
-    both train/ and val/, and classes with few pictures.
+    Lists pictures that are unreadable, tiny, very long, of a single colour or have the wrong suffix, duplicates,
+    pictures that are in both train/ and val/, and classes with few pictures.
 
     \b
     Examples:

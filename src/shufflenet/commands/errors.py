@@ -1,4 +1,7 @@
-"""What ends a command: one line on stderr, and exit code 2 if it could not start, 1 if it had."""
+"""Context managers that turn exceptions into one line on stderr and an exit code.
+
+Exit code 2 means that the command could not start, 1 that it started and then failed.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,35 @@ import click
 
 
 class CannotStart(click.ClickException):
-    """Nothing was done; the message says what has to be put right first."""
+    """Exit code 2: the command has done nothing yet. The message says what to correct first."""
 
     exit_code = 2
 
 
 def refusing(*errors: type[Exception]) -> AbstractContextManager[None]:
-    """Errors of the package speak to the user already: one line, without a traceback."""
+    """Ends the command with exit code 2 if one of ``errors`` is raised inside, printing its message, no traceback."""
     return _ending(CannotStart, errors)
 
 
 def failing(*errors: type[Exception]) -> AbstractContextManager[None]:
-    """Likewise for what has begun, or has come to its end but can't be written."""
+    """Ends the command with exit code 1 if one of ``errors`` is raised inside: after work has begun."""
     return _ending(click.ClickException, errors)
 
 
 @contextmanager
-def _ending(how: type[click.ClickException], errors: tuple[type[Exception], ...]) -> Iterator[None]:
+def _ending(exit_with: type[click.ClickException], errors: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except errors as error:
         from shufflenet.files import printable
 
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        raise how(printable(message)) from error
+        raise exit_with(printable(message)) from error
 
 
 @contextmanager
 def needs_torch() -> Iterator[None]:
+    """Ends the command with exit code 2 and the line that installs PyTorch if an import inside finds none."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""`shufflenet evaluate`: how good a model file is."""
+"""`shufflenet evaluate`: a model's errors on labelled pictures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from shufflenet.commands.terminal import log, progress_line
 @click.argument("model")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--by", type=click.Choice(["engine", "pytorch"]), default="engine", show_default=True, help="What runs it."
+    "--by",
+    type=click.Choice(["engine", "pytorch"]),
+    default="engine",
+    show_default=True,
+    help="Runtime of the network.",
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and pictures.")
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and images.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path | None, as_json: bool) -> None:
-    """Measure MODEL on the class folders of DATA/val, or of DATA itself: errors, each class, calibration.
+    """Measure MODEL on the class folders of DATA/val, or of DATA itself: top-1 and top-5 error, errors of each class,
+    and calibration.
 
-    --out receives evaluation.json, classes.csv, confusion.png and, if there are mistakes, mistakes.png: the
-    most confident ones.
+    --out writes evaluation.json, classes.csv, confusion.png and, if there are mistakes, mistakes.png with the most
+    confident ones. The exit code is 1 if a picture could not be read.
 
     \b
     Examples:
@@ -37,7 +42,7 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
 
     with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)  # a reason to stop before the work, not after it
+            out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
         result = evaluation.evaluate(model, data, by, progress)
     for failure in result.failures:
         log(failure)

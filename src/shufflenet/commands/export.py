@@ -1,4 +1,4 @@
-"""`shufflenet export`: a model file for other programs."""
+"""`shufflenet export`: a model in the format of another runtime, or as plain C."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from shufflenet.commands.size import parse_size
 
 @click.command(short_help="Write a model for another program, or as plain C.")
 @click.argument("model")
-@click.option("--to", "target", metavar="TARGET", help="What to make; see above.  [required]")
+@click.option("--to", "target", metavar="TARGET", help="Format to write; see above.  [required]")
 @click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
 @click.option("--size", help="Input size, N or HxW.  [default: the model's, or any; see above]")
-@click.option("--check-on", metavar="PATH", multiple=True, help="Pictures to compare on.  [default: synthetic ones]")
-@click.option("--no-check", is_flag=True, help="Don't run the result.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option(
+    "--check-on", metavar="PATH", multiple=True, help="Pictures for the comparison.  [default: synthetic ones]"
+)
+@click.option("--no-check", is_flag=True, help="Skip the comparison with the engine.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
     model: str,
     target: str | None,
@@ -30,7 +32,7 @@ def export(
     no_check: bool,
     as_json: bool,
 ) -> None:
-    """Write MODEL, a model file or a model's name, for another program, and compare the result with the engine.
+    """Write MODEL, a model file or a model's name, in another runtime's format, and compare the result with the engine.
 
     \b
     Targets:                                                           input sizes
@@ -44,11 +46,11 @@ def export(
       executorch   a folder with one .pte file for ExecuTorch           one
       torchscript  one .pt file for PyTorch in C++ and Python           any
 
-    What a target needs is installed by pip install 'shufflenet[TARGET]', such as 'shufflenet[ncnn]'. Labels and
-    preprocessing go with the network, inside the file or beside it.
+    pip install 'shufflenet[TARGET]', such as 'shufflenet[ncnn]', installs the packages that a target needs. Labels and
+    preprocessing are written with the network, inside the file or beside it.
 
-    The result is run on pictures beside the package's engine and, where it is installed, PyTorch. If it differs, it is
-    not kept and the exit code is 1. Only an earlier result of this command is replaced.
+    The result is run on pictures and compared with this package's engine and, where it is installed, PyTorch. If it
+    differs, it is not kept and the exit code is 1. Only an earlier result of this command is replaced.
 
     \b
     Examples:

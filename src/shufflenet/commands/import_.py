@@ -1,4 +1,4 @@
-"""`shufflenet import`: a model file from a public checkpoint."""
+"""`shufflenet import`: converts a public checkpoint to a model file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from shufflenet.commands.errors import refusing
 
 @click.command("import", short_help="Make a model file from a public checkpoint.")
 @click.argument("source", metavar="[SOURCE[:NETWORK]]", default="")
-@click.option("--file", type=click.Path(path_type=Path), help="A checkpoint here, instead of a download.")
+@click.option("--file", type=click.Path(path_type=Path), help="Read this checkpoint instead of downloading one.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Model file.  [default: NETWORK.safetensors]"
 )
-@click.option("--labels", type=click.Path(path_type=Path), help="Text file with the classes' names, one a line.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="Text file with the names of the classes, one per line."
+)
 @click.option("--list", "listing", is_flag=True, help="Print the known networks with their published errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def import_(
     source: str, file: Path | None, out: Path | None, labels: Path | None, listing: bool, as_json: bool
 ) -> None:
-    """Make a model file from a public ShuffleNet v1, or from a checkpoint built like one: SOURCE says like whose.
+    """Make a model file from a public ShuffleNet v1, or from your own checkpoint (--file) of such a network.
 
-    A checkpoint is only read, never run. What this package's network can't compute exactly is refused.
+    SOURCE is the project whose code the network is built like, for example in the order in which it shuffles channels.
+    The checkpoint is only read: no code in it is run. A network that this package can't compute exactly is refused.
 
     \b
     Examples:

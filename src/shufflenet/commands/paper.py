@@ -1,4 +1,4 @@
-"""`shufflenet paper`: the paper's tables with our figures beside the published ones."""
+"""`shufflenet paper`: the paper's tables, each with its published figures and this package's."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ _TABLES = [f"table{number}" for number in range(1, 9)]
 _OWN_RESULTS = Path("runs/paper")
 
 
-@click.command(short_help="Print the paper's tables with our figures beside.")
+@click.command(short_help="Print the paper's tables, published figures beside ours.")
 @click.argument("table", metavar="[TABLE]", type=click.Choice(_TABLES), required=False)
-@click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option(
     "--train", "data", metavar="DATA", type=click.Path(exists=True, path_type=Path),
     help="Train the networks of table2 to table5 on this folder first.",
 )  # fmt: skip
 @click.option("--measure", is_flag=True, help="Time the networks of table8 on this machine first.")
-@click.option("--runtimes", help="To time beside, separated by commas.  [default: all that are installed but PyTorch]")
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of each runtime.")
+@click.option(
+    "--runtimes", help="Runtimes to time beside the engine, separated by commas.  [default: all installed but PyTorch]"
+)
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Turns of every runtime.")
 @click.option(
     "--results", type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of trained errors and times.  [default: those of the package; runs/paper to --train and --measure]",
+    help="Folder of our errors and times.  [default: the package's; with --train or --measure: runs/paper]",
 )  # fmt: skip
 @click.option(
-    "--report", type=click.Path(file_okay=False, path_type=Path), help="Write all tables and plots to index.html here."
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write all tables and plots to index.html in this folder.",
 )
 def paper(
     table: str | None, as_json: bool, data: Path | None, measure: bool, runtimes: str | None, rounds: int,
@@ -43,8 +47,8 @@ def paper(
 ) -> None:  # fmt: skip
     """Print a TABLE of the paper (arXiv 1707.01083), table1 to table8, with the published figures and ours.
 
-    Errors of ours come from short training on small pictures, times from one machine: the package keeps both, --train
-    and --measure make them anew. Training goes on where it was stopped, and repeats no run that has ended.
+    Our errors come from short training on small pictures, our times from one machine; both come with the package.
+    --train and --measure make them anew. Training that was interrupted continues, and finished runs are not repeated.
 
     \b
     Examples:
@@ -72,6 +76,7 @@ def paper(
 def _check(
     table: str | None, as_json: bool, data: Path | None, measure: bool, results: Path | None, report: Path | None
 ) -> None:
+    """Raises click.UsageError if the options contradict each other."""
     if table is None and report is None:
         raise click.UsageError("give a table, such as table1, or --report DIRECTORY")
     if table is not None and report is not None:
@@ -91,6 +96,7 @@ def _check(
 
 
 def _table(name: str, folder: Path) -> Table:
+    """The table ``name``, such as "table2", with our figures from the results in ``folder``."""
     from shufflenet.paper import trained
 
     number = int(name.removeprefix("table"))
@@ -104,6 +110,7 @@ def _table(name: str, folder: Path) -> Table:
 
 
 def _train(table: str, data: Path, folder: Path) -> None:
+    """Trains the networks of ``table`` on ``data``; exits with 128 + the signal's number if a signal stops it."""
     with needs_torch():
         from shufflenet.paper import small_scale, training
         from shufflenet.training.stop import Stopped
@@ -118,13 +125,14 @@ def _measure(folder: Path, runtimes: str | None, rounds: int) -> None:
     from shufflenet.paper import times
 
     chosen = runtime.select(runtimes.split(",") if runtimes is not None else None)
-    if runtimes is None:  # never the fastest, and slow to compile
-        chosen = [one for one in chosen if "torch" not in one.imports]
+    if runtimes is None:  # PyTorch is never the fastest, and slow to compile
+        chosen = [row for row in chosen if "torch" not in row.imports]
     with needs_torch(), status_line() as status:
         times.measure(folder, chosen, rounds, status)
 
 
 def _write_report(folder: Path, out: Path) -> Path:
+    """Writes all tables and plots, with our figures from ``folder``, to a page in ``out``; returns the page's path."""
     from shufflenet import __version__
     from shufflenet.atomic_file import atomic_file
     from shufflenet.paper import plots, report, times, trained

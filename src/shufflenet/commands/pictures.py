@@ -1,4 +1,4 @@
-"""The pictures that arguments name: files, folders, globs, or - for a list on stdin."""
+"""Expansion of path arguments to pictures: files, folders, globs, or - for a list on stdin."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ import click
 from shufflenet.files import walk
 
 _GLOB_CHARACTERS = frozenset("*?[")
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")  # how those begin that are likeliest to be piped in
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")  # first bytes of the formats likeliest to be piped in
 
 
 def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Paths of pictures, folders and globs expanded; and a message for each argument or folder that gave none."""
+    """(paths, problems): the pictures that ``arguments`` name, and a message for each argument or folder without any.
+
+    Raises:
+        click.UsageError: stdin is asked for, but is closed or holds a picture rather than a list.
+    """
     found: list[str] = []
     problems: list[str] = []
     for path in _read_stdin(arguments, problems):
         if os.path.lexists(path) or not _GLOB_CHARACTERS.intersection(path):
-            matches = [path]  # one that does not exist fails in its turn
+            matches = [path]  # a file that does not exist fails when it is read
         else:
             matches = sorted(glob.glob(path, recursive=True))
             if not matches:
                 problems.append(f"{path}: nothing matches")
-        pictures: dict[str, None] = {}  # in order, and once: "**" finds both a folder and its pictures
+        pictures: dict[str, None] = {}  # an ordered set: "**" finds a folder and its pictures, which must come once
         for match in matches:
             pictures.update(dict.fromkeys(_in_folder(match, problems) if os.path.isdir(match) else [match]))
         found += pictures

@@ -1,4 +1,4 @@
-"""`shufflenet predict`: labels for pictures."""
+"""`shufflenet predict`: the labels of pictures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from shufflenet.commands.predictions import Csv, JsonLines, Table
 from shufflenet.commands.terminal import log, progress_bar
 
 
-@click.command(short_help="Say what is on pictures.")
+@click.command(short_help="Classify pictures.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "--model",
-    help="One of the package's, a model file, or SOURCE:NETWORK (see import).  [default: shufflenet_g3_x0_5]",
+    help="One of the package, a model file, or SOURCE:NETWORK (see import).  [default: shufflenet_g3_x0_5]",
 )
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--csv", "as_csv", is_flag=True, help="One line per picture and label.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per picture and line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV per picture and label.")
 @click.option(
     "--sheet",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,7 +38,10 @@ def predict(
     sheet: Path | None,
     max_pixels: int | None,
 ) -> None:
-    """Say what is on pictures: files, folders with all that is in them, globs, or - for a list on stdin.
+    """Print the most probable labels of each picture.
+
+    A PATH is a picture, a folder (searched with its subfolders), a glob, or - for a list of paths on stdin. The exit
+    code is 1 if a picture could not be read; the others are classified.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Predictions on stdout: as aligned columns, as JSON lines, or as CSV."""
+"""Printers of predictions: as aligned columns, as JSON lines, or as CSV."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class Table:
 
 
 class JsonLines:
+    """One JSON object per picture and line."""
+
     def show(self, prediction: Prediction) -> None:
         columns = zip(prediction.class_indices, prediction.labels, prediction.probabilities, strict=True)
         row = {
@@ -61,13 +63,15 @@ class JsonLines:
 
 
 class Csv:
+    """One line of comma-separated values per picture and label, below a line of column names."""
+
     def __init__(self) -> None:
         self.write("source", "rank", "class_index", "label", "probability", "decode_ms", "preprocess_ms", "network_ms")
 
     def write(self, *values: object) -> None:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(values)
-        # As bytes: a name that is not valid text comes out as it is on the disk.
+        # Written as bytes, so that a file name that is not valid UTF-8 comes out unchanged.
         click.echo(line.getvalue().encode("utf-8", "surrogateescape"), nl=False)
 
     def show(self, prediction: Prediction) -> None:

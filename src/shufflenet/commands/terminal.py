@@ -1,4 +1,4 @@
-"""What is shown on stderr while a command works."""
+"""Messages and progress on stderr. Progress is shown only on a terminal, on its last line."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 import click
 
-_MANY = 20  # pictures, from which on a progress bar is shown
+_MANY = 20  # pictures; fewer take too short a time for a progress bar
 
 
 def log(message: str) -> None:
-    """One line, also on what is no terminal."""
+    """Prints one line to stderr, in place of a progress bar or status line if one is shown."""
     from shufflenet.files import printable
 
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar may stand on the line
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
     click.echo(clear + printable(message), err=True)
 
 
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """Tells what is under way, on one line, if that is a terminal; the line is empty again at the end."""
+    """Yields a function that shows its argument on the terminal's last line; the line is cleared at the end."""
 
-    def show(what: str) -> None:
+    def show(text: str) -> None:
         if sys.stderr.isatty():
-            click.echo(f"\r{what}\x1b[K", err=True, nl=False)
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
 
     try:
         yield show
@@ -36,14 +36,14 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress_line(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Likewise how far something is."""
+    """Yields a function of (done, total) that shows "WHAT done of total" on the terminal's last line."""
     with status_line() as show:
-        yield lambda done, of: show(f"{what} {done:,} of {of:,}")
+        yield lambda done, total: show(f"{what} {done:,} of {total:,}")
 
 
 @contextmanager
 def progress_bar(length: int) -> Iterator[Any]:
-    """A bar, if that is a terminal and the results don't go to the same one."""
+    """Yields a function to call once per picture. No bar is drawn where results go to the same terminal."""
     if length < _MANY or not sys.stderr.isatty() or sys.stdout.isatty():
         yield lambda: None
         return

@@ -1,4 +1,4 @@
-"""`shufflenet train`: a model file from pictures."""
+"""`shufflenet train`: trains a network on labelled pictures and writes a model file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from shufflenet.commands.errors import failing, needs_torch, refusing
 @click.command(short_help="Train on class folders of pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/DATA]")
-@click.option("--recipe", type=click.Choice(["paper", "short", "finetune"]), help="[default: finetune or paper]")
+@click.option(
+    "--recipe",
+    type=click.Choice(["paper", "short", "finetune"]),
+    help="Learning rate schedule, epochs and augmentation.  [default: finetune with --from, else paper]",
+)
 @click.option(
     "--from", "start", metavar="MODEL", help="Fine-tune a model that comes with the package, or a model file."
 )
@@ -23,43 +27,59 @@ from shufflenet.commands.errors import failing, needs_torch, refusing
 @click.option(
     "--size",
     type=click.IntRange(32, 4096),
-    help="Side of the square input, in pixels.  [default: the pictures' up to 96, else 128; by the model --from]",
+    help="Side of the square input, in pixels.  [default: --from's, else the pictures' up to 96, else 128]",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
-@click.option("--batch-size", type=click.IntRange(2), help="Over all processes.  [default: 128, fewer for small data]")
-@click.option("--learning-rate", type=click.FloatRange(0, 1000, min_open=True), help="For a batch of 1024.")
-@click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(2),
+    help="Pictures in a step, over all processes.  [default: 128, fewer for small data]",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1000, min_open=True),
+    help="Peak learning rate at batch size 1024; it scales with the batch.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.  [default: 0]")
 @click.option(
     "--val-fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Split one folder.  [default: 0.2]",
+    help="Share of the pictures that becomes val where DATA has no val/.  [default: 0.2]",
 )
-@click.option("--skip-broken", is_flag=True, help="Leave broken pictures out and list them.")
-@click.option("--class-weights", is_flag=True, help="Let each class count the same, however few its pictures.")
-@click.option("--mixup", type=click.FloatRange(0), help="Mix pictures; alpha of the Beta distribution, such as 0.2.")
-@click.option("--cutmix", type=click.FloatRange(0), help="Paste parts of other pictures; alpha, such as 1.")
-@click.option("--teacher", metavar="MODEL", help="Learn from a model file's answers, or a torchvision network's.")
-@click.option("--freeze", type=click.Choice(["stem", "stage2", "stage3", "stage4"]), help="Keep weights up to here.")
+@click.option("--skip-broken", is_flag=True, help="Leave out pictures that can't be read, and list them.")
+@click.option("--class-weights", is_flag=True, help="Weight the loss so that each class counts the same.")
+@click.option("--mixup", type=click.FloatRange(0), help="Mixup: alpha of its Beta distribution, such as 0.2.")
+@click.option("--cutmix", type=click.FloatRange(0), help="CutMix: alpha of its Beta distribution, such as 1.")
+@click.option("--teacher", metavar="MODEL", help="Distil from this model file or torchvision network.")
+@click.option(
+    "--freeze",
+    type=click.Choice(["stem", "stage2", "stage3", "stage4"]),
+    help="Keep the weights of the layers up to this one.",
+)
 @click.option(
     "--start-share",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Of the weights of --from in the result, such as 0.3: after long runs often better than either.",
+    help="Average the result with --from's weights at this share, such as 0.3; often better than either.",
 )
-@click.option("--amp", "bf16", is_flag=True, help="Matrix products in bfloat16: faster on GPUs, slower on a CPU.")
-@click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm over all processes.  [default: yes]")
+@click.option("--amp", "bf16", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
+@click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm statistics over all processes.  [default: yes]")
 @click.option(
-    "--workers", type=click.IntRange(0), default=1, show_default=True, help="Threads that make batches ahead."
+    "--workers",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Threads that prepare batches ahead of the training step.",
 )
 @click.option(
-    "--checkpoint-minutes", type=click.FloatRange(0), default=5, show_default=True, help="Between checkpoints."
+    "--checkpoint-minutes", type=click.FloatRange(0), default=5, show_default=True, help="Minutes between checkpoints."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen and how long it would take.")
+@click.option("--dry-run", is_flag=True, help="Print what would be trained and an estimate of the time, and stop.")
 @click.pass_context
 def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -> None:
-    """Train on DATA/train and DATA/val, each with a folder of pictures per class; or fine-tune with --from.
+    """Train on DATA/train and DATA/val, each with one folder of pictures per class; or fine-tune a model with --from.
 
-    DATA may also be one folder of class folders, of which a part becomes val, or a .zip. The same command
-    resumes a run that was stopped. torchrun starts it on several processes.
+    DATA may also be a single folder of class folders, of which a share becomes val, or a .zip file of either. The same
+    command resumes a run that was interrupted. torchrun runs it on several processes or machines.
 
     \b
     Examples:
@@ -96,12 +116,12 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
                 folder = training.train_job(job, out, command=_command(ctx, data), **how)
         except Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one prints
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes; the first prints
         click.echo(folder.model)
 
 
 def _command(ctx: click.Context, data: Path) -> str:
-    """What was typed, without the places on this machine."""
+    """The command line as typed, without paths of this machine; the model file records it."""
     words = ["shufflenet train", data.resolve().name]
     for option in ctx.command.params:
         value = ctx.params.get(option.name or "")
