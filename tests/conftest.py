@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from shufflenet import model_file
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 
 LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]
@@ -21,22 +22,22 @@ def photos() -> Path:
 
 
 @pytest.fixture
-def model() -> model_file.Model:
+def model() -> Model:
     """Weights drawn so that logits stay near one; no self-test."""
-    arch = Architecture(2, 0.25, classes=len(LABELS), stem_stride=1)
+    arch = ShuffleNetV1(2, 0.25, classes=len(LABELS), stem_stride=1)
     random = np.random.default_rng(0)
     tensors = {}
-    for name, shape in arch.tensor_shapes().items():
+    for name, shape in arch.graph().tensor_shapes().items():
         if len(shape) > 1:
             tensor = random.normal(0, 1 / math.sqrt(math.prod(shape[1:])), shape)
         else:
             tensor = np.full(shape, 0.0 if name.endswith(("bias", "mean")) else 1.0)
         tensors[name] = tensor.astype(np.float32)
-    return model_file.Model(arch, Preprocessing(size=32, resize=36), LABELS, tensors)
+    return Model(arch.graph(), tensors, Preprocessing(size=32, resize=36), LABELS)
 
 
 @pytest.fixture
-def model_path(model: model_file.Model, tmp_path: Path) -> Path:
+def model_path(model: Model, tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
     model_file.save(model, path)
     return path

@@ -7,28 +7,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shufflenet.model_file import Model
-from shufflenet.networks.arch import Architecture
-from shufflenet.networks.graph import Graph, GraphModel, Node
+from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.model import Model
 from shufflenet.networks.network import ShuffleNet, tensors_of
-from shufflenet.pictures.preprocessing import Preprocessing
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 
-def random_network(arch: Architecture) -> tuple[ShuffleNet, Model]:
+def random_network(arch: ShuffleNetV1) -> tuple[ShuffleNet, Model]:
     """The same network for PyTorch and for the engine."""
     torch.manual_seed(arch.groups)
     network = ShuffleNet(arch).eval()
     randomise(network)
-    return network, Model(arch, Preprocessing(), [f"class {i}" for i in range(arch.classes)], tensors_of(network))
+    return network, Model(arch.graph(), tensors_of(network))
 
 
-def random_graph_network(graph: Graph) -> tuple[GraphNetwork, GraphModel]:
+def random_graph_network(graph: Graph) -> tuple[GraphNetwork, Model]:
     """Likewise."""
     torch.manual_seed(0)
     network = GraphNetwork(graph).eval()
     randomise(network)
-    return network, GraphModel(graph, tensors_of(network))
+    return network, Model(graph, tensors_of(network))
 
 
 def randomise(network: nn.Module) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
+from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1
 
 # Every 0.01 up to the paper's largest scale, and a few beyond it.
 SWEEP = [step / 100 for step in range(1, 201)] + [1e-6, 1 / 3, 2.5, 3.99, 7.77, 16]
@@ -15,7 +15,7 @@ SWEEP = [step / 100 for step in range(1, 201)] + [1e-6, 1 / 3, 2.5, 3.99, 7.77, 
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_every_scale_divides(groups: int) -> None:
     for scale in SWEEP:
-        arch = Architecture(groups, scale)
+        arch = ShuffleNetV1(groups, scale)
         for unit in arch.units():
             where = f"{arch.name} {unit.name}"
             assert min(unit.bottleneck_channels, unit.branch_channels) > 0, where
@@ -30,7 +30,7 @@ def test_every_scale_divides(groups: int) -> None:
     [(1, (144, 288, 576)), (2, (200, 400, 800)), (3, (240, 480, 960)), (4, (272, 544, 1088)), (8, (384, 768, 1536))],
 )
 def test_table_1_channels(groups: int, channels: tuple[int, int, int]) -> None:
-    arch = Architecture(groups, 1.0)
+    arch = ShuffleNetV1(groups, 1.0)
     assert tuple(arch.stage_channels(stage) for stage in (2, 3, 4)) == channels
     assert arch.stem_channels == 24
 
@@ -49,11 +49,11 @@ def test_table_1_channels(groups: int, channels: tuple[int, int, int]) -> None:
     ],
 )
 def test_stem_channels(name: str, stem: int) -> None:
-    assert Architecture.from_name(name).stem_channels == stem
+    assert ShuffleNetV1.from_name(name).stem_channels == stem
 
 
 def test_units_follow_the_paper() -> None:
-    units = list(Architecture(3, 1.0).units())
+    units = list(ShuffleNetV1(3, 1.0).units())
     assert [unit.stage for unit in units] == [2] * 4 + [3] * 8 + [4] * 4
     assert [unit.stride for unit in units] == [2, 1, 1, 1] + [2] + [1] * 7 + [2, 1, 1, 1]
     assert [unit.groups1 for unit in units] == [1] + [3] * 15  # section 3.2
@@ -62,16 +62,16 @@ def test_units_follow_the_paper() -> None:
 
 
 def test_names_read_back() -> None:
-    names = [Architecture(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
+    names = [ShuffleNetV1(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
     assert len(set(names)) == 25
-    assert all(Architecture.from_name(name).name == name for name in names)
-    assert Architecture.from_name("shufflenet_g4_x0_75").scale == 0.75
+    assert all(ShuffleNetV1.from_name(name).name == name for name in names)
+    assert ShuffleNetV1.from_name("shufflenet_g4_x0_75").scale == 0.75
 
 
 @pytest.mark.parametrize("name", ["shufflenet", "shufflenet_g3", "shufflenet_g3_x1", "shufflenet_g3_x0.5", "resnet50"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(ValueError, match="names read shufflenet_g3_x0_5"):
-        Architecture.from_name(name)
+        ShuffleNetV1.from_name(name)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_unknown_names(name: str) -> None:
 )
 def test_bad_fields_are_named(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
-        Architecture(**{"groups": 3, "scale": 1.0, **fields})  # type: ignore[arg-type]
+        ShuffleNetV1(**{"groups": 3, "scale": 1.0, **fields})  # type: ignore[arg-type]
 
 
 def test_a_saved_architecture_reads_back() -> None:
-    arch = Architecture(8, 0.25, classes=7, in_channels=4, stem_stride=1, shuffle=False, inverse_shuffle=True)
-    assert Architecture(**dataclasses.asdict(arch)) == arch
+    arch = ShuffleNetV1(8, 0.25, classes=7, in_channels=4, stem_stride=1, shuffle=False, inverse_shuffle=True)
+    assert ShuffleNetV1(**dataclasses.asdict(arch)) == arch
     assert arch.with_classes(9).classes == 9

@@ -11,11 +11,12 @@ from random_network import every_operator, random_graph_network, random_input, r
 from shufflenet.engine.engine import Engine, isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.networks import baselines, complexity
-from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
 from shufflenet.networks.baselines.equal_complexity import BUDGETS
-from shufflenet.networks.graph import Graph, GraphModel, Node
+from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.model import Model
 from shufflenet.networks.network import ShuffleNet, tensors_of
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 
 # The paper's million multiply-adds (Tables 5, 6); parameters from the networks' own papers or torchvision.
 PAPER_MACS = {
@@ -91,7 +92,7 @@ def test_widths_of_stage_4() -> None:
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_shufflenets_graph_is_the_network(groups: int, inverse_shuffle: bool) -> None:
     """`GraphNetwork` of the architecture's graph against the module that is trained."""
-    arch = Architecture(groups, 0.25, classes=7, inverse_shuffle=inverse_shuffle)
+    arch = ShuffleNetV1(groups, 0.25, classes=7, inverse_shuffle=inverse_shuffle)
     torch.manual_seed(0)
     network, other = ShuffleNet(arch), GraphNetwork(arch.graph())
     randomise(network)
@@ -101,10 +102,10 @@ def test_shufflenets_graph_is_the_network(groups: int, inverse_shuffle: bool) ->
         torch.testing.assert_close(other.eval()(x), network.eval()(x))
 
 
-def assert_engine_equals(want: NDArray[np.float32], model: GraphModel, x: NDArray[np.float32], isa: str) -> None:
+def assert_engine_equals(want: NDArray[np.float32], model: Model, x: NDArray[np.float32], isa: str) -> None:
     got = Engine(model, isa).run(x)
     error = float(np.abs(got - want).max() / np.abs(want).max())
-    assert error < 1e-5, f"{model.arch.name} {x.shape} {isa}: error {error:.2e} of the largest logit"
+    assert error < 1e-5, f"{model.graph.name} {x.shape} {isa}: error {error:.2e} of the largest logit"
 
 
 @pytest.mark.parametrize("name", [name for name in baselines.NETWORKS if not name.endswith("no_shuffle")])
@@ -147,7 +148,7 @@ def test_torchvisions_weights_load_by_name(name: str) -> None:
     tensors = tensors_of(network)
     assert {key: tensor.shape for key, tensor in tensors.items()} == graph.tensor_shapes()
     x = random_input(2, 225, 193)
-    assert_engine_equals(network(torch.from_numpy(x)).numpy(), GraphModel(graph, tensors), x, isas()[0])
+    assert_engine_equals(network(torch.from_numpy(x)).numpy(), Model(graph, tensors), x, isas()[0])
 
 
 def test_unknown_name() -> None:
@@ -162,7 +163,7 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
     x = np.zeros((1, 3, 64, 64), np.float32)
     assert Engine(model).run(x).shape == (1, 10)
     if change == "narrower":
-        model = GraphModel(baselines.graph("shufflenet_v2_x1_0", 10), model.tensors)
+        model = Model(baselines.graph("shufflenet_v2_x1_0", 10), model.tensors)
     elif change == "transposed":
         model.tensors["fc.weight"] = model.tensors["fc.weight"].T
     elif change == "missing":

@@ -41,11 +41,10 @@ from shufflenet.cli import commands
 from shufflenet.engine.engine import Engine
 from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.export.graph import TunedNetwork
-from shufflenet.model_file import Model
 from shufflenet.networks import baselines, complexity
-from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
-from shufflenet.networks.graph import GraphModel
+from shufflenet.networks.model import Model
 from shufflenet.networks.network import ShuffleNet
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
 from shufflenet.training.planar import by_kernels
 
@@ -63,8 +62,8 @@ def _one_thread() -> None:
 
 
 def small_case(batch: int = 1, **fields: object) -> Case:
-    arch = replace(Architecture.from_name(SMALL, classes=10), **fields)  # type: ignore[arg-type]
-    return make_case(random_model(arch), batch, 64, 96, threads=1)
+    arch = replace(ShuffleNetV1.from_name(SMALL, classes=10), **fields)  # type: ignore[arg-type]
+    return make_case(random_model(arch.graph()), batch, 64, 96, threads=1)
 
 
 class FakeRuntime(Runtime):
@@ -132,7 +131,7 @@ def test_engine_is_timed_beside_pytorch() -> None:
         assert row.ms > 0
         assert row.max_error < 1e-5
         assert (row.batch, row.height, row.width, row.threads, row.precision) == (2, 64, 96, 1, PRECISION)
-        assert row.macs == 2 * complexity.summary(Architecture.from_name(SMALL, classes=10), 64, 96).macs
+        assert row.macs == 2 * complexity.summary(ShuffleNetV1.from_name(SMALL, classes=10).graph(), 64, 96).macs
     ours, theirs = results.rows
     assert results.ratio_to_ours(ours) == 1
     assert results.ratio_to_ours(theirs) == theirs.ms / ours.ms  # type: ignore[operator]
@@ -211,7 +210,7 @@ def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp
     threads = []
 
     class Spy(Engine):
-        def __init__(self, model: Model | GraphModel, isa: str | None = None, threads_: int = 1, **how: int) -> None:
+        def __init__(self, model: Model, isa: str | None = None, threads_: int = 1, **how: int) -> None:
             threads.append(how.get("threads", threads_))
             super().__init__(model, isa, **how)
 
@@ -222,7 +221,7 @@ def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(out.read_text())["rows"]
     assert (row["batch"], row["threads"], threads) == (2, 2, [2])
-    assert row["macs"] == 2 * complexity.summary(Architecture.from_name(SMALL), 32, 32).macs
+    assert row["macs"] == 2 * complexity.summary(ShuffleNetV1.from_name(SMALL).graph(), 32, 32).macs
 
 
 def test_ratios_are_ours_over_the_others() -> None:
@@ -272,8 +271,8 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
     keys = ["model", "runtime", "precision", "threads", "batch", "height", "width", "macs", "ms", "max_error"]
     for row in document["rows"]:
         assert list(row) == [*keys, "problem"]
-        arch = Architecture.from_name(row["model"])
-        assert row["macs"] == complexity.summary(arch, row["height"], row["width"]).macs
+        arch = ShuffleNetV1.from_name(row["model"])
+        assert row["macs"] == complexity.summary(arch.graph(), row["height"], row["width"]).macs
     results = Results.from_document(document)
     assert results.document() == document
     assert report.table(results) + "\n" == ran.stdout
@@ -316,7 +315,7 @@ def test_layers_are_those_of_the_summary() -> None:
     case = small_case()
     times = layers.layer_times(case, rounds=2)
     by_name = {layer.name: layer for layer in times.layers}
-    for layer in complexity.summary(case.model.arch, 64, 96).layers:
+    for layer in complexity.summary(case.model.graph, 64, 96).layers:
         assert by_name[layer.name].macs == layer.macs
         assert by_name[layer.name].ms > 0 or layer.macs < 1000
     began = time.perf_counter()
@@ -337,7 +336,7 @@ def test_steps_of_the_same_name_are_all_there() -> None:
 
 
 def test_layers_that_take_turns_have_one_time() -> None:
-    case = make_case(random_model(Architecture.from_name(SMALL)), 1, 224, 224, 1)
+    case = make_case(random_model(ShuffleNetV1.from_name(SMALL).graph()), 1, 224, 224, 1)
     times = layers.layer_times(case, rounds=2)
     assert sum(layer.macs for layer in times.layers) == case.macs
     assert "conv1 +\nmaxpool +\n" in layers.table(times)
@@ -415,7 +414,7 @@ def test_training(tmp_path: Path) -> None:
 
 def test_training_step_is_the_same_by_both() -> None:
     """Otherwise the benchmark would compare two things."""
-    network = ShuffleNet(Architecture.from_name(SMALL, classes=3)).train()
+    network = ShuffleNet(ShuffleNetV1.from_name(SMALL, classes=3)).train()
     plain = copy.deepcopy(network).to(memory_format=torch.channels_last)
     x = torch.randn(4, 3, 64, 64)
     want = plain(x.to(memory_format=torch.channels_last))

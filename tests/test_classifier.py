@@ -14,6 +14,7 @@ from PIL import Image
 
 from shufflenet import classifier, model_file
 from shufflenet.classifier import Classifier, softmax
+from shufflenet.networks.model import Model
 from shufflenet.pictures.images import ImageError, Source, decode
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.threads import usable_cores
@@ -58,12 +59,11 @@ def test_logits_of_a_batch(model_path: Path) -> None:
             net.logits(bad)  # type: ignore[arg-type]
 
 
-def test_engine_equals_pytorch(model: model_file.Model, model_path: Path, photos: Path) -> None:
+def test_engine_equals_pytorch(model: Model, model_path: Path, photos: Path) -> None:
     torch = pytest.importorskip("torch")
-    from shufflenet.networks.network import ShuffleNet
+    from shufflenet.networks.module import module_with_weights
 
-    network = ShuffleNet(model.arch).eval()
-    network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+    network = module_with_weights(model)
     x = np.stack([preprocess(decode(path), model.preprocessing) for path in sorted(photos.glob("*.jpg"))])
     with torch.inference_mode():
         expected = network(torch.from_numpy(x)).numpy()
@@ -140,7 +140,7 @@ def test_classify_refuses_large_pictures(model_path: Path) -> None:
     assert isinstance(result, ImageError)
 
 
-def test_self_test(model: model_file.Model, tmp_path: Path) -> None:
+def test_self_test(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model_file.save(model, path)
     model.self_test = Classifier(path).logits(model_file.test_input(model.preprocessing))[0].tolist()
@@ -156,7 +156,7 @@ def test_self_test(model: model_file.Model, tmp_path: Path) -> None:
         Classifier(path)
 
 
-def test_a_changed_weight_fails_the_self_test(model: model_file.Model, model_path: Path) -> None:
+def test_a_changed_weight_fails_the_self_test(model: Model, model_path: Path) -> None:
     model.self_test = Classifier(model_path).logits(model_file.test_input(model.preprocessing))[0].tolist()
     model.tensors["stage3.2.pointwise1.weight"][0] *= -1
     model_file.save(model, model_path)
@@ -169,13 +169,13 @@ def test_embedded_names(model_path: Path, tmp_path: Path, monkeypatch: pytest.Mo
     model_path.rename(tmp_path / "weights" / "shufflenet_g2_x0_25.safetensors")
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
     assert classifier.embedded_models() == ["shufflenet_g2_x0_25"]
-    assert Classifier("shufflenet_g2_x0_25").arch.groups == 2
+    assert Classifier("shufflenet_g2_x0_25").graph.name == "shufflenet_g2_x0_25"
     with pytest.raises(model_file.ModelFileError, match=r"resnet50: neither a file nor .*shufflenet_g2_x0_25"):
         Classifier("resnet50")
     (tmp_path / "here" / "shufflenet_g2_x0_25").mkdir(parents=True)  # as `export` names a folder
     (tmp_path / "here" / "other").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert Classifier("shufflenet_g2_x0_25").arch.groups == 2
+    assert Classifier("shufflenet_g2_x0_25").graph.name == "shufflenet_g2_x0_25"
     with pytest.raises(model_file.ModelFileError, match="other: a folder"):
         Classifier("other")
 

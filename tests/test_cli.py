@@ -23,6 +23,7 @@ from PIL import Image
 
 import shufflenet
 from shufflenet import cli, model_file
+from shufflenet.networks.model import Model
 from shufflenet.sheet import MAX_PICTURES
 
 COMMAND = [sys.executable, "-m", "shufflenet"]
@@ -343,7 +344,7 @@ def test_predict_cannot_start(arguments: list[str]) -> None:
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_wrong_model_files(model: model_file.Model, model_path: Path, photos: Path) -> None:
+def test_wrong_model_files(model: Model, model_path: Path, photos: Path) -> None:
     model.self_test = [1.0, 2.0, 3.0, 4.0, 5.0]
     model_file.save(model, model_path)
     result = run("predict", photos, "--model", model_path)

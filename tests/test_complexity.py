@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shufflenet.networks import baselines
-from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
 from shufflenet.networks.complexity import Layer, summary
+from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ from shufflenet.networks.complexity import Layer, summary
     ],
 )
 def test_table_1(groups: int, macs: float, parameters: int) -> None:
-    arch = Architecture(groups, 1.0)
-    cost = summary(arch)
+    arch = ShuffleNetV1(groups, 1.0)
+    cost = summary(arch.graph())
     assert round(cost.macs_without_classifier / 1e6, 1) == macs
     assert cost.parameters == parameters
     assert cost.macs - cost.macs_without_classifier == arch.features * 1000
@@ -32,19 +32,19 @@ def test_table_1(groups: int, macs: float, parameters: int) -> None:
 
 @pytest.mark.parametrize(("scale", "macs"), [(1.5, 292.4), (2.0, 524.0)])
 def test_table_5_counts_the_classifier(scale: float, macs: float) -> None:
-    assert round(summary(Architecture(3, scale)).macs / 1e6, 1) == macs
+    assert round(summary(ShuffleNetV1(3, scale).graph()).macs / 1e6, 1) == macs
 
 
 @pytest.mark.parametrize(("groups", "macs"), [(1, 38.5), (2, 38.6), (3, 37.6), (4, 37.5), (8, 40.5)])
 def test_half_scale(groups: int, macs: float) -> None:
     """The paper says 38 for all; the authors' code says 38 for g=3 and 40 for g=8."""
-    assert round(summary(Architecture(groups, 0.5)).macs / 1e6, 1) == macs
+    assert round(summary(ShuffleNetV1(groups, 0.5).graph()).macs / 1e6, 1) == macs
 
 
 @pytest.mark.parametrize(("groups", "macs"), [(1, 13.2), (2, 13.4), (3, 13.3), (4, 13.4), (8, 12.4)])
 def test_quarter_scale(groups: int, macs: float) -> None:
     """The paper says 13 for all. Its own widths don't divide for g = 2, 4 and 8, so these are the nearest that do."""
-    assert round(summary(Architecture(groups, 0.25)).macs / 1e6, 1) == macs
+    assert round(summary(ShuffleNetV1(groups, 0.25).graph()).macs / 1e6, 1) == macs
 
 
 def test_a_classifier_that_is_a_convolution() -> None:
@@ -53,7 +53,7 @@ def test_a_classifier_that_is_a_convolution() -> None:
 
 
 def test_activation_bytes_are_float32_outputs() -> None:
-    layers = {layer.name: layer for layer in summary(Architecture(3, 1.0)).layers}
+    layers = {layer.name: layer for layer in summary(ShuffleNetV1(3, 1.0).graph()).layers}
     assert layers["conv1"].activation_bytes == 24 * 112 * 112 * 4
     assert layers["stage2.0.pointwise1"].activation_bytes == 60 * 56 * 56 * 4
     assert layers["fc"].activation_bytes == 1000 * 4
@@ -62,7 +62,7 @@ def test_activation_bytes_are_float32_outputs() -> None:
 @pytest.mark.parametrize("size", [(0, 224), (224, -1)])
 def test_no_pixels(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="height and width"):
-        summary(Architecture(3, 1.0), *size)
+        summary(ShuffleNetV1(3, 1.0).graph(), *size)
 
 
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
@@ -70,8 +70,8 @@ def test_no_pixels(size: tuple[int, int]) -> None:
 def test_layers_equal_what_pytorch_counts(groups: int, scale: float) -> None:
     pytest.importorskip("torch")
     for stem_stride, height, width in ((2, 224, 224), (1, 33, 50)):
-        arch = Architecture(groups, scale, classes=200, stem_stride=stem_stride)
-        rows = [layer for layer in summary(arch, height, width).layers if not _is_pooling(layer)]
+        arch = ShuffleNetV1(groups, scale, classes=200, stem_stride=stem_stride)
+        rows = [layer for layer in summary(arch.graph(), height, width).layers if not _is_pooling(layer)]
         assert rows == list(_count_with_hooks(arch, height, width))
 
 
@@ -80,8 +80,8 @@ def test_pooling_shapes_equal_pytorch(size: tuple[int, int]) -> None:
     torch = pytest.importorskip("torch")
     from shufflenet.networks.network import ShuffleNet
 
-    arch = Architecture(2, 0.25)
-    layers = {layer.name: layer for layer in summary(arch, *size).layers}
+    arch = ShuffleNetV1(2, 0.25)
+    layers = {layer.name: layer for layer in summary(arch.graph(), *size).layers}
     with torch.device("meta"):
         network = ShuffleNet(arch).eval()
         x = network.maxpool(network.conv1(torch.empty(1, 3, *size)))
@@ -97,7 +97,7 @@ def _is_pooling(layer: Layer) -> bool:
     return layer.name in ("maxpool", "global_pool") or layer.name.endswith("shortcut")
 
 
-def _count_with_hooks(arch: Architecture, height: int, width: int) -> Iterator[Layer]:
+def _count_with_hooks(arch: ShuffleNetV1, height: int, width: int) -> Iterator[Layer]:
     """Runs the network without values (device "meta") and notes each convolution's real output."""
     import torch
     from torch import nn

@@ -20,8 +20,8 @@ from random_network import random_input, random_network
 from shufflenet.engine.engine import Engine, Sizes, _aligned, _library, _Network, isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.library import run_network
-from shufflenet.model_file import Model
-from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
 
 SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
@@ -36,7 +36,7 @@ def assert_equal_logits(got: NDArray[np.float32], want: NDArray[np.float32], wha
 
 
 @torch.inference_mode()
-def compare(arch: Architecture, sizes: list[tuple[int, int]], levels: list[str]) -> None:
+def compare(arch: ShuffleNetV1, sizes: list[tuple[int, int]], levels: list[str]) -> None:
     network, model = random_network(arch)
     for height, width in sizes:
         x = random_input(3, height, width, arch.in_channels)
@@ -50,13 +50,13 @@ def compare(arch: Architecture, sizes: list[tuple[int, int]], levels: list[str])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_equals_pytorch(groups: int, scale: float) -> None:
-    compare(Architecture(groups, scale), SIZES, FAST_ISAS)
-    compare(Architecture(groups, scale), [(32, 32)], ["reference"])
+    compare(ShuffleNetV1(groups, scale), SIZES, FAST_ISAS)
+    compare(ShuffleNetV1(groups, scale), [(32, 32)], ["reference"])
 
 
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_reference_equals_pytorch_on_all_sizes(groups: int) -> None:
-    compare(Architecture(groups, 0.25), SIZES, ["reference"])
+    compare(ShuffleNetV1(groups, 0.25), SIZES, ["reference"])
 
 
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
@@ -64,18 +64,18 @@ def test_variants_equal_pytorch(groups: int) -> None:
     """Stem stride 1, other input channels, few classes, no shuffle, unusual scales and Conv1 widths."""
     levels = isas()
     sizes = [(32, 32), (33, 47), (64, 64)]
-    compare(Architecture(groups, 0.5, classes=1, stem_stride=1), sizes, levels)
-    compare(Architecture(groups, 0.5, classes=7, in_channels=1), sizes, levels)
-    compare(Architecture(groups, 0.37, classes=33, in_channels=5, stem_stride=1), sizes, levels)
-    compare(Architecture(groups, 0.05, classes=201), sizes, levels)
-    compare(Architecture(groups, 0.25, classes=16, shuffle=False), sizes, levels)
-    compare(Architecture(groups, 0.25, classes=17, stem_channels=groups * 3), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.5, classes=1, stem_stride=1), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.5, classes=7, in_channels=1), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.37, classes=33, in_channels=5, stem_stride=1), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.05, classes=201), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.25, classes=16, shuffle=False), sizes, levels)
+    compare(ShuffleNetV1(groups, 0.25, classes=17, stem_channels=groups * 3), sizes, levels)
 
 
 def test_shuffle_changes_the_answer() -> None:
     """Otherwise the tests above would not see whether the shuffle is there."""
-    _, model = random_network(Architecture(3, 0.25))
-    unshuffled = Model(Architecture(3, 0.25, shuffle=False), model.preprocessing, model.labels, model.tensors)
+    _, model = random_network(ShuffleNetV1(3, 0.25))
+    unshuffled = Model(ShuffleNetV1(3, 0.25, shuffle=False).graph(), model.tensors)
     x = random_input(1, 64, 64)
     assert np.abs(Engine(model).run(x) - Engine(unshuffled).run(x)).max() > 1e-3
 
@@ -85,8 +85,8 @@ def test_shuffle_costs_nothing() -> None:
 
     Both networks take turns in one piece of memory, since where it happens to lie counts for more than 1 %.
     """
-    _, model = random_network(Architecture(3, 1.0))
-    unshuffled = Model(Architecture(3, 1.0, shuffle=False), model.preprocessing, model.labels, model.tensors)
+    _, model = random_network(ShuffleNetV1(3, 1.0))
+    unshuffled = Model(ShuffleNetV1(3, 1.0, shuffle=False).graph(), model.tensors)
     plans = [make_plan(each, 224, 224) for each in (model, unshuffled)]
     with_shuffle, without = (np.frombuffer(plan, np.uint32) for plan in plans)
     assert not np.array_equal(with_shuffle, without)
@@ -116,7 +116,7 @@ def test_shuffle_costs_nothing() -> None:
 
 def test_pictures_that_lie_anywhere() -> None:
     """At no multiple of four bytes, or backwards."""
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     engine, x = Engine(model), random_input(1, 64, 64)
     want = engine.run(x)
     odd = np.empty(x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(x.shape)
@@ -128,7 +128,7 @@ def test_pictures_that_lie_anywhere() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_process_forked_while_a_network_is_made() -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     engine, x = Engine(model), random_input(1, 64, 64)
     want = engine.run(x)
     with engine._lock:  # as by another thread, which the forked process does not have
@@ -141,7 +141,7 @@ def test_a_process_forked_while_a_network_is_made() -> None:
 
 def test_results_do_not_depend_on_what_ran_before() -> None:
     """The arena is used again and never cleared."""
-    _, model = random_network(Architecture(3, 0.5))
+    _, model = random_network(ShuffleNetV1(3, 0.5))
     engine = Engine(model)
     x, other = random_input(1, 97, 131), random_input(1, 97, 131) * 1e20
     want = engine.run(x)
@@ -151,7 +151,7 @@ def test_results_do_not_depend_on_what_ran_before() -> None:
 
 def test_not_a_number_shows() -> None:
     """Wherever it stands in the windows of the maximum pool, and in the vectors of a line."""
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     x = random_input(2, 64, 64)
     for isa in isas():
         engine = Engine(model, isa)
@@ -164,7 +164,7 @@ def test_not_a_number_shows() -> None:
 
 
 def test_threads_share_an_engine() -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     engine = Engine(model)
     inputs = [random_input(1, 64 + i, 64) for i in range(6)] * 4
     want = [engine.run(x) for x in inputs]
@@ -175,7 +175,7 @@ def test_threads_share_an_engine() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
-    _, model = random_network(Architecture(3, 0.5))
+    _, model = random_network(ShuffleNetV1(3, 0.5))
     for isa in isas():
         alone = Engine(model, isa)
         for height, width in [(32, 32), (97, 131), (224, 224)] if isa != "reference" else [(32, 32)]:
@@ -186,7 +186,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads: int) -> None:
 
 
 def test_threads_share_an_engine_with_a_pool() -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     engine = Engine(model, threads=2)
     inputs = [random_input(1, 64 + i, 64) for i in range(6)] * 4
     want = [engine.run(x) for x in inputs]
@@ -198,7 +198,7 @@ def test_threads_share_an_engine_with_a_pool() -> None:
 @pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
 def test_a_team_is_not_held_up_by_other_programs() -> None:
     """When it waited for threads whose processor was taken, a picture took twenty times as long as by one thread."""
-    _, model = random_network(Architecture(3, 0.5))
+    _, model = random_network(ShuffleNetV1(3, 0.5))
     x = random_input(1, 224, 224)
     alone, together = Engine(model), Engine(model, threads=2)
     want = alone.run(x)
@@ -226,7 +226,7 @@ def test_a_team_is_not_held_up_by_other_programs() -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])
 def test_refuses_other_numbers_of_threads(threads: int) -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     with pytest.raises(ValueError, match="threads must be from 1 to 1024"):
         Engine(model, threads=threads)
 
@@ -243,18 +243,18 @@ def test_refuses_other_numbers_of_threads(threads: int) -> None:
     ids=["float64", "three dimensions", "four channels", "too small", "too large"],
 )
 def test_refuses_other_inputs(x: NDArray[np.float32], message: str) -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     with pytest.raises(ValueError, match=message):
         Engine(model).run(x)
 
 
 def test_empty_batch() -> None:
-    _, model = random_network(Architecture(3, 0.25, classes=7))
+    _, model = random_network(ShuffleNetV1(3, 0.25, classes=7))
     assert Engine(model).run(np.zeros((0, 3, 64, 64), np.float32)).shape == (0, 7)
 
 
 def test_isa_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, model = random_network(Architecture(3, 0.25))
+    _, model = random_network(ShuffleNetV1(3, 0.25))
     for isa in isas():
         monkeypatch.setenv("SHUFFLENET_ISA", isa)
         assert Engine(model).isa == isa
@@ -265,13 +265,13 @@ def test_isa_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_working_memory() -> None:
     """1x at 224 x 224 stays within a second-level cache of 2 MB."""
-    _, model = random_network(Architecture(3, 1.0))
+    _, model = random_network(ShuffleNetV1(3, 1.0))
     assert Engine(model).sizes(224, 224).arena_bytes < 2e6
 
 
 def test_cut_plans_are_refused() -> None:
     """Changed ones: engine/test_damaged.c."""
-    _, model = random_network(Architecture(3, 0.25, classes=10))
+    _, model = random_network(ShuffleNetV1(3, 0.25, classes=10))
     plan = make_plan(model, 32, 32)
     for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):
         with pytest.raises(RuntimeError, match="damaged"):
@@ -279,7 +279,7 @@ def test_cut_plans_are_refused() -> None:
 
 
 def test_a_wrong_call_of_the_library_is_refused() -> None:
-    _, model = random_network(Architecture(3, 0.25, classes=10))
+    _, model = random_network(ShuffleNetV1(3, 0.25, classes=10))
     network = _Network(make_plan(model, 32, 32), isas()[0], (3, 32, 32))
     x, logits = random_input(2, 32, 32), np.empty((2, 10), np.float32)
     arena = _aligned(network.sizes.arena_bytes)
@@ -299,7 +299,7 @@ def test_a_wrong_call_of_the_library_is_refused() -> None:
 
 
 def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, x = Engine(random_network(Architecture(3, 0.25))[1]), random_input(1, 64, 64)
+    engine, x = Engine(random_network(ShuffleNetV1(3, 0.25))[1]), random_input(1, 64, 64)
     engine.run(x)
 
     def interrupted(*_: object) -> None:
@@ -343,6 +343,6 @@ def test_a_package_without_its_library_says_so() -> None:
 
 
 def test_an_arena_that_a_plan_cannot_hold_is_a_size_too_large() -> None:
-    model = random_network(Architecture(8, 2.0, classes=2))[1]
+    model = random_network(ShuffleNetV1(8, 2.0, classes=2))[1]
     with pytest.raises(ValueError, match="4096 x 4096 pixels are too large for one pass of this network"):
         make_plan(model, 4096, 4096)

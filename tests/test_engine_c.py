@@ -20,19 +20,18 @@ from random_network import every_operator, random_graph_network, random_input, r
 from shufflenet.engine.engine import isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.engine.strips import WINDOW_FLOATS
-from shufflenet.model_file import Model
 from shufflenet.networks import baselines
-from shufflenet.networks.arch import STAGE2_CHANNELS, Architecture
-from shufflenet.networks.graph import GraphModel
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
 
 ROOT = Path(__file__).parent.parent
 
 ARCHITECTURES = [
-    *[Architecture(groups, 0.25, classes=10) for groups in STAGE2_CHANNELS],
-    Architecture(3, 0.5, classes=201, stem_stride=1),
-    Architecture(8, 0.5, shuffle=False),
-    Architecture(4, 0.05, classes=1, in_channels=1),
+    *[ShuffleNetV1(groups, 0.25, classes=10) for groups in STAGE2_CHANNELS],
+    ShuffleNetV1(3, 0.5, classes=201, stem_stride=1),
+    ShuffleNetV1(8, 0.5, shuffle=False),
+    ShuffleNetV1(4, 0.05, classes=1, in_channels=1),
 ]
 SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
@@ -123,11 +122,9 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("networks")
     names: list[str] = []
 
-    def write(
-        network: nn.Module, model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS
-    ) -> None:
-        x = random_input(3, height, width, model.arch.in_channels)
-        name = str(folder / f"{len(names)}_{model.arch.name}_{height}x{width}")
+    def write(network: nn.Module, model: Model, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> None:
+        x = random_input(3, height, width, model.graph.in_channels)
+        name = str(folder / f"{len(names)}_{model.graph.name}_{height}x{width}")
         Path(name + ".plan").write_bytes(make_plan(model, height, width, window_floats))
         Path(name + ".input").write_bytes(x.tobytes())
         with torch.inference_mode():
@@ -141,7 +138,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     # In strips, with a depthwise convolution of stride 1 among them.
     write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
     # In strips of a few lines, as if caches were small.
-    write(*random_network(Architecture(4, 0.25, classes=10)), 230, 131, window_floats=1 << 10)
+    write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, window_floats=1 << 10)
     return names
 
 

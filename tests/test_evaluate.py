@@ -14,13 +14,14 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import cli, confusion, model_file
+from shufflenet import cli, confusion
 from shufflenet.evaluate import BINS, Evaluation, _mistakes, evaluate, table, write
+from shufflenet.networks.model import Model
 from shufflenet.pictures.dataset import Picture
 
 
 @pytest.fixture
-def root(tmp_path: Path, model: model_file.Model) -> Path:
+def root(tmp_path: Path, model: Model) -> Path:
     """40 pictures of noise in the folders of three of the model's five classes."""
     random = np.random.default_rng(1)
     for index in range(40):
@@ -79,7 +80,7 @@ def test_engine_and_pytorch_agree(model_path: Path, root: Path) -> None:
 
 
 def test_pytorch_is_asked(model_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def last_class(model: model_file.Model) -> Any:
+    def last_class(model: Model) -> Any:
         return lambda x: np.eye(5, dtype=np.float32)[[4] * len(x)]
 
     monkeypatch.setattr("shufflenet.evaluate._pytorch", last_class)
@@ -101,7 +102,7 @@ def test_mistakes_and_the_table_begin_with_the_worst(model_path: Path, root: Pat
     assert table(found).count("classes of the model have no pictures here") == 1
 
 
-def test_classes_go_by_folder_name_not_by_place(model: model_file.Model, root: Path, tmp_path: Path) -> None:
+def test_classes_go_by_folder_name_not_by_place(model: Model, root: Path, tmp_path: Path) -> None:
     before = evaluate(model, root)
     assert sorted(set(before.targets.tolist())) == [0, 1, 4]
     truth = {picture.name: int(target) for picture, target in zip(before.pictures, before.targets, strict=True)}

@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import cli, export, model_file
+from shufflenet import cli, export
 from shufflenet.engine.engine import Engine
 from shufflenet.export import check, report
 from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
+from shufflenet.networks.model import Model
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 Floats = NDArray[np.float32]
@@ -93,7 +94,7 @@ def test_unknown_or_missing_target(model_path: Path) -> None:
     assert result.stderr == f"Error: --to TARGET is missing; {there_are}\n"
 
 
-def test_missing_package(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_package(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
     monkeypatch.setattr(export, "TARGETS", {"test": target})
     with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[test\]'$"):
@@ -104,7 +105,7 @@ def test_missing_package(model: model_file.Model, monkeypatch: pytest.MonkeyPatc
     assert export.export(model, "x", "test", tmp_path / "x", checking=False).check is None
 
 
-def test_missing_compiler(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_compiler(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CC", "no_such_compiler")
     with pytest.raises(ExportError, match=r"'no_such_compiler'.*--no-check"):
         export.export(model, "x", "c", tmp_path / "x")
@@ -112,7 +113,7 @@ def test_missing_compiler(model: model_file.Model, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("exact")
-def test_what_is_replaced(model: model_file.Model, tmp_path: Path) -> None:
+def test_what_is_replaced(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "x.test"
     path.touch()
     for _ in range(2):  # an empty file, then its own
@@ -128,7 +129,7 @@ def test_what_is_replaced(model: model_file.Model, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["x.test"]
 
 
-def test_what_folder_is_replaced(model: model_file.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_folder_is_replaced(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def write(order: Order, path: Path) -> None:
         (path / "sub").mkdir(parents=True)
         (path / "sub" / "a.txt").write_text(order.name)
@@ -172,7 +173,7 @@ def test_what_folder_is_replaced(model: model_file.Model, monkeypatch: pytest.Mo
     ],
 )
 def test_wrong_result(
-    model: model_file.Model, model_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: object
+    model: Model, model_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: object
 ) -> None:
     monkeypatch.setattr(export, "TARGETS", {"test": target_that(change)})  # type: ignore[arg-type]
     monkeypatch.setattr(report, "TARGETS", export.TARGETS)
@@ -189,7 +190,7 @@ def test_wrong_result(
 
 
 def test_a_full_disk_names_what_was_to_be_written(
-    model: model_file.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(order: Order, path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -200,7 +201,7 @@ def test_a_full_disk_names_what_was_to_be_written(
     assert raised.value.filename == str(tmp_path / "x.test")
 
 
-def test_wrong_preprocessing(model: model_file.Model, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_preprocessing(model: Model, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a target that takes pictures: the network is right, what it is given is not."""
 
     def open_(order: Order, path: Path) -> Runner:
@@ -244,7 +245,7 @@ def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
         assert (result.exit_code, len(result.stderr.splitlines()), result.stdout) == (2, 1, "")
 
 
-def test_network_input_is_that_of_predict(model: model_file.Model) -> None:
+def test_network_input_is_that_of_predict(model: Model) -> None:
     """For the model's own size to the bit, and its rule goes on for others."""
     how = Preprocessing(size=32, resize=64)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))

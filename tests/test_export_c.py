@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from random_network import random_input, random_network
-from shufflenet import model_file
 from shufflenet.classifier import Classifier, embedded_models, load_model
 from shufflenet.engine.engine import Engine, isas, measure
 from shufflenet.export import c, export
 from shufflenet.export.check import network_input
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
@@ -40,14 +40,14 @@ def command(*arguments: str | Path, folder: Path) -> str:
 def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The engine of an exported folder, compiled once; it is the same in every folder."""
     folder = tmp_path_factory.mktemp("engine")
-    _, model = random_network(Architecture(1, 0.25, classes=1))
+    _, model = random_network(ShuffleNetV1(1, 0.25, classes=1))
     export(model, "any", "c", folder / "any", checking=False)
     sources = sorted(folder.glob("any/engine*.c"))
     command("cc", *QUICK, *WARNINGS, "-fPIC", "-c", *sources, folder=folder)
     return sorted(folder.glob("*.o"))
 
 
-def load(model: model_file.Model, size: tuple[int, int], objects: list[Path], folder: Path) -> ctypes.CDLL:
+def load(model: Model, size: tuple[int, int], objects: list[Path], folder: Path) -> ctypes.CDLL:
     export(model, "net", "c", folder / "net", size=size, checking=False)
     sources = sorted(folder.glob("net/net*.c"))
     command("cc", *QUICK, *WARNINGS, "-shared", "-fPIC", *sources, *objects, "-o", "net.so", "-lm", folder=folder)
@@ -61,7 +61,7 @@ def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def test_as_the_readme_says(model: model_file.Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
+def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
     """Every command of the README, in a fresh folder; and the same label and probabilities as `predict`."""
     export(model, "cats and dogs", "c", tmp_path / "cats_and_dogs", checking=False)
     picture = images.decode(photos / "cat.jpg")
@@ -97,14 +97,14 @@ def test_as_the_readme_says(model: model_file.Model, model_path: Path, photos: P
 @pytest.mark.parametrize(
     ("arch", "size"),
     [
-        (Architecture(3, 0.25, classes=7), (64, 64)),
-        (Architecture(8, 0.25, classes=201, stem_stride=1), (33, 47)),
-        (Architecture(1, 0.25, classes=1), (32, 96)),
-        (Architecture(2, 0.5, classes=1000, shuffle=False), (97, 33)),
+        (ShuffleNetV1(3, 0.25, classes=7), (64, 64)),
+        (ShuffleNetV1(8, 0.25, classes=201, stem_stride=1), (33, 47)),
+        (ShuffleNetV1(1, 0.25, classes=1), (32, 96)),
+        (ShuffleNetV1(2, 0.5, classes=1000, shuffle=False), (97, 33)),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_networks(arch: Architecture, size: tuple[int, int], objects: list[Path], tmp_path: Path) -> None:
+def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path], tmp_path: Path) -> None:
     _, model = random_network(arch)
     library = load(model, size, objects, tmp_path)
     engine = Engine(model)
@@ -122,7 +122,7 @@ def test_networks(arch: Architecture, size: tuple[int, int], objects: list[Path]
     assert library.net_message(-1) == b"a picture without pixels"
 
 
-def test_preprocessing_is_that_of_python(model: model_file.Model, objects: list[Path], tmp_path: Path) -> None:
+def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_path: Path) -> None:
     """The same pixels for any size of picture: enlarged, reduced, reduced in two steps, thin."""
     random = np.random.default_rng(0)
     for how, size in [
@@ -146,7 +146,7 @@ def test_preprocessing_is_that_of_python(model: model_file.Model, objects: list[
             assert np.abs(given - expected).max() < 2e-6 * np.abs(expected).max(), (how, size, height, width)
 
 
-def test_hostile_labels(model: model_file.Model, objects: list[Path], tmp_path: Path) -> None:
+def test_hostile_labels(model: Model, objects: list[Path], tmp_path: Path) -> None:
     labels = ['"); exit(1); //', r"C:\new\x41 \" ??/", "??=??( */ %s%n", "käse 🧀 日本", "a\u2028b\x7f\r\n\t12"]
     model.labels = labels
     library = load(model, (32, 32), objects, tmp_path)
@@ -159,7 +159,7 @@ def test_hostile_labels(model: model_file.Model, objects: list[Path], tmp_path: 
 def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
     """Of the plan that is written, also where the engine here would choose another: in strips, or without."""
     for number, (size, classes) in enumerate([((32, 32), 1), ((97, 131), 129), ((128, 128), 5), ((224, 224), 1000)]):
-        _, model = random_network(Architecture(groups, 0.25, classes=classes))
+        _, model = random_network(ShuffleNetV1(groups, 0.25, classes=classes))
         folder = tmp_path / str(number)
         export(model, "net", "c", folder, size=size, checking=False)
         words = re.findall(r"0x[0-9a-f]+", (folder / "net_plan.c").read_text())
@@ -187,9 +187,7 @@ def test_levels_have_their_flags() -> None:
     assert special == set(c._X86_TARGETS)
 
 
-def test_check_builds_the_folder(
-    model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_builds_the_folder(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     pictures = [images.decode(photos / name) for name in ("cat.jpg", "china.jpg")]
     done = export(model, "net", "c", tmp_path / "net", pictures=pictures)
@@ -207,21 +205,21 @@ def test_check_builds_the_folder(
     not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"),
     reason="no cross-compiler or emulator",
 )
-def test_aarch64(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aarch64(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
     monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-static"))
     the_example_answers(model, photos, tmp_path, "qemu-aarch64")
     assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
 
 
-def test_clang(model: model_file.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clang(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ziglang = pytest.importorskip("ziglang")
     monkeypatch.setenv("CC", f"{Path(ziglang.__file__).parent / 'zig'} cc")
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     the_example_answers(model, photos, tmp_path)
 
 
-def the_example_answers(model: model_file.Model, photos: Path, folder: Path, *emulator: str) -> None:
+def the_example_answers(model: Model, photos: Path, folder: Path, *emulator: str) -> None:
     """Built by the compiler that CC names, its first line has the engine's best label."""
     picture = images.decode(photos / "cat.jpg")
     picture.save(folder / "cat.ppm")

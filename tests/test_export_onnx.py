@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from random_network import every_operator, random_input, random_network
-from shufflenet import model_file
 from shufflenet.bench.case import random_model
 from shufflenet.engine.engine import Engine
 from shufflenet.export import export
 from shufflenet.export.onnx import make
 from shufflenet.export.target import ExportError
 from shufflenet.networks import baselines
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 
 onnx = pytest.importorskip("onnx")
@@ -26,14 +26,14 @@ onnxruntime = pytest.importorskip("onnxruntime")
 @pytest.mark.parametrize(
     "arch",
     [
-        Architecture(3, 0.5, classes=7),
-        Architecture(8, 0.25, classes=201, stem_stride=1, inverse_shuffle=True),
-        Architecture(1, 0.25, classes=1),
-        Architecture(2, 0.25, classes=10, shuffle=False),
+        ShuffleNetV1(3, 0.5, classes=7),
+        ShuffleNetV1(8, 0.25, classes=201, stem_stride=1, inverse_shuffle=True),
+        ShuffleNetV1(1, 0.25, classes=1),
+        ShuffleNetV1(2, 0.25, classes=10, shuffle=False),
     ],
     ids=lambda arch: arch.name,
 )
-def test_equals_the_engine(arch: Architecture, tmp_path: Path) -> None:
+def test_equals_the_engine(arch: ShuffleNetV1, tmp_path: Path) -> None:
     _, model = random_network(arch)
     path = tmp_path / "net.onnx"
     export(model, "net", "onnx", path, checking=False)
@@ -49,9 +49,9 @@ def test_equals_the_engine(arch: Architecture, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arch", [Architecture(3, 0.25, classes=7, stem_stride=1), Architecture(8, 0.25)], ids=lambda arch: arch.name
+    "arch", [ShuffleNetV1(3, 0.25, classes=7, stem_stride=1), ShuffleNetV1(8, 0.25)], ids=lambda arch: arch.name
 )
-def test_fixed_size(arch: Architecture, tmp_path: Path) -> None:
+def test_fixed_size(arch: ShuffleNetV1, tmp_path: Path) -> None:
     _, model = random_network(arch)
     path = tmp_path / "net.onnx"
     export(model, "net", "onnx", path, size=(47, 97), checking=False)
@@ -89,13 +89,13 @@ def test_other_networks(name: str, sizes: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize(
     ("arch", "unaligned"),
     [
-        (Architecture(3, 0.5, classes=7), 0),  # 30 channels behind a dense and behind group convolutions
-        (Architecture(3, 0.25, classes=7, inverse_shuffle=True), 0),  # 15 and 30
-        (Architecture(3, 0.5, classes=7, shuffle=False), 4),  # without a gather to leave the new channels out
+        (ShuffleNetV1(3, 0.5, classes=7), 0),  # 30 channels behind a dense and behind group convolutions
+        (ShuffleNetV1(3, 0.25, classes=7, inverse_shuffle=True), 0),  # 15 and 30
+        (ShuffleNetV1(3, 0.5, classes=7, shuffle=False), 4),  # without a gather to leave the new channels out
     ],
     ids=["x0_5", "x0_25", "no shuffle"],
 )
-def test_depthwise_convolutions_are_in_fours(arch: Architecture, unaligned: int) -> None:
+def test_depthwise_convolutions_are_in_fours(arch: ShuffleNetV1, unaligned: int) -> None:
     """ONNX Runtime runs others channel by channel."""
     _, model = random_network(arch)
     proto = make(model, "net", aligning=True)
@@ -123,7 +123,7 @@ def test_windows_of_unequal_size_are_refused() -> None:
         make(model, "net", (37, 41))
 
 
-def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:
+def test_what_the_file_says(model: Model, tmp_path: Path) -> None:
     model.labels[2] = 'käse "\\'
     path = tmp_path / "net.onnx"
     export(model, "net", "onnx", path, checking=False)
@@ -133,7 +133,7 @@ def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:
     assert metadata["preprocessing"]["mean"] == list(model.preprocessing.mean)
     assert metadata["preprocessing"]["size"] == 32
     assert metadata["preprocessing"]["colour_order"] == "RGB"
-    assert metadata["architecture"]["name"] == model.arch.name
+    assert metadata["architecture"]["name"] == model.graph.name
     assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 13)]
     # Of each unit: three convolutions, and one Gather behind the depthwise one. Nothing is left of batch norm.
     kinds = [node.op_type for node in proto.graph.node if not node.name.endswith(".aligned")]
@@ -143,7 +143,7 @@ def test_what_the_file_says(model: model_file.Model, tmp_path: Path) -> None:
     assert ranks <= {2, 4}
 
 
-def test_check_and_replace(model: model_file.Model, photos: Path, tmp_path: Path) -> None:
+def test_check_and_replace(model: Model, photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for _ in range(2):  # the second replaces the first
         done = export(model, "net", "onnx", path, pictures=[images.decode(photos / "cat.jpg")])

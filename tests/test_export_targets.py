@@ -24,7 +24,8 @@ from random_network import random_input, random_network
 from shufflenet import model_file
 from shufflenet.export import TARGETS, export
 from shufflenet.export.target import ExportError, Order
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other projects' warnings are not for here
 
@@ -45,7 +46,7 @@ def test_every_target_is_tested() -> None:
 
 @pytest.mark.parametrize("target", ANY_SIZE + ONE_SIZE)
 def test_is_checked_and_says_what_it_is(
-    target: str, model: model_file.Model, model_path: Path, photos: Path, tmp_path: Path
+    target: str, model: Model, model_path: Path, photos: Path, tmp_path: Path
 ) -> None:
     """By the command, as users do."""
     needs(target)
@@ -60,7 +61,7 @@ def test_is_checked_and_says_what_it_is(
     labels, description = _SAID[target](path)
     assert labels in (model.labels, None)
     assert description["labels"] == model.labels
-    assert description["architecture"]["name"] == model.arch.name
+    assert description["architecture"]["name"] == model.graph.name
     how = description["preprocessing"]
     assert (how["size"], how["resize"], how["mean"]) == (32, 36, list(model.preprocessing.mean))
     assert (how["colour_order"], how["layout"]) == ("RGB", "NHWC" if target == "litert" else "NCHW")
@@ -105,10 +106,10 @@ _SAID: dict[str, Callable[[Path], tuple[list[str] | None, Any]]] = {
 
 
 ARCHITECTURES = (
-    Architecture(3, 0.25, classes=7),
-    Architecture(8, 0.25, classes=201, stem_stride=1, inverse_shuffle=True),
-    Architecture(1, 0.25, classes=1),
-    Architecture(2, 0.25, classes=10, shuffle=False),
+    ShuffleNetV1(3, 0.25, classes=7),
+    ShuffleNetV1(8, 0.25, classes=201, stem_stride=1, inverse_shuffle=True),
+    ShuffleNetV1(1, 0.25, classes=1),
+    ShuffleNetV1(2, 0.25, classes=10, shuffle=False),
 )
 
 
@@ -135,7 +136,7 @@ def labels_in_xml(path: Path) -> Any:
     return json.loads(labels.attrib["value"])
 
 
-def test_ncnn_layers(model: model_file.Model, tmp_path: Path) -> None:
+def test_ncnn_layers(model: Model, tmp_path: Path) -> None:
     """The text format needs no package to be read; each blob is written once and read once."""
     export(model, "net", "ncnn", tmp_path / "net", checking=False)
     magic, counts, *lines = (tmp_path / "net" / "net.param").read_text().splitlines()
@@ -161,7 +162,7 @@ def test_ncnn_layers(model: model_file.Model, tmp_path: Path) -> None:
     assert (tmp_path / "net" / "net.bin").stat().st_size == size
 
 
-def test_core_ml_file_is_read_not_remembered(model: model_file.Model, tmp_path: Path) -> None:
+def test_core_ml_file_is_read_not_remembered(model: Model, tmp_path: Path) -> None:
     """A package with other weights or labels does not pass for this model's."""
     needs("coreml")
     export(model, "net", "coreml", tmp_path / "net", checking=False)

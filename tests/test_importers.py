@@ -16,7 +16,8 @@ from shufflenet import importers, model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.importers import import_model
 from shufflenet.importers.checkpoint import CheckpointError
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.images import decode
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess, resize_and_crop
 
@@ -59,7 +60,12 @@ def normalised(photos: Path) -> NDArray[np.float32]:
     return np.asarray((pixels(photos) - mean[:, None, None]) / std[:, None, None], dtype=np.float32)
 
 
-def assert_same(model: model_file.Model, photos: Path, expected: NDArray[np.float32]) -> None:
+def family(model: Model) -> ShuffleNetV1:
+    assert isinstance(model.graph.architecture, ShuffleNetV1)
+    return model.graph.architecture
+
+
+def assert_same(model: Model, photos: Path, expected: NDArray[np.float32]) -> None:
     x = preprocess(decode(photos / "cat.jpg"), model.preprocessing)
     found = Engine(model).run(x[None])[0]
     assert np.ptp(expected) > 0.1 * np.abs(expected).max()  # not all about equal
@@ -71,8 +77,8 @@ def test_pytorchcv(name: str, tmp_path: Path, photos: Path) -> None:
     theirs = pytest.importorskip("pytorchcv.models.shufflenet")
     network = public_networks.randomised(getattr(theirs, name)(), seed=1)
     model = import_model("pytorchcv", save(network, tmp_path / "x.pth"))
-    assert model.arch.name == PYTORCHCV[name].arch
-    assert model.arch.stem_channels == int(24 * model.arch.scale)
+    assert model.graph.name == PYTORCHCV[name].arch
+    assert family(model).stem_channels == int(24 * family(model).scale)
     assert_same(model, photos, logits_of(network, normalised(photos)))
 
 
@@ -93,7 +99,7 @@ def test_megvii(name: str, stem: int, stage2: int, tmp_path: Path, photos: Path)
     parallel = torch.nn.DataParallel(network)  # prefixes names with "module."
     file = save(parallel, tmp_path / "1.0x.pth.tar", epoch=3)
     model = import_model(f"megvii:shufflenet_{name}", file)
-    assert model.arch.inverse_shuffle
+    assert family(model).inverse_shuffle
     assert not model.tensors["fc.bias"].any()
     blue_first = np.ascontiguousarray(pixels(photos)[::-1])
     assert_same(model, photos, logits_of(network, blue_first))
@@ -111,17 +117,17 @@ def test_any_names_and_biases(g: int, stem: int, stage2: int, tmp_path: Path, ph
     network = public_networks.randomised(public_networks.Paper(g, stem, stage2, classes=7), seed=4)
     file = save(network, tmp_path / "x.pth")
     model = import_model("paper", file)
-    assert (model.arch.groups, model.arch.stem_channels, model.arch.classes) == (g, stem, 7)
+    assert (family(model).groups, family(model).stem_channels, model.graph.classes) == (g, stem, 7)
     assert_same(model, photos, logits_of(network, normalised(photos)))
     with pytest.raises(CheckpointError, match="say whose code it is built like: megvii, pytorchcv, mmpretrain, paper"):
         import_model("", file)
 
 
-def test_own_network(model: model_file.Model, tmp_path: Path) -> None:
+def test_own_network(model: Model, tmp_path: Path) -> None:
     """A state dict of `networks.network` comes back as it is; Conv1's stride is no shape, so it is the paper's."""
     torch.save({name: torch.from_numpy(tensor) for name, tensor in model.tensors.items()}, tmp_path / "x.pth")
     imported = import_model("", tmp_path / "x.pth")
-    assert imported.arch == Architecture(2, 0.25, classes=5)
+    assert family(imported) == ShuffleNetV1(2, 0.25, classes=5)
     for name, tensor in model.tensors.items():
         np.testing.assert_array_equal(imported.tensors[name], tensor)
 
@@ -131,7 +137,7 @@ def test_shuffle_is_the_networks() -> None:
 
     x = torch.arange(60).view(1, -1, 1, 1)
     for inverse, theirs in ((False, public_networks.shuffle_gn), (True, public_networks.shuffle_ng)):
-        unit = next(unit for unit in Architecture(3, 1.0, inverse_shuffle=inverse).units() if unit.stride == 1)
+        unit = next(unit for unit in ShuffleNetV1(3, 1.0, inverse_shuffle=inverse).units() if unit.stride == 1)
         assert torch.equal(channel_shuffle(x, unit.shuffle_groups), theirs(x, 3))
 
 
@@ -233,7 +239,7 @@ def test_a_name_must_fit_the_file(tmp_path: Path) -> None:
     own = save(public_networks.Megvii(3, 12, 120, classes=10), tmp_path / "own.pth")
     with pytest.raises(CheckpointError, match=r"10 classes, but megvii:shufflenet_g3_x0_5 has 1000"):
         import_model("megvii:shufflenet_g3_x0_5", own)
-    assert import_model("megvii", own).arch.classes == 10
+    assert import_model("megvii", own).graph.classes == 10
     with pytest.raises(CheckpointError, match=r"its sha1 hash begins with .{8}, not dae4bdad"):
         import_model("pytorchcv:shufflenet_g1_wd2", file)
 
@@ -254,7 +260,7 @@ def test_imports_without_pytorch(tmp_path: Path) -> None:
     save(public_networks.Megvii(3, 12, 120, classes=5), tmp_path / "x.pth")
     code = (
         "import sys; sys.modules['torch'] = None; from pathlib import Path; from shufflenet import importers;"
-        "print(importers.import_model('megvii', Path('x.pth')).arch.name)"
+        "print(importers.import_model('megvii', Path('x.pth')).graph.name)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=60)
     assert (done.stdout, done.stderr) == (b"shufflenet_g3_x0_5\n", b"")

@@ -24,7 +24,7 @@ from shufflenet.classifier import Classifier
 from shufflenet.importers import download
 from shufflenet.importers.download import DownloadError, cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 
@@ -213,10 +213,10 @@ def published(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The name of a network that the server has."""
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(3)
-    arch = Architecture(3, 0.25, classes=4)
+    arch = ShuffleNetV1(3, 0.25, classes=4)
     state = {
         name: torch.from_numpy(np.abs(random.normal(0.1, 0.3, shape)).astype(np.float32))
-        for name, shape in arch.tensor_shapes().items()
+        for name, shape in arch.graph().tensor_shapes().items()
     }
     torch.save(state, tmp_path / "served.pth")
     server.content = (tmp_path / "served.pth").read_bytes()

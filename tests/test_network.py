@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shufflenet.networks.arch import SCALES, STAGE2_CHANNELS, Architecture, Unit
+from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1, Unit
 
 pytest.importorskip("torch")
 import torch
@@ -28,11 +28,11 @@ def test_channel_shuffle_equals_a_loop(groups: int, n: int) -> None:
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_state_dict_is_the_family_table(groups: int) -> None:
     for scale in SCALES:
-        arch = Architecture(groups, scale, classes=10)
+        arch = ShuffleNetV1(groups, scale, classes=10)
         with torch.device("meta"):
             state = ShuffleNet(arch).state_dict()
         shapes = {name: tuple(t.shape) for name, t in state.items() if not name.endswith("num_batches_tracked")}
-        assert shapes == arch.tensor_shapes()
+        assert shapes == arch.graph().tensor_shapes()
 
 
 def _unit(stride: int, shuffle: bool = True) -> ShuffleUnit:
@@ -85,9 +85,9 @@ def test_stride_2_unit_puts_the_shortcut_first(shuffle: bool) -> None:
 
 def test_without_shuffle_only_the_order_differs() -> None:
     torch.manual_seed(2)
-    arch = Architecture(3, 0.25, classes=4)
+    arch = ShuffleNetV1(3, 0.25, classes=4)
     with_shuffle = ShuffleNet(arch).eval()
-    without = ShuffleNet(Architecture(3, 0.25, classes=4, shuffle=False)).eval()
+    without = ShuffleNet(ShuffleNetV1(3, 0.25, classes=4, shuffle=False)).eval()
     without.load_state_dict(with_shuffle.state_dict())
     for network in (with_shuffle, without):
         for module in network.modules():
@@ -98,12 +98,12 @@ def test_without_shuffle_only_the_order_differs() -> None:
 
 
 def test_one_group_needs_no_shuffle() -> None:
-    assert {unit.shuffle_groups for unit in Architecture(1, 0.25).units()} == {1}
+    assert {unit.shuffle_groups for unit in ShuffleNetV1(1, 0.25).units()} == {1}
 
 
 def test_initialisation_starts_units_as_identity() -> None:
     torch.manual_seed(3)
-    network = ShuffleNet(Architecture(3, 1.0, classes=50)).eval()
+    network = ShuffleNet(ShuffleNetV1(3, 1.0, classes=50)).eval()
     x = torch.rand(1, 240, 4, 4)
     assert torch.equal(network.get_submodule("stage2.1")(x), x)
     weight = network.state_dict()["stage4.1.pointwise1.weight"]
@@ -114,12 +114,12 @@ def test_initialisation_starts_units_as_identity() -> None:
 
 @pytest.mark.parametrize("stem_stride", [1, 2])
 def test_logits_shape_for_odd_sizes(stem_stride: int) -> None:
-    network = ShuffleNet(Architecture(4, 0.25, classes=6, stem_stride=stem_stride)).eval()
+    network = ShuffleNet(ShuffleNetV1(4, 0.25, classes=6, stem_stride=stem_stride)).eval()
     assert network(torch.zeros(2, 3, 33, 47)).shape == (2, 6)
 
 
 def test_hooks_of_stages_see_their_output_and_the_network_can_be_traced() -> None:
-    network, seen = ShuffleNet(Architecture(3, 0.25, classes=10)).train(), []
+    network, seen = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), []
     for stage in (2, 3, 4):
         network.get_submodule(f"stage{stage}").register_forward_hook(lambda module, x, y: seen.append(y.shape[1]))
     network(torch.randn(2, 3, 64, 64))
@@ -145,7 +145,7 @@ def _stages_and_logits(network: ShuffleNet, x: torch.Tensor) -> tuple[list[torch
 def test_torchvisions_walker_computes_what_the_network_does(stem_stride: int) -> None:
     """IntermediateLayerGetter calls the children one after the other, in the order in which they were made."""
     models = pytest.importorskip("torchvision.models")
-    network = random_network(Architecture(3, 0.25, classes=10, stem_stride=stem_stride))[0]
+    network = random_network(ShuffleNetV1(3, 0.25, classes=10, stem_stride=stem_stride))[0]
     x = torch.randn(2, 3, 64, 64)
     stages, logits = _stages_and_logits(network, x)
     names = ("maxpool", "stage2", "stage3", "stage4", "fc")
@@ -157,7 +157,7 @@ def test_torchvisions_walker_computes_what_the_network_does(stem_stride: int) ->
 def test_a_detector_of_torchvision_stands_on_the_stages() -> None:
     """The feature pyramid of BackboneWithFPN equals one that is given what hooks see."""
     backbones = pytest.importorskip("torchvision.models.detection.backbone_utils")
-    network = random_network(Architecture(3, 0.25, classes=10))[0]
+    network = random_network(ShuffleNetV1(3, 0.25, classes=10))[0]
     arch, x = network.arch, torch.randn(1, 3, 128, 96)
     stages, _ = _stages_and_logits(network, x)
     names = ("stage2", "stage3", "stage4")
@@ -173,7 +173,7 @@ def test_a_detector_of_torchvision_stands_on_the_stages() -> None:
 def test_timms_walker_computes_what_the_network_does(stem_stride: int) -> None:
     """FeatureListNet keeps the children up to the last stage asked for, and `feature_info` tells their strides."""
     timm_features = pytest.importorskip("timm.models._features")
-    network = random_network(Architecture(3, 0.25, classes=10, stem_stride=stem_stride))[0]
+    network = random_network(ShuffleNetV1(3, 0.25, classes=10, stem_stride=stem_stride))[0]
     x = torch.randn(2, 3, 64, 64)
     expected, _ = _stages_and_logits(network, x)
     walker = timm_features.FeatureListNet(network, out_indices=(0, 1, 2, 3))

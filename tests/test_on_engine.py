@@ -8,14 +8,15 @@ pytest.importorskip("torch")
 import torch
 
 from random_network import every_operator, random_graph_network, random_network
-from shufflenet.networks.arch import Architecture
-from shufflenet.training.on_engine import Network, on_engine
+from shufflenet.networks.module import Network
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.training.on_engine import on_engine
 
 
 @pytest.fixture(params=["shufflenet", "every_operator"])
 def network(request: pytest.FixtureRequest) -> Network:
     if request.param == "shufflenet":
-        return random_network(Architecture(3, 0.25, classes=7, stem_stride=1))[0]
+        return random_network(ShuffleNetV1(3, 0.25, classes=7, stem_stride=1))[0]
     return random_graph_network(every_operator())[0]
 
 

@@ -16,8 +16,8 @@ from shufflenet.bench.run import PRECISION, Results, Row
 from shufflenet.bench.runtime import OURS, select
 from shufflenet.cli import commands
 from shufflenet.networks import complexity
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.baselines import equal_complexity, resnext, vgg_like
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import published, tables, times
 from shufflenet.paper.cost import REASONS, build, cost, matches
 from shufflenet.paper.table import Column, Table
@@ -67,12 +67,12 @@ def test_reasons_are_true() -> None:
     def million(graph: Any) -> float:
         return complexity.summary(graph).macs / 1e6
 
-    wide = Architecture(8, 0.25, stem_channels=16)
-    narrow = Architecture(8, 0.25)
-    assert (narrow.stem_channels, round(million(narrow), 1), round(million(wide), 1)) == (8, 12.4, 15.7)
+    wide = ShuffleNetV1(8, 0.25, stem_channels=16)
+    narrow = ShuffleNetV1(8, 0.25)
+    assert (narrow.stem_channels, round(million(narrow.graph()), 1), round(million(wide.graph()), 1)) == (8, 12.4, 15.7)
     for groups in (1, 2, 4):
-        assert Architecture(groups, 0.5).stem_channels == 12
-    assert Architecture(8, 0.5).stem_channels == 16
+        assert ShuffleNetV1(groups, 0.5).stem_channels == 12
+    assert ShuffleNetV1(8, 0.5).stem_channels == 16
     for family, name, change, macs in ((resnext, "resnext_140m", -1, 129.9), (vgg_like, "vgg_like_38m", 1, 38.9)):
         counted = cost(name)
         assert counted is not None

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import labelled_shapes
 from shufflenet.cli import commands
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Convolution, Graph
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import cost, small_scale, tables, trained, training
 from shufflenet.paper.trained import Run, Trained
 from shufflenet.training import validate
@@ -68,11 +68,11 @@ def test_networks_for_small_pictures(name: str) -> None:
 
 
 def test_shuffles_train_fast() -> None:
-    """As an `Architecture`, for which there are kernels."""
+    """As a `ShuffleNetV1`, for which there are kernels."""
     with_shuffle = small_scale.network("shufflenet_g8_x0_25", 9)
     without = small_scale.network("shufflenet_g8_x0_25_no_shuffle", 9)
-    assert with_shuffle == Architecture(8, 0.25, classes=9, stem_stride=1)
-    assert without == Architecture(8, 0.25, classes=9, stem_stride=1, shuffle=False)
+    assert with_shuffle == ShuffleNetV1(8, 0.25, classes=9, stem_stride=1)
+    assert without == ShuffleNetV1(8, 0.25, classes=9, stem_stride=1, shuffle=False)
 
 
 def test_kept_results_say_how_they_came_about(kept: Path) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from random_network import randomise
 from shufflenet.engine.engine import isas
-from shufflenet.networks.arch import Architecture, Unit
 from shufflenet.networks.network import ShuffleNet, ShuffleUnit
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1, Unit
 from shufflenet.training import planar
 from shufflenet.training.kernels import rows
 
@@ -111,14 +111,14 @@ def test_unit(unit: tuple[int, int, int, int, int, int], planes: tuple[int, int,
 @pytest.mark.parametrize(
     ("arch", "size"),
     [
-        (Architecture(3, 0.25, classes=10, stem_stride=1), (32, 32)),
-        (Architecture(8, 0.25, classes=10, inverse_shuffle=True), (75, 90)),
-        (Architecture(1, 0.25, classes=10, in_channels=1, stem_stride=1), (33, 40)),
-        (Architecture(2, 0.5, classes=3, shuffle=False), (64, 47)),
+        (ShuffleNetV1(3, 0.25, classes=10, stem_stride=1), (32, 32)),
+        (ShuffleNetV1(8, 0.25, classes=10, inverse_shuffle=True), (75, 90)),
+        (ShuffleNetV1(1, 0.25, classes=10, in_channels=1, stem_stride=1), (33, 40)),
+        (ShuffleNetV1(2, 0.5, classes=3, shuffle=False), (64, 47)),
     ],
 )
 @pytest.mark.usefixtures("level", "one_thread")
-def test_network(arch: Architecture, size: tuple[int, int]) -> None:
+def test_network(arch: ShuffleNetV1, size: tuple[int, int]) -> None:
     torch.manual_seed(2)
     network = ShuffleNet(arch).train()
     randomise(network)
@@ -137,7 +137,7 @@ def test_network(arch: Architecture, size: tuple[int, int]) -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_nothing_of_a_step_is_kept_for_the_next() -> None:
     """The next forward pass comes while the last step's loss is still there."""
-    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10, stem_stride=1)).train()
     loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).square().sum()
     assert any(type(thing) is planar._Unit for thing in gc.get_objects())
     loss.backward()
@@ -148,7 +148,7 @@ def test_nothing_of_a_step_is_kept_for_the_next() -> None:
 @pytest.mark.usefixtures("two_threads")
 def test_the_same_bits_again() -> None:
     torch.manual_seed(3)
-    network, x = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train(), torch.randn(5, 3, 40, 40)
+    network, x = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10, stem_stride=1)).train(), torch.randn(5, 3, 40, 40)
     again = copy.deepcopy(network)
     run_plain(planar.Planar(network), x)
     run_plain(planar.Planar(again), x)
@@ -159,11 +159,11 @@ def test_the_same_bits_again() -> None:
 
 
 def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
-    network, x = ShuffleNet(Architecture(3, 0.25, classes=10)).train(), torch.randn(2, 3, 64, 64)
+    network, x = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), torch.randn(2, 3, 64, 64)
     assert planar.suits(network, x)
     huge = torch.zeros(1).expand(7200, 3, 224, 224)  # takes no memory
     assert planar.suits(network, huge[:700])
-    assert not planar.suits(ShuffleNet(Architecture(3, 2.0, classes=10)).train(), huge), "more than 32 bits count"
+    assert not planar.suits(ShuffleNet(ShuffleNetV1(3, 2.0, classes=10)).train(), huge), "more than 32 bits count"
     with torch.autocast("cpu", torch.bfloat16):
         assert not planar.suits(network, x)
     network.get_submodule("stage2").requires_grad_(False)
@@ -176,7 +176,7 @@ def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 4, 64, 64), (2, 1, 64, 64), (3, 64, 64), (1, 3, 32, 32)])
 def test_a_wrong_input_is_told_by_pytorch(shape: tuple[int, ...]) -> None:
-    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train()
     with pytest.raises((RuntimeError, ValueError)):
         planar.Planar(network)(torch.randn(shape))
 
@@ -184,15 +184,15 @@ def test_a_wrong_input_is_told_by_pytorch(shape: tuple[int, ...]) -> None:
 def test_only_the_networks_own_modules_on_a_cpu_suit() -> None:
     x = torch.randn(2, 3, 64, 64)
     with torch.device("meta"):
-        assert not planar.suits(ShuffleNet(Architecture(3, 0.25, classes=10)).train(), x)
-    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+        assert not planar.suits(ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), x)
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train()
     network.bn1 = nn.GroupNorm(4, network.arch.stem_channels)  # type: ignore[assignment]
     assert not planar.suits(network, x)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_weights_changed_before_the_backward_pass_are_told() -> None:
-    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10, stem_stride=1)).train()
     for weight in (network.conv1.weight, next(network.units()).pointwise1.weight):
         loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).sum()
         with torch.no_grad():
@@ -203,7 +203,7 @@ def test_weights_changed_before_the_backward_pass_are_told() -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_second_backward_pass_is_refused() -> None:
-    network = ShuffleNet(Architecture(3, 0.25, classes=10, stem_stride=1)).train()
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10, stem_stride=1)).train()
     loss = planar.Planar(network)(torch.randn(2, 3, 32, 32)).sum()
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="one of them only"):
@@ -212,6 +212,6 @@ def test_a_second_backward_pass_is_refused() -> None:
 
 def test_a_wrong_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHUFFLENET_ISA", "reference")
-    network = ShuffleNet(Architecture(3, 0.25, classes=10)).train()
+    network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train()
     with pytest.raises(ValueError, match="SHUFFLENET_ISA=reference"):
         planar.Planar(network)(torch.randn(2, 3, 64, 64))

@@ -29,6 +29,8 @@ import labelled_shapes
 from shufflenet import cli, model_file
 from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.evaluate import evaluate
+from shufflenet.networks.model import Model
+from shufflenet.networks.module import module_with_weights
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import augment, dry_run, teacher, training_data, validate
@@ -160,7 +162,7 @@ def test_model_file_is_right(unbroken: Path, shapes: Path) -> None:
     assert measured.top5_error == pytest.approx(model.accuracy["top5_error"]) == 0
     with torch.inference_mode():
         x = torch.from_numpy(model_file.test_input(model.preprocessing))[None]
-        np.testing.assert_allclose(ShuffleNet.from_model(model)(x)[0].numpy(), model.self_test, atol=1e-4)
+        np.testing.assert_allclose(module_with_weights(model)(x)[0].numpy(), model.self_test, atol=1e-4)
 
 
 def test_a_finished_run_is_not_repeated(unbroken: Path, shapes: Path) -> None:
@@ -541,8 +543,8 @@ def some_inputs(size: int) -> list[torch.Tensor]:
     return list(torch.randn(3, 8, 3, size, size, generator=torch.Generator().manual_seed(size)))
 
 
-def fitted_answer(model: model_file.Model, x: torch.Tensor, inputs: list[torch.Tensor]) -> torch.Tensor:
-    network = ShuffleNet.from_model(model).train()
+def fitted_answer(model: Model, x: torch.Tensor, inputs: list[torch.Tensor]) -> torch.Tensor:
+    network = module_with_weights(model).train()
     validate.estimate_batch_norm(network, inputs)
     with torch.inference_mode():
         return network.eval()(x)  # type: ignore[no-any-return]

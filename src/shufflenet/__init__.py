@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shufflenet.classifier import Classifier, Prediction
     from shufflenet.model_file import ModelFileError
-    from shufflenet.networks.arch import Architecture
     from shufflenet.networks.complexity import Complexity, summary
     from shufflenet.pictures.images import ImageError
     from shufflenet.pictures.preprocessing import Preprocessing
@@ -26,20 +25,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Architecture",
     "Classifier",
     "Complexity",
     "ImageError",
     "ModelFileError",
     "Prediction",
     "Preprocessing",
+    "ShuffleNetV1",
     "contact_sheet",
     "summary",
 ]
 
 # Loaded when first used, so that `import shufflenet` costs next to nothing.
 _MODULES = {
-    "Architecture": "networks.arch",
+    "ShuffleNetV1": "networks.shufflenet_v1",
     "Classifier": "classifier",
     "Complexity": "networks.complexity",
     "ImageError": "pictures.images",

@@ -19,6 +19,7 @@ from PIL import Image
 
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
+from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
 from shufflenet.pictures.preprocessing import preprocess
@@ -61,7 +62,7 @@ class Classifier:
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None) -> None:
         loaded = load_model(model)
         self._made_by = model, isa
-        self.arch = loaded.arch
+        self.graph = loaded.graph
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
         self._engine = Engine(loaded, isa)
@@ -180,7 +181,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return cast("NDArray[np.float64]", powers / powers.sum(axis=-1, keepdims=True))
 
 
-def load_model(model: str | os.PathLike[str]) -> model_file.Model:
+def load_model(model: str | os.PathLike[str]) -> Model:
     """The model file at a path, or by name: a model that comes with the package, or a public one.
 
     Raises:

@@ -22,7 +22,7 @@ from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction, load_model, softmax
 from shufflenet.engine.engine import Engine
 from shufflenet.files import printable
-from shufflenet.model_file import Model
+from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, open_split
 from shufflenet.pictures.preprocessing import preprocess
@@ -135,7 +135,7 @@ def evaluate(
         progress: told pictures done and pictures in all.
 
     Raises:
-        model_file.ModelFileError: the model can't be used.
+        ModelFileError: the model can't be used.
         DataError: a class folder that the model does not know, or no pictures.
     """
     if not isinstance(model, Model):
@@ -152,7 +152,7 @@ def evaluate(
                 places.append(place)
             except images.ImageError as error:
                 failures.append(str(error))
-        logits = run(np.stack(inputs)) if inputs else np.zeros((0, model.arch.classes), dtype=np.float32)
+        logits = run(np.stack(inputs)) if inputs else np.zeros((0, model.graph.classes), dtype=np.float32)
         return places, _best(logits), failures
 
     kept: list[int] = []
@@ -255,9 +255,9 @@ def _mistakes(evaluation: Evaluation) -> Iterator[tuple[images.Source, Predictio
 def _pytorch(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     import torch
 
-    from shufflenet.networks.network import ShuffleNet
+    from shufflenet.networks.module import module_with_weights
 
-    network = ShuffleNet.from_model(model)
+    network = module_with_weights(model)
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():

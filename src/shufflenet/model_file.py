@@ -5,7 +5,7 @@ shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactl
 missing: the labels then):
 
     format          1
-    architecture    name, and every field of `Architecture`
+    architecture    name, and every field of `ShuffleNetV1`
     preprocessing   colour_order ("RGB"), and every field of `Preprocessing`
     labels          the text of each class: as many as classes, all different
     classes         the class folder names of the training data, likewise, in the same order
@@ -22,7 +22,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ from PIL import Image
 from shufflenet.atomic_file import atomic_file
 from shufflenet.files import printable, regular_file, why_unreadable
 from shufflenet.labels import checked_names
-from shufflenet.networks.arch import Architecture
-from shufflenet.networks.graph import check_tensors
+from shufflenet.networks.graph import Graph, check_tensors
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 FORMAT = 1
@@ -50,23 +51,6 @@ _MAX_REASON = 300  # characters: a hostile file could put a megabyte into an err
 
 class ModelFileError(ValueError):
     """A model file can't be used. The message is one line, names the file and says why."""
-
-
-@dataclass
-class Model:
-    """A trained network, from or for a model file; the fields are the file's."""
-
-    arch: Architecture
-    preprocessing: Preprocessing
-    labels: list[str]
-    tensors: dict[str, NDArray[np.float32]]
-    self_test: list[float] = field(default_factory=list)
-    training: dict[str, Any] = field(default_factory=dict)
-    accuracy: dict[str, Any] = field(default_factory=dict)
-    classes: list[str] = field(default_factory=list)  # none given: the labels
-
-    def __post_init__(self) -> None:
-        self.classes = self.classes or list(self.labels)
 
 
 def test_input(preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -91,7 +75,7 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
         _checked_description(json.loads(text))
         with np.errstate(over="ignore"):  # found by the check
             tensors = {name: np.ascontiguousarray(tensor, dtype) for name, tensor in model.tensors.items()}
-        check_tensors(model.arch.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
+        check_tensors(model.graph.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
         for name, tensor in tensors.items():
             _check_values(name, tensor)
     except (TypeError, ValueError, RecursionError) as error:
@@ -119,7 +103,7 @@ def load(path: Path) -> Model:
             model = _checked_description(_parsed(text))
             stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
-            check_tensors(model.arch.tensor_shapes(), shapes)
+            check_tensors(model.graph.tensor_shapes(), shapes)
             for name, tensor in stored.items():
                 if tensor.get_dtype() not in _DTYPES:
                     raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither F32 nor F16")
@@ -177,7 +161,7 @@ def _parsed(text: str) -> Any:
 def _description(model: Model) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "architecture": {"name": model.arch.name, **asdict(model.arch)},
+        "architecture": described_architecture(model.graph),
         "preprocessing": {"colour_order": "RGB", **asdict(model.preprocessing)},
         "labels": model.labels,
         "classes": model.classes,
@@ -187,6 +171,13 @@ def _description(model: Model) -> dict[str, Any]:
     }
 
 
+def described_architecture(graph: Graph) -> dict[str, Any]:
+    """The model file's ``architecture``."""
+    if not isinstance(graph.architecture, ShuffleNetV1):
+        raise ValueError(f"{graph.name} can't be in a model file")
+    return {"name": graph.name, **asdict(graph.architecture)}
+
+
 def _checked_description(description: Any) -> Model:
     """The metadata as a `Model` that has no tensors yet."""
     _check_format(description)
@@ -194,11 +185,11 @@ def _checked_description(description: Any) -> Model:
     _check_keys("metadata", description, _KEYS)
     arch = _checked_architecture(description["architecture"])
     return Model(
-        arch=arch,
+        graph=arch.graph(),
+        tensors={},
         preprocessing=_checked_preprocessing(description["preprocessing"]),
         labels=checked_names("label", description["labels"], arch.classes),
         classes=checked_names("class", description["classes"], arch.classes),
-        tensors={},
         self_test=_checked_self_test(description["self_test"], arch.classes),
         training=_checked_object("training", description["training"]),
         accuracy=_checked_accuracy(description["accuracy"]),
@@ -228,10 +219,10 @@ def _check_keys(what: str, value: Any, keys: tuple[str, ...]) -> None:
         raise ValueError(f"{what} has an unknown key {unknown[0]!r}")
 
 
-def _checked_architecture(value: Any) -> Architecture:
+def _checked_architecture(value: Any) -> ShuffleNetV1:
     value = {"inverse_shuffle": False, **_checked_object("architecture", value)}  # older files have none
-    _check_keys("architecture", value, ("name", *(f.name for f in fields(Architecture))))
-    arch = Architecture(**{key: v for key, v in value.items() if key != "name"})
+    _check_keys("architecture", value, ("name", *(f.name for f in fields(ShuffleNetV1))))
+    arch = ShuffleNetV1(**{key: v for key, v in value.items() if key != "name"})
     if value["name"] != arch.name:
         raise ValueError(f"architecture is named {value['name']!r}, but its numbers are those of {arch.name}")
     if arch.in_channels != 3:

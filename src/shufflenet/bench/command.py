@@ -16,10 +16,10 @@ from shufflenet.bench.run import Results, Status, bench
 from shufflenet.bench.runtime import select
 from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
-from shufflenet.model_file import Model
 from shufflenet.networks import baselines
-from shufflenet.networks.arch import Architecture
-from shufflenet.networks.graph import Graph, GraphModel
+from shufflenet.networks.graph import Graph
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 
 
@@ -53,22 +53,21 @@ def run(
     return _comparison(bench(cases, chosen, rounds, status), json_path, plot)
 
 
-def _models(names: str, path: Path | None) -> Sequence[Model | GraphModel]:
+def _models(names: str, path: Path | None) -> Sequence[Model]:
     if path is not None:
         return [load_model(path)]
     return [random_model(_network(name)) for name in names.split(",")]
 
 
-def _own_size(model: Model | GraphModel) -> tuple[int, int]:
-    size = model.preprocessing.size if isinstance(model, Model) else Preprocessing().size
-    return size, size
+def _own_size(model: Model) -> tuple[int, int]:
+    return model.preprocessing.size, model.preprocessing.size
 
 
-def _network(name: str) -> Architecture | Graph:
+def _network(name: str) -> Graph:
     """The baselines have variants of ShuffleNet too; an unknown name lists them all."""
     if name in baselines.NETWORKS or not name.startswith("shufflenet_g"):
         return baselines.graph(name)
-    return Architecture.from_name(name)
+    return ShuffleNetV1.from_name(name).graph()
 
 
 def _comparison(results: Results, json_path: Path | None, plot_path: Path | None) -> tuple[str, bool]:
@@ -84,15 +83,13 @@ def _layers(cases: Iterator[Case], rounds: int, json_path: Path | None) -> tuple
     return "\n\n".join(map(layers.table, times)), False
 
 
-def _folder(
-    model: Model | GraphModel, photos: Path, count: int, json_path: Path | None, status: Status
-) -> tuple[str, bool]:
+def _folder(model: Model, photos: Path, count: int, json_path: Path | None, status: Status) -> tuple[str, bool]:
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
         raise ValueError("--folder compares with ONNX Runtime: pip install onnxruntime onnx")
     from shufflenet.bench import folder
 
-    if isinstance(model, GraphModel):
-        raise ValueError(f"--folder needs a ShuffleNet of the paper's Table 1, not {model.arch.name}")
+    if not isinstance(model.graph.architecture, ShuffleNetV1):
+        raise ValueError(f"--folder needs a ShuffleNet of the paper's Table 1, not {model.graph.name}")
     results = folder.folder_bench(replace(model, preprocessing=Preprocessing(), self_test=[]), photos, count, status)
     _write_json(results.document(), json_path)
     return folder.table(results), results.agreement < folder.LEAST_AGREEMENT

@@ -21,7 +21,7 @@ from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.pictures import make_pictures
 from shufflenet.bench.run import Status, machine
 from shufflenet.classifier import Classifier, Prediction
-from shufflenet.model_file import Model
+from shufflenet.networks.model import Model
 from shufflenet.threads import usable_cores
 
 _CHUNK = 100  # pictures of one turn
@@ -93,7 +93,7 @@ def folder_bench(model: Model, photos: Path, count: int, status: Status) -> Fold
     same = sum(a == b for a, b in zip(*labels_by, strict=True)) / count
     ours, theirs = speeds
     return FolderResults(
-        machine(), model.arch.name, count, usable_cores(), mean_kb, ours, theirs, same, ours_mb, ordinary_mb
+        machine(), model.graph.name, count, usable_cores(), mean_kb, ours, theirs, same, ours_mb, ordinary_mb
     )
 
 

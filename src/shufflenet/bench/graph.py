@@ -16,7 +16,7 @@ from shufflenet.networks.graph import Shuffle as ShuffleNode
 
 def tuned_networks(case: Case, shuffles: Sequence[Shuffle]) -> list[TunedNetwork]:
     """One network for each way to write the shuffle; a single one if there is nothing to shuffle."""
-    shuffled = any(isinstance(node, ShuffleNode) for node in folded(case.model).arch.nodes)
+    shuffled = any(isinstance(node, ShuffleNode) for node in folded(case.model).graph.nodes)
     needed = shuffles if shuffled else shuffles[:1]
     return [TunedNetwork(case.model, shuffle) for shuffle in needed]
 

@@ -43,7 +43,7 @@ def layer_times(case: Case, rounds: int) -> LayerTimes:
     for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
         peak.sample()
         passes.append(engine.step_seconds(case.x[:1], min(_RUNS_BETWEEN_PEAKS, rounds - first)))
-    layers = complexity.summary(case.model.arch, case.height, case.width).layers
+    layers = complexity.summary(case.model.graph, case.height, case.width).layers
     macs = {layer.name: layer.macs for layer in layers}
     times = []
     for step in zip(*passes, strict=True):

@@ -13,7 +13,6 @@ from shufflenet.commands.errors import refusing
 from shufflenet.commands.size import parse_size
 
 if TYPE_CHECKING:
-    from shufflenet.networks.arch import Architecture
     from shufflenet.networks.complexity import Complexity
     from shufflenet.networks.graph import Graph
 
@@ -37,17 +36,17 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
     from shufflenet.networks import complexity
 
     with refusing(ValueError):
-        arch, height, width = _architecture(network, classes, stem_stride)
+        graph, height, width = _graph(network, classes, stem_stride)
         if size is not None:
             height, width = parse_size(size)
-        cost = complexity.summary(arch, height, width)
+        cost = complexity.summary(graph, height, width)
     click.echo(_summary_json(cost) if as_json else _summary_table(cost))
 
 
-def _architecture(network: str, classes: int | None, stem_stride: int | None) -> tuple[Architecture | Graph, int, int]:
-    """The architecture, and the height and width that its pictures have unless told otherwise."""
+def _graph(network: str, classes: int | None, stem_stride: int | None) -> tuple[Graph, int, int]:
+    """The network, and the height and width that its pictures have unless told otherwise."""
     from shufflenet.networks import baselines
-    from shufflenet.networks.arch import Architecture
+    from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
     if network in baselines.NETWORKS:
         if stem_stride is not None:
@@ -56,13 +55,14 @@ def _architecture(network: str, classes: int | None, stem_stride: int | None) ->
     if not (network.endswith(".safetensors") or os.path.isfile(network)):
         if not network.startswith("shufflenet_g"):
             baselines.graph(network)  # refuses, and names all
-        return Architecture.from_name(network, classes=classes or 1000, stem_stride=stem_stride or 2), 224, 224
+        arch = ShuffleNetV1.from_name(network, classes=classes or 1000, stem_stride=stem_stride or 2)
+        return arch.graph(), 224, 224
     if classes is not None or stem_stride is not None:
         raise ValueError("--classes and --stem-stride go with a name; a model file has its own")
     from shufflenet import model_file
 
     model = model_file.load(Path(network))
-    return model.arch, model.preprocessing.size, model.preprocessing.size
+    return model.graph, model.preprocessing.size, model.preprocessing.size
 
 
 def _summary_json(cost: Complexity) -> str:
@@ -77,7 +77,7 @@ def _summary_json(cost: Complexity) -> str:
         for layer in cost.layers
     ]
     totals = {
-        "name": cost.arch.name,
+        "name": cost.graph.name,
         "height": cost.height,
         "width": cost.width,
         "macs": cost.macs,
@@ -88,19 +88,20 @@ def _summary_json(cost: Complexity) -> str:
 
 
 def _summary_table(cost: Complexity) -> str:
-    from shufflenet.networks.arch import Architecture
+    from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
     lines = [f"{'layer':20} {'output':>15} {'multiply-adds':>14} {'parameters':>11} {'activation KiB':>15}"]
     for layer in cost.layers:
         shape = " x ".join(map(str, layer.output_shape))
         kib = layer.activation_bytes / 1024
         lines.append(f"{layer.name:20} {shape:>15} {layer.macs:14,} {layer.parameters:11,} {kib:15,.1f}")
-    arch = cost.arch
-    stem = f", stem stride {arch.stem_stride}" if isinstance(arch, Architecture) else ""
+    graph = cost.graph
+    arch = graph.architecture
+    stem = f", stem stride {arch.stem_stride}" if isinstance(arch, ShuffleNetV1) else ""
     without = cost.macs_without_classifier
     lines += [
         "",
-        f"{arch.name}, {arch.classes} classes{stem}, {cost.height} x {cost.width} pixels",
+        f"{graph.name}, {graph.classes} classes{stem}, {cost.height} x {cost.width} pixels",
         f"multiply-adds  {cost.macs / 1e6:.1f} million, without the classifier {without / 1e6:.1f} million",
         f"parameters     {cost.parameters:,}",
     ]

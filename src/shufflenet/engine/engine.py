@@ -18,8 +18,7 @@ from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.engine.second_level_cache import bytes_of_a_core
 from shufflenet.engine.strips import WINDOW_FLOATS
 from shufflenet.library import open_library, run_network
-from shufflenet.model_file import Model
-from shufflenet.networks.graph import GraphModel
+from shufflenet.networks.model import Model
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
 _HUGE_PAGE = 2 << 20  # bytes
@@ -92,7 +91,7 @@ class Engine:
         ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.
     """
 
-    def __init__(self, model: Model | GraphModel, isa: str | None = None, threads: int = 1) -> None:
+    def __init__(self, model: Model, isa: str | None = None, threads: int = 1) -> None:
         available = isas()
         self.isa = isa or os.environ.get("SHUFFLENET_ISA") or available[0]
         if self.isa not in available:
@@ -140,7 +139,7 @@ class Engine:
         return self._network(height, width).sizes
 
     def _network_for(self, x: NDArray[np.float32]) -> _Network:
-        channels = self._model.arch.in_channels
+        channels = self._model.graph.in_channels
         if x.dtype != _FLOAT32 or x.ndim != 4 or x.shape[1] != channels:
             raise ValueError(f"x must be float32 [N, {channels}, H, W], not {x.dtype} {list(x.shape)}")
         return self._network(x.shape[2], x.shape[3])
@@ -151,7 +150,7 @@ class Engine:
             network = self._networks.get(size)
         if network is None:  # others go on meanwhile; if two make the same one, the first is kept
             plan = make_plan(self._model, height, width, self._window_floats)
-            network = _Network(plan, self.isa, (self._model.arch.in_channels, height, width), self._threads)
+            network = _Network(plan, self.isa, (self._model.graph.in_channels, height, width), self._threads)
         with self._lock:
             network = self._networks.setdefault(size, network)
             self._networks.move_to_end(size)

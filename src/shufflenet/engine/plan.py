@@ -40,7 +40,6 @@ from shufflenet.engine.strips import (
     reach,
     runs_depthwise,
 )
-from shufflenet.model_file import Model
 from shufflenet.networks.graph import (
     MOVES,
     Activation,
@@ -49,7 +48,6 @@ from shufflenet.networks.graph import (
     Convolution,
     FullyConnected,
     Graph,
-    GraphModel,
     Input,
     Means,
     Node,
@@ -59,6 +57,7 @@ from shufflenet.networks.graph import (
     Split,
     check_tensors,
 )
+from shufflenet.networks.model import Model
 
 # Batch norm's epsilon, as in network.py.
 EPSILON = 1e-5
@@ -69,17 +68,17 @@ _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
 
 
-def make_plan(model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> bytes:
+def make_plan(model: Model, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> bytes:
     """The plan of ``model`` for pictures of ``height`` x ``width`` pixels; ``window_floats`` as in `choose_strips`.
 
     Raises:
         ValueError: as `step_names`.
     """
-    arch = model.arch
-    return _plan(model, height, width, window_floats).serialise(arch.in_channels, height, width, arch.classes)
+    graph = model.graph
+    return _plan(model, height, width, window_floats).serialise(graph.in_channels, height, width, graph.classes)
 
 
-def step_names(model: Model | GraphModel, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> list[str]:
+def step_names(model: Model, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> list[str]:
     """What each step of the plan is called: the layer that it computes, where it is one.
 
     Raises:
@@ -89,12 +88,12 @@ def step_names(model: Model | GraphModel, height: int, width: int, window_floats
     return _plan(model, height, width, window_floats).names
 
 
-def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int) -> Steps:
+def _plan(model: Model, height: int, width: int, window_floats: int) -> Steps:
     if min(height, width) < SMALLEST_SIDE:
         raise ValueError(f"pictures must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
-    graph = model.arch.graph()
+    graph = model.graph
     check_tensors(graph.tensor_shapes(), {name: tensor.shape for name, tensor in model.tensors.items()})
     planner = _Planner(model, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(window_floats)
@@ -104,7 +103,7 @@ def _plan(model: Model | GraphModel, height: int, width: int, window_floats: int
     return planner.steps
 
 
-def fold_batch_norm(model: Model | GraphModel, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
+def fold_batch_norm(model: Model, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
     """Weight [out, the rest] and bias [out] of a convolution and the batch norm behind it, as one convolution."""
     weight = model.tensors[f"{convolution}.weight"].astype(np.float64)
     gamma, beta, mean, variance = (
@@ -120,7 +119,7 @@ def fold_batch_norm(model: Model | GraphModel, convolution: str, batch_norm: str
 class _Planner:
     """Adds the steps of one node after the other."""
 
-    model: Model | GraphModel
+    model: Model
     graph: Graph
     sizes: dict[Node, tuple[int, int]]
     steps: Steps = field(default_factory=Steps)

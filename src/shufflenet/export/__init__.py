@@ -22,7 +22,7 @@ from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, op
 from shufflenet.export.check import Check, compare, samples
 from shufflenet.export.target import ExportError, Order, Target, identifier, made_by
 from shufflenet.files import printable
-from shufflenet.model_file import Model
+from shufflenet.networks.model import Model
 
 _MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
 TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}
@@ -147,7 +147,7 @@ def _check_replaceable(path: Path, target: Target) -> None:
 def _mark(folder: Path, order: Order, target: Target) -> None:
     text = {
         "made_by": made_by(target.name),
-        "architecture": order.model.arch.name,
+        "architecture": order.model.graph.name,
         "sha256": _hashes(folder),
     }
     (folder / MARKER).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")

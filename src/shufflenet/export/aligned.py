@@ -11,17 +11,18 @@ from dataclasses import replace
 import numpy as np
 
 from shufflenet.export.folded import Floats, Gather
-from shufflenet.networks.graph import Convolution, Graph, GraphModel, Node
+from shufflenet.networks.graph import Convolution, Graph, Node
+from shufflenet.networks.model import Model
 
 MULTIPLE = 4
 
 
-def aligned(model: GraphModel) -> GraphModel:
+def aligned(model: Model) -> Model:
     """A `gathered` network whose shuffled depthwise convolutions have a multiple of four channels.
 
     The gather that shuffles them leaves the new ones out, so nothing else changes.
     """
-    source, graph = model.arch, Graph(model.arch.name, model.arch.in_channels)
+    source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
     channels = _channels(source)
     tensors = dict(model.tensors)
     values: dict[Node, Node] = {source.input: graph.input}
@@ -38,7 +39,7 @@ def aligned(model: GraphModel) -> GraphModel:
             values[node] = graph.append(replace(node, inputs=inputs, channels=count, groups=groups))
         else:
             values[node] = graph.append(replace(node, inputs=inputs))
-    return GraphModel(graph, tensors)
+    return Model(graph, tensors)
 
 
 def _channels(graph: Graph) -> dict[Node, int]:

@@ -120,15 +120,15 @@ def _level_source(level: str) -> str:
 
 
 def _words(order: Order, plan: bytes) -> dict[str, str]:
-    arch, how = order.model.arch, order.model.preprocessing
+    graph, how = order.model.graph, order.model.preprocessing
     network_bytes, arena_bytes = memory_bytes(plan)
     # As C writes them.
     scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in how.scale_and_shift())
     return {
         "NAME": order.name,
         "GUARD": order.name.upper(),
-        "ARCHITECTURE": arch.name,
-        "CLASSES": str(arch.classes),
+        "ARCHITECTURE": graph.name,
+        "CLASSES": str(graph.classes),
         "HEIGHT": str(order.height),
         "WIDTH": str(order.width),
         "SIZE": str(how.size),
@@ -210,7 +210,7 @@ def open_(order: Order, folder: Path) -> Runner:
         file = Path(temporary) / "network.so"
         build(folder, file, "-shared", "-fPIC")
         library = ctypes.CDLL(str(file))
-    classes, name = order.model.arch.classes, order.name
+    classes, name = order.model.graph.classes, order.name
     message = library[f"{name}_message"]
     message.restype = ctypes.c_char_p
 

@@ -17,7 +17,8 @@ from PIL import Image
 from shufflenet.classifier import softmax
 from shufflenet.engine.engine import Engine
 from shufflenet.export.target import Order, Target
-from shufflenet.model_file import Model, test_input
+from shufflenet.model_file import test_input
+from shufflenet.networks.model import Model
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 # Largest error of a logit that is let pass, relative to the picture's largest; of probabilities, as they are.
@@ -136,9 +137,9 @@ def _pytorch(model: Model) -> Callable[[Floats], Floats]:
     import torch
 
     from shufflenet.export.graph import one_torch_thread
-    from shufflenet.networks.network import ShuffleNet
+    from shufflenet.networks.module import module_with_weights
 
-    network = ShuffleNet.from_model(model)
+    network = module_with_weights(model)
 
     def logits(x: Floats) -> Floats:
         with one_torch_thread(), torch.inference_mode():

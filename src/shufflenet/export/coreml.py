@@ -49,7 +49,7 @@ def write(order: Order, folder: Path) -> None:
             minimum_deployment_target=coremltools.target.iOS15,
             skip_model_load=True,
         )
-        made.short_description = f"{order.model.arch.name}, {order.model.arch.classes} classes"
+        made.short_description = f"{order.model.graph.name}, {order.model.graph.classes} classes"
         made.author = made_by("coreml")
         made.user_defined_metadata["shufflenet"] = json.dumps(describe(order.model), ensure_ascii=False)
         made.save(str(package))

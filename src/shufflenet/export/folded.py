@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.engine.plan import fold_batch_norm
-from shufflenet.model_file import Model
-from shufflenet.networks.graph import Convolution, FullyConnected, Graph, GraphModel, Node, Shuffle, Split
+from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node, Shuffle, Split
+from shufflenet.networks.model import Model
 
 Floats = NDArray[np.float32]
 
@@ -28,19 +28,19 @@ class Gather(Node):
     order: NDArray[np.int64]
 
 
-def folded(model: Model | GraphModel) -> GraphModel:
+def folded(model: Model) -> Model:
     """The same network without batch norm, with its shuffles where they cost least."""
-    source = model.arch.graph()
+    source = model.graph
     folding = _Folding(model, Graph(source.name, source.in_channels))
     folding.values[source.input] = folding.graph.input
     for node in source.nodes[1:]:
         folding.add(node, OUTPUT if node is source.nodes[-1] else node.name)
-    return GraphModel(folding.graph, folding.tensors)
+    return Model(folding.graph, folding.tensors)
 
 
-def gathered(model: GraphModel) -> GraphModel:
+def gathered(model: Model) -> Model:
     """A `folded` network with a gather in place of each shuffle, which also takes the channels that a split wants."""
-    source, graph = model.arch, Graph(model.arch.name, model.arch.in_channels)
+    source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
     readers = source.readers()
     values: dict[Node, Node] = {source.input: graph.input}
     for node in source.nodes[1:]:
@@ -52,12 +52,12 @@ def gathered(model: GraphModel) -> GraphModel:
             values[node] = graph.append(replace(node, inputs=tuple(values[x] for x in node.inputs)))
         elif not all(isinstance(reader, Split) for reader in readers[node]):
             values[node] = graph.append(Gather(node.name, (values[read],), node.channels, node.order))
-    return GraphModel(graph, model.tensors)
+    return Model(graph, model.tensors)
 
 
 @dataclass
 class _Folding:
-    model: Model | GraphModel
+    model: Model
     graph: Graph
     tensors: dict[str, Floats] = field(default_factory=dict)
     values: dict[Node, Node] = field(default_factory=dict)  # for every node of the model its counterpart

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from shufflenet.export.folded import Gather, folded, gathered
 from shufflenet.export.target import Order
-from shufflenet.model_file import Model
-from shufflenet.networks.graph import GraphModel, Node, Pool
+from shufflenet.networks.graph import Node, Pool
 from shufflenet.networks.graph import Shuffle as ShuffleNode
 from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.model import Model
 
 Shuffle = Literal["gather", "transpose"]  # one gather over channels; or reshape, transpose, reshape
 
@@ -25,14 +25,14 @@ class TunedNetwork(GraphNetwork):
     ``pads``: average pools get their zeros from a layer of its own.
     """
 
-    def __init__(self, model: Model | GraphModel, shuffle: Shuffle, pads: bool = False) -> None:
+    def __init__(self, model: Model, shuffle: Shuffle, pads: bool = False) -> None:
         tuned = folded(model)
         if shuffle == "gather":
             tuned = gathered(tuned)
         with torch.device("meta"):
-            super().__init__(tuned.arch)
+            super().__init__(tuned.graph)
         self.load_state_dict({name: torch.from_numpy(t.copy()) for name, t in tuned.tensors.items()}, assign=True)
-        for node in tuned.arch.nodes:
+        for node in tuned.graph.nodes:
             if isinstance(node, Gather):
                 self.register_buffer(_order_of(node), torch.from_numpy(node.order.copy()))
         self.pads = pads
@@ -51,7 +51,7 @@ class TunedNetwork(GraphNetwork):
 
 def example(order: Order) -> Tensor:
     """An input of the network: float32 [1, in_channels, H, W]."""
-    return torch.zeros(1, order.model.arch.in_channels, order.height, order.width)
+    return torch.zeros(1, order.model.graph.in_channels, order.height, order.width)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def forward(module: Any, x: Any) -> Floats:
 def open_(order: Order, folder: Path) -> Runner:
     with converting("MNN", "open the exported file"):
         module = load(folder / f"{order.name}.mnn", INPUT, OUTPUT, threads=1)
-        source = placeholder((1, order.model.arch.in_channels, order.height, order.width))
+        source = placeholder((1, order.model.graph.in_channels, order.height, order.width))
 
     def logits(x: Floats) -> Floats:
         source.write(x.ravel())

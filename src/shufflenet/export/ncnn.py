@@ -14,13 +14,11 @@ import numpy as np
 from shufflenet.export.converting import converting
 from shufflenet.export.folded import INPUT, OUTPUT, Floats, folded
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
-from shufflenet.model_file import Model
 from shufflenet.networks.graph import (
     Add,
     Concat,
     Convolution,
     FullyConnected,
-    GraphModel,
     Input,
     Means,
     Node,
@@ -29,6 +27,7 @@ from shufflenet.networks.graph import (
     Shuffle,
     Split,
 )
+from shufflenet.networks.model import Model
 
 if TYPE_CHECKING:
     from ncnn import Mat, Net
@@ -45,7 +44,7 @@ def write(order: Order, folder: Path) -> None:
     write_companions(order, "ncnn", folder)
 
 
-def make(model: Model | GraphModel) -> tuple[str, bytes]:
+def make(model: Model) -> tuple[str, bytes]:
     """What .param and .bin hold: ``input`` float32 [3, H, W] -> ``logits`` [classes].
 
     Raises:
@@ -58,13 +57,13 @@ def make(model: Model | GraphModel) -> tuple[str, bytes]:
 class _Writer:
     """A line for each layer. A blob has one reader: one with more is split into a copy for each, at no cost."""
 
-    def __init__(self, model: GraphModel) -> None:
+    def __init__(self, model: Model) -> None:
         self.tensors = model.tensors
-        self.readers = model.arch.readers()
+        self.readers = model.graph.readers()
         self.lines: list[str] = []
         self.blobs = 0
         self.weights: list[bytes] = []
-        for node in model.arch.nodes:
+        for node in model.graph.nodes:
             self._add(node)
 
     def _add(self, node: Node) -> None:

@@ -16,20 +16,19 @@ from shufflenet import __version__
 from shufflenet.export.aligned import aligned
 from shufflenet.export.folded import INPUT, OUTPUT, Floats, Gather, folded, gathered
 from shufflenet.export.target import ExportError, Order, Runner, Target, describe
-from shufflenet.model_file import Model
 from shufflenet.networks.graph import (
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    GraphModel,
     Means,
     Node,
     Pool,
     Scale,
     Split,
 )
+from shufflenet.networks.model import Model
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -41,12 +40,12 @@ IR_VERSION = 7  # of the same release
 class _Graph:
     """Nodes and weights in the order of running. ``size``: the input's, if there is only one."""
 
-    def __init__(self, model: GraphModel, size: tuple[int, int] | None) -> None:
+    def __init__(self, model: Model, size: tuple[int, int] | None) -> None:
         self.model = model
-        self.sizes = None if size is None else model.arch.sizes(*size)
+        self.sizes = None if size is None else model.graph.sizes(*size)
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
-        for node in model.arch.nodes[1:]:
+        for node in model.graph.nodes[1:]:
             self._add(node, *(source.name for source in node.inputs))
 
     def _add(self, node: Node, *inputs: str) -> None:
@@ -134,9 +133,7 @@ def write(order: Order, file: Path) -> None:
     file.write_bytes(proto.SerializeToString())
 
 
-def make(
-    model: Model | GraphModel, name: str, size: tuple[int, int] | None = None, aligning: bool = False
-) -> ModelProto:
+def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning: bool = False) -> ModelProto:
     """``input`` float32 [batch, 3, height, width] -> ``logits`` float32 [batch, classes].
 
     Args:
@@ -157,18 +154,18 @@ def make(
         helper.make_graph(
             graph.nodes,
             name,
-            [value(INPUT, TensorProto.FLOAT, ["batch", model.arch.in_channels, *(size or ("height", "width"))])],
-            [value(OUTPUT, TensorProto.FLOAT, ["batch", model.arch.classes])],
+            [value(INPUT, TensorProto.FLOAT, ["batch", model.graph.in_channels, *(size or ("height", "width"))])],
+            [value(OUTPUT, TensorProto.FLOAT, ["batch", model.graph.classes])],
             graph.weights,
-            value_info=[] if size else _open_shapes(tuned.arch),
+            value_info=[] if size else _open_shapes(tuned.graph),
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="shufflenet",
         producer_version=__version__,
-        doc_string=f"{model.arch.name}, {model.arch.classes} classes; labels and preprocessing are in the metadata",
+        doc_string=f"{model.graph.name}, {model.graph.classes} classes; labels and preprocessing are in the metadata",
     )
-    if isinstance(model, Model):
+    if model.graph.architecture is not None:
         said = {key: json.dumps(value, ensure_ascii=False) for key, value in describe(model).items()}
         helper.set_model_props(proto, said)
     return proto

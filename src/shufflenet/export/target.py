@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
-from shufflenet.model_file import Model
+from shufflenet.model_file import described_architecture
+from shufflenet.networks.model import Model
 
 
 class ExportError(ValueError):
@@ -79,7 +80,7 @@ Layout = Literal["NCHW", "NHWC"]
 def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
     """What must be known to use the network, as in a model file. Softmax over the logits gives probabilities."""
     return {
-        "architecture": {"name": model.arch.name, **asdict(model.arch)},
+        "architecture": described_architecture(model.graph),
         "preprocessing": {"colour_order": "RGB", "layout": layout, **asdict(model.preprocessing)},
         "labels": model.labels,
         "accuracy": model.accuracy,

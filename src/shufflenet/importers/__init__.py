@@ -19,7 +19,8 @@ from shufflenet.importers.download import cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
 from shufflenet.labels import numbered_labels
-from shufflenet.model_file import Model, test_input
+from shufflenet.model_file import test_input
+from shufflenet.networks.model import Model
 
 SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE
@@ -65,7 +66,7 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
     except ValueError as error:
         raise CheckpointError(f"{printable(str(file))}: {printable(str(error))}") from None
     model = Model(
-        arch=arch,
+        graph=arch.graph(),
         preprocessing=source.convention.preprocessing,
         labels=numbered_labels(arch.classes) if labels is None else labels,
         tensors=tensors,

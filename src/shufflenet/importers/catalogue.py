@@ -8,7 +8,7 @@ from typing import Any
 
 from shufflenet.importers import SOURCES
 from shufflenet.labels import numbered_labels
-from shufflenet.model_file import Model
+from shufflenet.networks.model import Model
 
 
 def rows() -> list[dict[str, Any]]:
@@ -43,13 +43,13 @@ def table() -> str:
 
 def described(model: Model) -> dict[str, Any]:
     """What `import_model` made, for JSON."""
-    return {"architecture": model.arch.name, "classes": model.arch.classes, "training": model.training}
+    return {"architecture": model.graph.name, "classes": model.graph.classes, "training": model.training}
 
 
 def sentence(model: Model) -> str:
     """What `import_model` made, in one line."""
-    named = "" if model.labels != numbered_labels(model.arch.classes) else " without names (--labels gives them)"
-    text = f"{model.arch.name}, {model.arch.classes} classes{named}"
+    named = "" if model.labels != numbered_labels(model.graph.classes) else " without names (--labels gives them)"
+    text = f"{model.graph.name}, {model.graph.classes} classes{named}"
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"
     if not model.training["hash"]:

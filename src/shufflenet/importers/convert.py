@@ -8,7 +8,7 @@ n channels per group in the bottleneck.
   (branch, shortcut) reversed is (shortcut, branch).
 - *Shuffle behind the depthwise convolution.* A depthwise convolution works on each channel alone, so it can be
   moved through the shuffle with its channels permuted.
-- *Shuffle of order (n, g)*, the inverse of the paper's, is a field of `Architecture`: weights make up for it only
+- *Shuffle of order (n, g)*, the inverse of the paper's, is a field of `ShuffleNetV1`: weights make up for it only
   where both orders join each two groups by equally many channels, for n mod g = 0, 1 or g - 1.
 - *Blue, green, red* and *0 to 255*: Conv1's input channels and scale. Padding stays zero only without a mean,
   so a network that subtracts one keeps it as `Preprocessing`.
@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Shuffle
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -40,7 +40,7 @@ class Convention:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
-def convert(arch: Architecture, tensors: Tensors, convention: Convention) -> tuple[Architecture, Tensors]:
+def convert(arch: ShuffleNetV1, tensors: Tensors, convention: Convention) -> tuple[ShuffleNetV1, Tensors]:
     """A network of the shapes of ``arch``, built as ``convention`` says -> one of this package with the same logits."""
     arch = replace(arch, inverse_shuffle=convention.inverse_shuffle)
     if convention.branch_first:
@@ -62,7 +62,7 @@ def _reversed(name: str, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     return tensor[::-1, ::-1] if ".pointwise" in name else tensor[::-1]
 
 
-def _shuffled_depthwise(arch: Architecture, tensors: Tensors) -> Tensors:
+def _shuffled_depthwise(arch: ShuffleNetV1, tensors: Tensors) -> Tensors:
     """The depthwise convolutions and their batch norms in the order that the shuffle makes."""
     orders = {
         f"{node.name.removesuffix('.shuffle')}.{moved}": node.order

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.importers.checkpoint import StateDict
-from shufflenet.networks.arch import STAGE2_CHANNELS, STAGE_UNITS, Architecture
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, STAGE_UNITS, ShuffleNetV1
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _UNIT = (("pointwise1", "bn1"), ("depthwise", "bn2"), ("pointwise2", "bn3"))
@@ -33,7 +33,7 @@ class _Module:
         return ""
 
 
-def recognise(state: StateDict) -> tuple[Architecture, dict[str, NDArray[np.float32]]]:
+def recognise(state: StateDict) -> tuple[ShuffleNetV1, dict[str, NDArray[np.float32]]]:
     """A state dict in the order in which the network uses its tensors -> the architecture, and the same tensors
     under its names, float32.
 
@@ -53,12 +53,12 @@ def recognise(state: StateDict) -> tuple[Architecture, dict[str, NDArray[np.floa
     _check_kinds(modules)
     arch = _architecture(modules)
     tensors, origin = _renamed(arch, modules)
-    for name, shape in arch.tensor_shapes().items():
+    for name, shape in arch.graph().tensor_shapes().items():
         _check(f"tensor {origin[name]!r}", name, tensors[name], shape, arch)
-    return arch, {name: tensors[name].astype(np.float32) for name in arch.tensor_shapes()}
+    return arch, {name: tensors[name].astype(np.float32) for name in arch.graph().tensor_shapes()}
 
 
-def _renamed(arch: Architecture, modules: list[_Module]) -> tuple[StateDict, dict[str, str]]:
+def _renamed(arch: ShuffleNetV1, modules: list[_Module]) -> tuple[StateDict, dict[str, str]]:
     """The tensors under the names of ``arch``, and for each of these names their own."""
     names = [("conv1", "bn1")]
     for unit in arch.units():
@@ -87,7 +87,7 @@ def _renamed(arch: Architecture, modules: list[_Module]) -> tuple[StateDict, dic
     return tensors, origin
 
 
-def _check(what: str, name: str, tensor: NDArray[Any], shape: tuple[int, ...], arch: Architecture) -> None:
+def _check(what: str, name: str, tensor: NDArray[Any], shape: tuple[int, ...], arch: ShuffleNetV1) -> None:
     if tensor.shape != shape:
         raise ValueError(f"{what} is {list(tensor.shape)}; as {name} of {arch.name} it would be {list(shape)}")
     if tensor.dtype.kind != "f":
@@ -132,7 +132,7 @@ def _check_kinds(modules: list[_Module]) -> None:
         )
 
 
-def _architecture(modules: list[_Module]) -> Architecture:
+def _architecture(modules: list[_Module]) -> ShuffleNetV1:
     def shape(index: int) -> tuple[int, ...]:
         return modules[2 * index].tensors["weight"].shape
 
@@ -142,7 +142,7 @@ def _architecture(modules: list[_Module]) -> Architecture:
     if remainder or groups not in STAGE2_CHANNELS:
         raise ValueError(f"not a ShuffleNet v1: {stage2} channels in stage 2, {shape(4)[1]} of them in a group")
     try:
-        return Architecture(
+        return ShuffleNetV1(
             groups=groups,
             scale=_scale(groups, stage2),
             classes=modules[-1].tensors["weight"].shape[0],
@@ -157,6 +157,6 @@ def _scale(groups: int, stage2: int) -> float:
     exact = stage2 / STAGE2_CHANNELS[groups]
     for digits in range(1, 6):
         scale = round(exact, digits)
-        if 0 < scale <= 16 and Architecture(groups, scale).stage_channels(2) == stage2:
+        if 0 < scale <= 16 and ShuffleNetV1(groups, scale).stage_channels(2) == stage2:
             return scale
     return exact

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Means, Node, Pool
 
 _FLOAT32_BYTES = 4
@@ -33,7 +32,7 @@ class Layer:
 class Complexity:
     """What a network costs for one picture of ``height`` x ``width`` pixels."""
 
-    arch: Architecture | Graph
+    graph: Graph
     height: int
     width: int
     layers: list[Layer]
@@ -52,18 +51,17 @@ class Complexity:
         return sum(layer.parameters for layer in self.layers)
 
 
-def summary(arch: Architecture | Graph, height: int = 224, width: int = 224) -> Complexity:
-    """The cost of every layer of ``arch`` (arXiv 1707.01083, Table 1).
+def summary(graph: Graph, height: int = 224, width: int = 224) -> Complexity:
+    """The cost of every layer of ``graph`` (arXiv 1707.01083, Table 1).
 
     Raises:
         ValueError: the picture has too few pixels.
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, not {height} x {width}")
-    graph = arch.graph()
     sizes = graph.sizes(height, width)
     layers = [_layer(node, *sizes[node]) for node in graph.nodes if isinstance(node, _LAYERS)]
-    return Complexity(arch, height, width, layers)
+    return Complexity(graph, height, width, layers)
 
 
 # The other operators cost nothing that is counted.

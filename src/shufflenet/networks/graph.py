@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from shufflenet.networks.architecture import Architecture
 
 Activation = Literal["linear", "relu", "sigmoid"]
 
@@ -170,21 +173,22 @@ MOVES = Concat | Split | Shuffle | Add  # without a step of their own in the pla
 
 
 class Graph:
-    """A network under construction: each method adds an operator and returns it."""
+    """A network: its operators in the order of running. Each method adds an operator and returns it.
 
-    def __init__(self, name: str, in_channels: int = 3) -> None:
+    Args:
+        architecture: the member of a family that the network is; None: of no family.
+    """
+
+    def __init__(self, name: str, in_channels: int = 3, architecture: Architecture | None = None) -> None:
         self.name = name
         self.in_channels = in_channels
+        self.architecture = architecture
         self.input = Input("input", (), in_channels)
         self.nodes: list[Node] = [self.input]
 
     @property
     def classes(self) -> int:
         return self.nodes[-1].channels
-
-    def graph(self) -> Graph:
-        """Itself, as `Architecture.graph`."""
-        return self
 
     def convolution(
         self, name: str, x: Node, channels: int, kernel_size: int = 1, *, stride: int = 1, padding: int | None = None,
@@ -273,11 +277,3 @@ def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, t
     unknown = sorted(name for name in given.keys() - expected.keys() if not name.endswith(".num_batches_tracked"))
     if unknown:
         raise ValueError(f"tensor {unknown[0]!r} does not belong to this architecture")
-
-
-@dataclass(frozen=True)
-class GraphModel:
-    """A graph and its tensors, by the names of `Graph.tensor_shapes`."""
-
-    arch: Graph
-    tensors: dict[str, NDArray[np.float32]]

@@ -17,7 +17,6 @@ from shufflenet.networks.graph import (
     Convolution,
     FullyConnected,
     Graph,
-    GraphModel,
     Means,
     Node,
     Pool,
@@ -98,14 +97,6 @@ class GraphNetwork(nn.Module):
             case _:
                 raise TypeError(f"no module for {type(node).__name__}")
         return torch.relu(x) if node.relu else x
-
-    @classmethod
-    def from_model(cls, model: GraphModel) -> GraphNetwork:
-        """The network with the model's weights, in eval mode."""
-        network = cls(model.arch)
-        # strict=False: PyTorch's num_batches_tracked is left out.
-        network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
-        return network.eval()
 
 
 def _convolution(node: Convolution) -> nn.Conv2d:

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shufflenet.model_file import Model
-from shufflenet.networks.arch import STAGE_UNITS, Architecture, Unit
+from shufflenet.networks.shufflenet_v1 import STAGE_UNITS, ShuffleNetV1, Unit
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
@@ -59,7 +58,7 @@ class ShuffleUnit(nn.Module):
 
 
 class ShuffleNet(nn.Module):
-    """The network of an `Architecture`: float32 [N, in_channels, H, W] -> logits [N, classes].
+    """The network of a `ShuffleNetV1`: float32 [N, in_channels, H, W] -> logits [N, classes].
 
     Initialised as the ResNet that the paper starts from: convolutions normal with variance 2 / fan-out,
     batch norm 1 and 0, classifier normal with standard deviation 0.01 and no bias. The last batch norm of a
@@ -69,7 +68,7 @@ class ShuffleNet(nn.Module):
     (``BackboneWithFPN``) and timm's ``FeatureListNet``, which call the children themselves, compute what it does.
     """
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: ShuffleNetV1) -> None:
         super().__init__()
         self.arch = arch
         self.conv1 = nn.Conv2d(arch.in_channels, arch.stem_channels, 3, stride=arch.stem_stride, padding=1, bias=False)
@@ -102,14 +101,6 @@ class ShuffleNet(nn.Module):
         """The units of all stages, in the order of running."""
         for stage in (self.stage2, self.stage3, self.stage4):
             yield from stage  # type: ignore[misc]
-
-    @classmethod
-    def from_model(cls, model: Model) -> ShuffleNet:
-        """The trained network of a model file, in eval mode."""
-        network = cls(model.arch)
-        # strict=False: a model file leaves PyTorch's num_batches_tracked out, and has checked the rest.
-        network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
-        return network.eval()
 
 
 def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shufflenet.networks import baselines, complexity
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.complexity import Complexity
 from shufflenet.networks.graph import Graph
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 TOLERANCE = 0.01
 # SqueezeNet's 833 million are those of Caffe's input size.
@@ -33,11 +33,11 @@ REASONS = {
 }
 
 
-def build(network: str) -> Architecture | Graph | None:
+def build(network: str) -> Graph | None:
     """None: we don't build this network."""
     if network in baselines.NETWORKS:
         return baselines.graph(network)
-    return Architecture.from_name(network) if network.startswith("shufflenet_") else None
+    return ShuffleNetV1.from_name(network).graph() if network.startswith("shufflenet_") else None
 
 
 def cost(network: str) -> Complexity | None:

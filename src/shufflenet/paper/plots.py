@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shufflenet.bench.run import Results
 from shufflenet.bench.runtime import OURS
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import published
 from shufflenet.paper.cost import million
 from shufflenet.paper.trained import Trained
@@ -137,7 +137,7 @@ def _error_by_ms(times: Results | None) -> Plot | None:
 
 def _error_by_groups(trained: Trained) -> Plot:
     groups = list(published.TABLE1)
-    means = [trained.mean(Architecture(g, 0.25).name) for g in groups]
+    means = [trained.mean(ShuffleNetV1(g, 0.25).name) for g in groups]
     ours = [(g, mean) for g, mean in zip(groups, means, strict=True) if mean is not None]
     figure, axes = _panels(2 if ours else 1)
     for (scale, errors), marker in zip(published.TABLE2.items(), "os^", strict=True):
@@ -155,7 +155,7 @@ def _error_by_groups(trained: Trained) -> Plot:
 
 
 def _gain_of_shuffle(trained: Trained) -> Plot:
-    names = {key: Architecture(key[1], key[0]).name for key in published.TABLE3}
+    names = {key: ShuffleNetV1(key[1], key[0]).name for key in published.TABLE3}
     figure, (axes,) = _panels(1)
     places = range(len(names))
     paper = [without - with_shuffle for without, with_shuffle in published.TABLE3.values()]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shufflenet.networks import baselines
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Convolution, Graph, Node
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.training.recipe import Recipe
 
 SEEDS = (0, 1)
@@ -29,15 +29,15 @@ NETWORKS = {
 }
 
 
-def network(name: str, classes: int) -> Architecture | Graph:
+def network(name: str, classes: int) -> ShuffleNetV1 | Graph:
     """The network of this name for small pictures: the first convolution has stride 1, as in the embedded model.
 
-    An `Architecture` where it is one, which trains faster.
+    A `ShuffleNetV1` where it is one, which trains faster.
     """
     plain = name.removesuffix(_NO_SHUFFLE)
     if name in baselines.NETWORKS and plain == name:
         return _with_stem_stride_1(baselines.graph(name, classes))
-    return Architecture.from_name(plain, classes=classes, stem_stride=1, shuffle=plain == name)
+    return ShuffleNetV1.from_name(plain, classes=classes, stem_stride=1, shuffle=plain == name)
 
 
 def _with_stem_stride_1(graph: Graph) -> Graph:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import published
 from shufflenet.paper.cost import REASONS, cost, matches, million
 from shufflenet.paper.table import Column, Table
@@ -33,7 +33,7 @@ def table1(trained: Trained) -> Table:
     """ShuffleNet's complexity by groups."""
     rows = []
     for groups, paper in published.TABLE1.items():
-        arch = Architecture(groups, 1.0)
+        arch = ShuffleNetV1(groups, 1.0)
         counted = cost(arch.name)
         assert counted is not None
         ours = counted.macs_without_classifier / 1e6
@@ -56,10 +56,10 @@ def table2(trained: Trained) -> Table:
     rows = []
     for scale, errors in published.TABLE2.items():
         for groups, error in errors.items():
-            name = Architecture(groups, scale).name
+            name = ShuffleNetV1(groups, scale).name
             row = _entry(name, published.SCALE_MACS[scale], error) | _trained(trained, name)
             row["paper_gain"] = errors[1] - error if groups > 1 else None
-            row |= _mean_gain(trained, name, Architecture(1, scale).name) if groups > 1 else {}
+            row |= _mean_gain(trained, name, ShuffleNetV1(1, scale).name) if groups > 1 else {}
             rows.append(row)
     columns = [_NETWORK, *_MACS, _PAPER_ERROR, _paper_gain("below g=1"), *_ERROR, _gain("below g=1")]
     notes = [*_reasons(rows), *_order(rows[-5:]), *_training_notes(trained)]
@@ -70,7 +70,7 @@ def table3(trained: Trained) -> Table:
     """Error with and without channel shuffle."""
     rows = []
     for (scale, groups), (without, with_shuffle) in published.TABLE3.items():
-        name = Architecture(groups, scale).name
+        name = ShuffleNetV1(groups, scale).name
         plain = f"{name}_no_shuffle"
         row = {"network": name, "paper_without": without, "paper_with": with_shuffle}
         row["paper_gain"] = without - with_shuffle

@@ -13,7 +13,6 @@ from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Row, Status, bench
 from shufflenet.bench.runtime import OURS, Runtime, select
 from shufflenet.networks import complexity
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph
 from shufflenet.paper import published
 from shufflenet.paper.cost import build
@@ -103,7 +102,7 @@ def _case(name: str, height: int, width: int) -> Case:
     return make_case(random_model(_build(name)), 1, height, width, threads=1)
 
 
-def _build(name: str) -> Architecture | Graph:
+def _build(name: str) -> Graph:
     built = build(name)
     assert built is not None
     return built

@@ -12,7 +12,7 @@ import torch
 
 from shufflenet import __version__
 from shufflenet.bench.run import machine
-from shufflenet.networks.arch import Architecture
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import small_scale, trained
 from shufflenet.paper.trained import ResultsError, Run, Trained
 from shufflenet.training.job import Job, prepare
@@ -70,7 +70,7 @@ def _kept(folder: Path, job: Job) -> Trained:
 def _job(plain: Job, name: str, seed: int) -> Job:
     network = small_scale.network(name, plain.arch.classes)
     job = replace(plain, recipe=replace(plain.recipe, seed=seed))
-    return replace(job, arch=network) if isinstance(network, Architecture) else replace(job, comparison=network)
+    return replace(job, arch=network) if isinstance(network, ShuffleNetV1) else replace(job, comparison=network)
 
 
 def _settings(job: Job) -> dict[str, Any]:

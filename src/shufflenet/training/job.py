@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet.classifier import embedded_models, load_model
-from shufflenet.model_file import Model
-from shufflenet.networks.arch import Architecture
 from shufflenet.networks.graph import Graph
+from shufflenet.networks.model import Model
+from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
@@ -33,7 +33,7 @@ class Job:
     """A training run that has not started."""
 
     dataset: Dataset
-    arch: Architecture
+    arch: ShuffleNetV1
     preprocessing: Preprocessing
     recipe: Recipe
     start: Model | None  # what is fine-tuned
@@ -130,9 +130,11 @@ def prepare(
     classes = len(dataset.classes)
     if model is None:
         stride = 1 if preprocessing.size <= _SMALL else 2
-        architecture = Architecture.from_name(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
+        architecture = ShuffleNetV1.from_name(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
     else:
-        architecture = model.arch.with_classes(classes)
+        if not isinstance(model.graph.architecture, ShuffleNetV1):
+            raise JobError(f"--from {start}: not a ShuffleNet")
+        architecture = model.graph.architecture.with_classes(classes)
         if arch not in (None, architecture.name):
             raise JobError(f"--arch {arch} is not the architecture of --from, {architecture.name}: leave it out")
         preprocessing = replace(preprocessing, mean=model.preprocessing.mean, std=model.preprocessing.std)
@@ -164,7 +166,7 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
             # Photos show more than the small pictures of stem stride 1 do. On the flowers of the README a model of 64
             # pixels has a top-1 error of 24 % at 96, 21 % at 128 and 17 % at 160.
             size = start.preprocessing.size
-            if start.arch.stem_stride == 1:
+            if isinstance(start.graph.architecture, ShuffleNetV1) and start.graph.architecture.stem_stride == 1:
                 size = max(size, min(round(size * 2.5 / 16), native // 16) * 16)
             return Preprocessing(size=size, resize=round(size * 9 / 8))
         size = max(32, native // 16 * 16)

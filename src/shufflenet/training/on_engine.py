@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from shufflenet.engine.engine import Engine
-from shufflenet.networks.graph import GraphModel
 from shufflenet.networks.graph_network import GraphNetwork
-from shufflenet.networks.network import ShuffleNet, tensors_of
+from shufflenet.networks.model import Model
+from shufflenet.networks.module import Network
+from shufflenet.networks.network import tensors_of
 from shufflenet.threads import map_in_order
-
-Network: TypeAlias = ShuffleNet | GraphNetwork
 
 
 def answers(network: Network) -> Callable[[Tensor], Tensor]:
@@ -28,7 +26,7 @@ def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
     graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
     # A copy: the engine packs the weights when it is first asked about an input size.
     tensors = {name: tensor.copy() for name, tensor in tensors_of(network).items()}
-    engine, threads = Engine(GraphModel(graph, tensors)), torch.get_num_threads()
+    engine, threads = Engine(Model(graph, tensors)), torch.get_num_threads()
 
     def answer(x: Tensor) -> Tensor:
         parts = torch.tensor_split(x, min(threads, len(x)))

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import shufflenet
 from shufflenet import model_file
+from shufflenet.networks.model import Model
+from shufflenet.networks.module import Network
 from shufflenet.networks.network import tensors_of
 from shufflenet.training import parallel, validate
 from shufflenet.training.job import Job
-from shufflenet.training.on_engine import Network
 from shufflenet.training.state import State, set_training
 from shufflenet.training.training_data import TrainingData
 
@@ -52,16 +53,14 @@ def round_fully_connected(network: nn.Module) -> None:
                 module.weight.data = rounded.float()
 
 
-def model(
-    network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str
-) -> model_file.Model:
+def model(network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str) -> Model:
     """The record of a trained network; errors in percent. The network moves to the CPU, into eval mode."""
     network = network.cpu().eval()
     with torch.inference_mode():
         logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
     name = job.dataset.root.name
-    return model_file.Model(
-        arch=job.arch,
+    return Model(
+        graph=job.arch.graph(),
         preprocessing=job.preprocessing,
         labels=job.dataset.labels,
         classes=job.dataset.classes,
@@ -71,7 +70,7 @@ def model(
             "command": command,
             "data": f"{name}: {len(data.train)} pictures of {len(job.dataset.classes)} classes",
             "recipe": asdict(job.recipe),
-            "from": job.start.arch.name if job.start else None,
+            "from": job.start.graph.name if job.start else None,
             "teacher": os.path.basename(job.teacher) if job.teacher else None,
             "versions": versions(),
         },

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from shufflenet import model_file
 from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.model import Model
+from shufflenet.networks.module import Network
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.training.job import Job
-from shufflenet.training.on_engine import Network
 from shufflenet.training.recipe import FREEZABLE, Recipe
 
 
@@ -85,7 +85,7 @@ def new_network(job: Job) -> Network:
     return GraphNetwork(job.comparison).to(memory_format=torch.channels_last)
 
 
-def take_weights(network: nn.Module, start: model_file.Model, classes: list[str]) -> None:
+def take_weights(network: nn.Module, start: Model, classes: list[str]) -> None:
     """Gives the network all weights of ``start``; the classifier stays new if its classes are others."""
     tensors = {name: torch.from_numpy(tensor) for name, tensor in start.tensors.items()}
     if start.classes != classes:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
-from shufflenet.model_file import Model
-from shufflenet.networks.network import ShuffleNet
+from shufflenet.networks.model import Model
+from shufflenet.networks.module import module_with_weights
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training.job import Job, is_model
 from shufflenet.training.on_engine import answers
@@ -48,7 +48,7 @@ def load(
 
     Raises:
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
-        model_file.ModelFileError: the model file can't be used.
+        ModelFileError: the model file can't be used.
     """
     model, network = None, None
     if is_model(name):
@@ -85,7 +85,7 @@ def load(
 
 def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
     """The model with batch norm's statistics of these inputs: its own are of whole pictures, not of enlarged parts."""
-    network = ShuffleNet.from_model(model).to(device).train()
+    network = module_with_weights(model).to(device).train()
     with torch.autocast(device.type, enabled=False):
         estimate_batch_norm(network, inputs)
     return answers(network)

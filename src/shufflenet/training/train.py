@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet import model_file
+from shufflenet.networks.module import Network
 from shufflenet.threads import map_in_order
 from shufflenet.training import parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
 from shufflenet.training.job import Job
 from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.loss import Loss, Targets
-from shufflenet.training.on_engine import Network
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import Progress
 from shufflenet.training.record import Record

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shufflenet.networks.module import Network
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import augment, parallel
-from shufflenet.training.on_engine import Network, answers
+from shufflenet.training.on_engine import answers
 from shufflenet.training.pixels import Pixels
 from shufflenet.training.planar import by_kernels
 

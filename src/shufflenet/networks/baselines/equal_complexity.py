@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from shufflenet.networks import complexity
-from shufflenet.networks.arch import STAGE_UNITS, round_to
 from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.shufflenet_v1 import STAGE_UNITS, round_to
 
 BUDGETS = (140, 38, 13)  # million multiply-adds: 1x, 0.5x and 0.25x
 _MOST_CHANNELS = 1024  # of stage 4
@@ -31,7 +31,7 @@ def networks(family: str, add_unit: AddUnit) -> dict[str, Callable[[int], Graph]
 
 def _network(name: str, add_unit: AddUnit, budget: int, stage4_channels: int, classes: int) -> Graph:
     graph = Graph(name)
-    # Conv1 as in the ShuffleNet of this complexity (`Architecture`).
+    # Conv1 as in the ShuffleNet of this complexity (`ShuffleNetV1`).
     stem_channels = 24 if budget == max(BUDGETS) else 12
     x: Node = graph.convolution("conv1", graph.input, stem_channels, 3, stride=2, batch_norm="bn1", relu=True)
     x = graph.max_pool("maxpool", x)

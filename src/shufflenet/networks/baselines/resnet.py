@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shufflenet.networks.arch import round_to
 from shufflenet.networks.baselines.equal_complexity import networks
 from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.shufflenet_v1 import round_to
 
 
 def add_bottleneck(

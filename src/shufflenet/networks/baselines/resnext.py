@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shufflenet.networks.arch import round_to
 from shufflenet.networks.baselines.equal_complexity import networks
 from shufflenet.networks.baselines.resnet import add_bottleneck
 from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.shufflenet_v1 import round_to
 
 CARDINALITY = 16
 

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from shufflenet.networks import complexity
-from shufflenet.networks.arch import STAGE2_CHANNELS, STAGE_UNITS, Architecture, Unit, add_unit
 from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, STAGE_UNITS, ShuffleNetV1, Unit, add_unit
 
 _REDUCTION = 16  # of squeeze-and-excitation (arXiv 1709.01507)
 _SHALLOW_MACS = 40e6
 
 
 def without_shuffle(groups: int, scale: float, classes: int = 1000) -> Graph:
-    arch = Architecture(groups, scale, classes, shuffle=False)
+    arch = ShuffleNetV1(groups, scale, classes=classes, shuffle=False)
     return _graph(f"{arch.name}_no_shuffle", arch, list(arch.units()), squeeze=False)
 
 
 def with_squeeze(classes: int = 1000) -> Graph:
     """2x with 3 groups; squeeze-and-excitation stands behind each unit's last convolution."""
-    arch = Architecture(3, 2.0, classes)
+    arch = ShuffleNetV1(3, 2.0, classes=classes)
     return _graph(f"{arch.name}_se", arch, list(arch.units()), squeeze=True)
 
 
@@ -30,7 +30,7 @@ def shallow(classes: int = 1000) -> Graph:
 
 
 def _shallow(scale: float, classes: int) -> Graph:
-    arch = Architecture(3, scale, classes)
+    arch = ShuffleNetV1(3, scale, classes=classes)
     units = [unit for unit in arch.units() if unit.index < STAGE_UNITS[unit.stage] // 2]
     return _graph("shufflenet_g3_shallow", arch, units, squeeze=False)
 
@@ -43,7 +43,7 @@ def _shallow_scale() -> float:
     return min((channels / STAGE2_CHANNELS[3] for channels in range(120, 240, 3)), key=distance)
 
 
-def _graph(name: str, arch: Architecture, units: list[Unit], squeeze: bool) -> Graph:
+def _graph(name: str, arch: ShuffleNetV1, units: list[Unit], squeeze: bool) -> Graph:
     graph = Graph(name, arch.in_channels)
     x = arch.add_stem(graph)
     for unit in units:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from shufflenet.networks.arch import STAGE_UNITS
 from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.shufflenet_v1 import STAGE_UNITS
 
 # Output channels of stages 2 to 4 and of conv5, by scale.
 _CHANNELS = {

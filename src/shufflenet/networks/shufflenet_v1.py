@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from shufflenet.networks.architecture import Architecture
 from shufflenet.networks.graph import Graph, Node
 
 # Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
@@ -52,8 +53,8 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """One member of the family. Every field is what a model file stores, so a saved network needs no name.
+class ShuffleNetV1(Architecture):
+    """One member of the family.
 
     Channels follow one rule. Stage 2 has ``scale`` times Table 1's channels, rounded to the nearest
     multiple of ``groups``; each later stage doubles that. A bottleneck has a quarter of its unit's output,
@@ -61,38 +62,35 @@ class Architecture:
     ``groups``: up, unless that is more than an eighth of stage 2; and it has at most half of stage 2. These
     widths reproduce the paper's 13, 38, 140, 292 and 524 million multiply-adds, and 16 as in the authors'
     0.5x g=8 network. Only for 0.25x g=8 no width does: 8 makes 12.4 million, 16 would make 15.7.
-    ``stem_channels`` overrides Conv1's.
+
+    Args:
+        stem_channels: Conv1's; 0: by the rule above. Always a positive number once constructed.
+        inverse_shuffle: the inverse of the paper's shuffle: reshape to (n, g), as in the authors' public networks.
 
     Raises:
         ValueError: if a field is out of range; the message names it.
     """
 
+    family: ClassVar[str] = "shufflenet_v1"
+
     groups: int
     scale: float
-    classes: int = 1000
     in_channels: int = 3
     stem_stride: int = 2
-    stem_channels: int = 0  # 0: by the rule above; always a positive number once constructed
+    stem_channels: int = 0
     shuffle: bool = True
-    inverse_shuffle: bool = False  # of the paper's: reshape to (n, g), as in the authors' public networks
+    inverse_shuffle: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("groups", "classes", "in_channels", "stem_stride", "stem_channels"):
-            if type(getattr(self, field)) is not int:  # a bool is an int to Python, not here
-                raise ValueError(f"{field} must be a whole number, not {getattr(self, field)!r}")
-        for field in ("shuffle", "inverse_shuffle"):
-            if type(getattr(self, field)) is not bool:
-                raise ValueError(f"{field} must be true or false, not {getattr(self, field)!r}")
+        super().__post_init__()
         if self.groups not in STAGE2_CHANNELS:
             raise ValueError(f"groups must be one of {', '.join(map(str, STAGE2_CHANNELS))}, not {self.groups}")
-        if type(self.scale) not in (int, float) or not 0 < self.scale <= 16:
+        if not 0 < self.scale <= 16:
             raise ValueError(f"scale must be above 0 and at most 16, not {self.scale!r}")
-        object.__setattr__(self, "scale", float(self.scale))
         if self.stem_stride not in (1, 2):
             raise ValueError(f"stem_stride must be 1 or 2, not {self.stem_stride}")
-        for field in ("classes", "in_channels"):
-            if not 1 <= getattr(self, field) <= 1_000_000:
-                raise ValueError(f"{field} must be from 1 to 1,000,000, not {getattr(self, field)}")
+        if not 1 <= self.in_channels <= 1_000_000:
+            raise ValueError(f"in_channels must be from 1 to 1,000,000, not {self.in_channels}")
         if self.stem_channels == 0:
             object.__setattr__(self, "stem_channels", self._stem_channels_by_rule())
         if self.stem_channels % self.groups or not 0 < self.stem_channels < self.stage_channels(2):
@@ -155,7 +153,7 @@ class Architecture:
 
     def graph(self) -> Graph:
         """The network (Table 1), operator by operator."""
-        graph = Graph(self.name, self.in_channels)
+        graph = Graph(self.name, self.in_channels, self)
         x = self.add_stem(graph)
         for unit in self.units():
             x = add_unit(graph, x, unit)
@@ -169,12 +167,8 @@ class Architecture:
         )
         return graph.max_pool("maxpool", conv1)
 
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor of the network, as PyTorch's state dict has them."""
-        return self.graph().tensor_shapes()
-
     @classmethod
-    def from_name(cls, name: str, **fields: Any) -> Architecture:
+    def from_name(cls, name: str, **fields: Any) -> ShuffleNetV1:
         """``shufflenet_g3_x0_5`` -> the architecture; ``fields`` set the rest, such as ``classes=5``.
 
         Raises:
@@ -185,9 +179,6 @@ class Architecture:
             raise ValueError(f"unknown architecture {name!r}: names read shufflenet_g3_x0_5 (groups 3, scale 0.5)")
         groups, whole, fraction = match.groups()
         return cls(groups=int(groups), scale=float(f"{whole}.{fraction}"), **fields)
-
-    def with_classes(self, classes: int) -> Architecture:
-        return replace(self, classes=classes)
 
 
 def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) -> Node:
