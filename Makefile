@@ -1,18 +1,24 @@
-# make demo   set up, then classify the photos in photos/ on the engine
-# make test   set up, then run all tests
-# make lint   ruff, mypy and clang-format
+# make demo        set up, then classify the photos in photos/ on the engine
+# make test        set up, then run all tests
+# make test-fast   set up, then run the tests that take a minute together
+# make lint        ruff, mypy and clang-format
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 C_FILES := $(shell find engine python training tests/engine -name '*.[ch]')
 ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -type f)
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast lint clean
 
 demo: .venv/base
 	$(BIN)/shufflenet predict photos --sheet demo.png
 
 test: .venv/dev
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not timing"
+	$(BIN)/pytest -m timing
+
+test-fast: .venv/dev
+	$(PYTEST) -m "not timing and not slow"
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -88,6 +88,7 @@ def test_widths_of_stage_4() -> None:
         assert features == pytest.approx(channels, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inverse_shuffle", [False, True])
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_shufflenets_graph_is_the_network(groups: int, inverse_shuffle: bool) -> None:
@@ -108,6 +109,7 @@ def assert_engine_equals(want: NDArray[np.float32], model: Model, x: NDArray[np.
     assert error < 1e-5, f"{model.graph.name} {x.shape} {isa}: error {error:.2e} of the largest logit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in baselines.NETWORKS if not name.endswith("no_shuffle")])
 @torch.inference_mode()
 def test_engine_equals_pytorch(name: str) -> None:
@@ -120,6 +122,7 @@ def test_engine_equals_pytorch(name: str) -> None:
             assert_engine_equals(want, model, x, isa)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnext_13m", "squeezenet1_0", "shufflenet_v2_x0_5"])
 @torch.inference_mode()
 def test_reference_equals_pytorch(name: str) -> None:
@@ -128,6 +131,7 @@ def test_reference_equals_pytorch(name: str) -> None:
     assert_engine_equals(network(torch.from_numpy(x)).numpy(), model, x, "reference")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet_13m", "shufflenet_v2_x0_5", "squeezenet1_0"])
 def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
     _, model = random_graph_network(baselines.graph(name, classes=10))
@@ -136,6 +140,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
         np.testing.assert_array_equal(Engine(model, isa, threads=3).run(x), Engine(model, isa).run(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*V2_MACS, "squeezenet1_0", "alexnet"])
 @torch.inference_mode()
 def test_torchvisions_weights_load_by_name(name: str) -> None:

@@ -48,6 +48,8 @@ from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
 from shufflenet.training.planar import by_kernels
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 SMALL = "shufflenet_g3_x0_25"
 ONE_OF_EACH_FAMILY = (

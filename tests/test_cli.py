@@ -521,6 +521,7 @@ def test_torch_is_never_imported(model_path: Path, photos: Path) -> None:
     assert (result.returncode, result.stderr) == (0, b"False\n")
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="takes the processor's time as Unix tells it")
 @pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (0.7, "predict")])
 def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) -> None:

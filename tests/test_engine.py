@@ -47,7 +47,9 @@ def compare(arch: ShuffleNetV1, sizes: list[tuple[int, int]], levels: list[str])
             assert_equal_logits(engine.run(x[:1]), want[:1], f"{arch.name} {height}x{width} batch 1 {isa}")
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "scale", [pytest.param(scale, marks=pytest.mark.slow if scale > 0.25 else ()) for scale in SCALES]
+)
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_equals_pytorch(groups: int, scale: float) -> None:
     compare(ShuffleNetV1(groups, scale), SIZES, FAST_ISAS)
@@ -59,6 +61,7 @@ def test_reference_equals_pytorch_on_all_sizes(groups: int) -> None:
     compare(ShuffleNetV1(groups, 0.25), SIZES, ["reference"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_variants_equal_pytorch(groups: int) -> None:
     """Stem stride 1, other input channels, few classes, no shuffle, unusual scales and Conv1 widths."""
@@ -80,6 +83,7 @@ def test_shuffle_changes_the_answer() -> None:
     assert np.abs(Engine(model).run(x) - Engine(unshuffled).run(x)).max() > 1e-3
 
 
+@pytest.mark.timing
 def test_shuffle_costs_nothing() -> None:
     """The same steps with other tables: the same time, by interleaved medians.
 
@@ -195,6 +199,7 @@ def test_threads_share_an_engine_with_a_pool() -> None:
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform != "linux" or usable_cores() < 2, reason="Linux and two processors")
 def test_a_team_is_not_held_up_by_other_programs() -> None:
     """When it waited for threads whose processor was taken, a picture took twenty times as long as by one thread."""

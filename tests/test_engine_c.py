@@ -25,6 +25,8 @@ from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 ARCHITECTURES = [

@@ -24,7 +24,10 @@ from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
-pytestmark = pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which(c.compiler()) is None, reason="no C compiler"),
+]
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 QUICK = ("-std=gnu11", "-O1")  # builds in a third of the time

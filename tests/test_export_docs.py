@@ -14,6 +14,8 @@ from shufflenet import Classifier
 from shufflenet.classifier import load_model
 from shufflenet.export import TARGETS
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 MODEL = "shufflenet_g3_x0_5"
 

@@ -27,7 +27,10 @@ from shufflenet.export.target import ExportError, Order
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # other projects' warnings are not for here
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # other projects' warnings are not for here
+]
 
 COMMAND = [sys.executable, "-m", "shufflenet", "export"]
 ANY_SIZE = ("openvino", "ncnn", "mnn", "torchscript")

@@ -19,6 +19,8 @@ from shufflenet.paper.table import Column, Table
 from shufflenet.paper.trained import Trained
 from test_paper_training import made_up
 
+pytestmark = pytest.mark.slow
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 

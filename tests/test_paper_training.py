@@ -22,6 +22,8 @@ from shufflenet.paper.trained import Run, Trained
 from shufflenet.training import validate
 from shufflenet.training.stop import Stopped
 
+pytestmark = pytest.mark.slow
+
 RECIPE = replace(small_scale.RECIPE, epochs=2)
 PAIR = ("shufflenet_g3_x0_25_no_shuffle", "resnet_13m")
 ALL_NETWORKS = sorted({name for names in small_scale.NETWORKS.values() for name in names})

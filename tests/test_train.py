@@ -41,6 +41,8 @@ from shufflenet.training.state import State, take_weights
 from shufflenet.training.stop import Stopped
 from shufflenet.training.train import _Run, train_job
 
+pytestmark = pytest.mark.slow
+
 ARCH = "shufflenet_g2_x0_25"
 QUICK = Recipe("quick", epochs=2, warmup_epochs=1, ema_epochs=0.5, learning_rate=4, mixup=0.2, cutmix=1)
 RUN = ["--arch", ARCH, "--size", "32", "--epochs", "2", "--mixup", "0.2", "--cutmix", "1", "--learning-rate", "4"]
