@@ -32,7 +32,7 @@ def split(tmp_path: Path) -> Split:
 
 def load(split: Split, folder: Path, broken_too: bool = True) -> tuple[pixels.Pixels, list[str]]:
     fit = pixels.fit_for_training(40)
-    return pixels.load(split, fit, "train 40", folder, lambda done, of: None, broken_too)
+    return pixels.load(split, fit, folder, lambda done, of: None, broken_too)
 
 
 def check(found: pixels.Pixels, messages: list[str], split: Split) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from random_network import randomise
 from shufflenet.engine.engine import isas
 from shufflenet.networks.network import ShuffleNet, ShuffleUnit
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1, Unit
-from shufflenet.training import planar
+from shufflenet.training import kernels, planar
 from shufflenet.training.kernels import rows
 
 LEVELS = [name for name in isas() if name != "reference"]
@@ -215,3 +218,24 @@ def test_a_wrong_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train()
     with pytest.raises(ValueError, match="SHUFFLENET_ISA=reference"):
         planar.Planar(network)(torch.randn(2, 3, 64, 64))
+
+
+STRUCT = re.compile(r"^struct shufflenet_(\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
+C_TYPES = {"uint32_t": ctypes.c_uint32, "size_t": ctypes.c_size_t, "float": ctypes.c_float, "double": ctypes.c_double}
+
+
+def c_fields(body: str) -> Iterator[tuple[str, object]]:
+    """Name and ctypes type of each field of a struct in C; a pointer has a star before its name."""
+    for declaration in re.sub(r"//.*", "", body).split(";")[:-1]:
+        kind, names = re.fullmatch(r"\s*(?:const )?(\w+) (.*)", declaration, re.DOTALL).groups()  # type: ignore[union-attr]
+        for name in names.split(","):
+            yield name.strip(" *"), ctypes.c_void_p if "*" in name else C_TYPES[kind]
+
+
+def test_structures_are_those_of_the_header() -> None:
+    header = (Path(__file__).parent.parent / "training" / "training.h").read_text(encoding="utf-8")
+    structs = {name: list(c_fields(body)) for name, body in STRUCT.findall(header)}
+    for name, fields in structs.items():
+        structure = getattr(kernels, "".join(word.capitalize() for word in name.split("_")))
+        assert structure._fields_ == fields, name
+    assert len(structs) == len(kernels._PASSES) + 2, "and two of batch norm"

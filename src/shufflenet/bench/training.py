@@ -1,4 +1,4 @@
-"""Training's images/s beside the plain PyTorch loop: torchvision's ImageFolder, a DataLoader, channels_last.
+"""How fast training is beside a baseline, plain PyTorch: torchvision's ImageFolder, a DataLoader, channels_last.
 
 Both train the same network with SGD on the same pictures, drawn anew for each epoch with random crops and flips, in
 turns of a few steps. What the package does once (decode all pictures, and keep them) is timed apart.
@@ -34,7 +34,7 @@ _SIZE, _BATCH = 64, 128
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """Of one network; images/s are medians over turns."""
+    """The speeds of one network in images/s, medians over turns."""
 
     machine: dict[str, Any]
     model: str
@@ -47,9 +47,11 @@ class TrainingResults:
 
     @property
     def ratio(self) -> float:
+        """How many times as fast as plain PyTorch the package is."""
         return self.images_per_s / self.plain_images_per_s
 
     def document(self) -> dict[str, Any]:
+        """The results for JSON."""
         return asdict(self)
 
 
@@ -79,6 +81,7 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, statu
 
 
 def table(results: list[TrainingResults]) -> str:
+    """The results as text, a line for each network."""
     first = results[0]
     lines = [
         f"training at {first.size} x {first.size}, batch {first.batch}, threads {first.threads}, "
@@ -90,7 +93,7 @@ def table(results: list[TrainingResults]) -> str:
 
 
 def _time(ways: list[Iterator[None]], turns: int) -> list[float]:
-    """Images/s, medians over the turns; every other turn starts with the other way."""
+    """The speed of each way in images/s, the median over the turns; every other turn starts with the other way."""
     speeds: list[list[float]] = [[] for _ in ways]
     for turn in range(turns):
         for way in range(len(ways)) if turn % 2 == 0 else reversed(range(len(ways))):
@@ -102,7 +105,7 @@ def _time(ways: list[Iterator[None]], turns: int) -> list[float]:
 
 
 def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
-    """A step of `shufflenet train` for each `next`."""
+    """Makes a step of `shufflenet train` for each `next`."""
     data = training_data.load(job, folder, False, lambda text: None, lambda what, done, of: None)
     keep_freed_memory()
     network = ShuffleNet(job.arch).train()
@@ -122,17 +125,16 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
 
 
 def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
-    """The same by what PyTorch's examples do."""
+    """Makes a step for each `next`, as PyTorch's examples train."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms  # type: ignore[import-untyped]
 
-    how = job.preprocessing
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(_SIZE, scale=(job.recipe.min_crop_area, 1)),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize(how.mean, how.std),
+            transforms.Normalize(job.preprocessing.mean, job.preprocessing.std),
         ]
     )
     network = ShuffleNet(job.arch).to(memory_format=torch.channels_last).train()

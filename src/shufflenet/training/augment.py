@@ -27,12 +27,12 @@ _MAX_LOG_ASPECT = float(np.log(4 / 3))
 class Choices:
     """The random choices of one step."""
 
-    area: NDArray[np.float64]  # [N] of the crop, as a share of the picture's square
-    log_aspect: NDArray[np.float64]  # [N] of width to height
-    place: NDArray[np.float64]  # [N, 2] 0 to 1: from the leftmost and topmost place to the last
+    area: NDArray[np.float64]  # [N] the crop's, as a share of the picture's central square
+    log_aspect: NDArray[np.float64]  # [N] the logarithm of the crop's width over its height
+    place: NDArray[np.float64]  # [N, 2] the crop's, 0 to 1: from the leftmost and topmost place to the last
     flip: NDArray[np.bool_]  # [N]
     partner: NDArray[np.int64]  # [N] the row that each is mixed with
-    share: float  # of the picture itself; 1: nothing is mixed
+    share: float  # of the row's own picture in a mixture; 1: nothing is mixed
     box: tuple[float, float, float, float] | None  # cutmix: left, top, right, bottom of the partner's part, 0 to 1
 
 
@@ -59,20 +59,21 @@ def choose(recipe: Recipe, step: int) -> Choices:
 
 
 def make_input(
-    pixels: Pixels, batch: NDArray[np.int64], rows: range, choices: Choices, size: int, how: Preprocessing
+    pixels: Pixels, batch: NDArray[np.int64], rows: range, choices: Choices, size: int, preprocessing: Preprocessing
 ) -> tuple[Tensor, float]:
-    """Rows of a batch as the network's input: float32 [len(rows), 3, S, S], and the share of the rows' own classes.
+    """Some rows of a batch as the network's input: float32 [len(rows), 3, S, S], and the share of their own classes.
 
     Args:
-        batch: [N] the pictures of the whole batch.
-        rows: the ones that this process makes.
+        batch: [N] the numbers of the whole batch's pictures.
+        rows: the rows that this process makes.
+        size: S.
     """
     own = list(rows)
     if choices.share == 1:
-        return normalise(_crops(pixels, batch, own, choices, size), how), 1.0
+        return normalise(_crops(pixels, batch, own, choices, size), preprocessing), 1.0
     partners = choices.partner[own].tolist()
     needed = sorted({*own, *partners})
-    x = normalise(_crops(pixels, batch, needed, choices, size), how)
+    x = normalise(_crops(pixels, batch, needed, choices, size), preprocessing)
     where = {row: place for place, row in enumerate(needed)}
     first, second = (x[[where[row] for row in those]] for those in (own, partners))
     if choices.box is None:
@@ -82,15 +83,15 @@ def make_input(
     return first, 1 - (bottom - top) * (right - left) / size**2
 
 
-def normalise(pixels: NDArray[np.uint8], how: Preprocessing) -> Tensor:
-    """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]."""
+def normalise(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Pixels as the network's input: uint8 [N, S, S, 3] -> float32 [N, 3, S, S]."""
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    scale, shift = map(torch.from_numpy, how.scale_and_shift())
+    scale, shift = map(torch.from_numpy, preprocessing.scale_and_shift())
     return x.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
 
 
 def centre(pixels: Pixels, indices: NDArray[np.int64], size: int, keep: float) -> NDArray[np.uint8]:
-    """The central squares as in validation, ``keep`` of the shorter side: uint8 [len(indices), S, S, 3]."""
+    """The central squares of some pictures, with ``keep`` of the shorter side: uint8 [len(indices), S, S, 3]."""
     result = np.empty((len(indices), size, size, 3), dtype=np.uint8)
     for place, index in enumerate(indices.tolist()):
         picture = pixels[index]
@@ -102,7 +103,7 @@ def centre(pixels: Pixels, indices: NDArray[np.int64], size: int, keep: float) -
 
 
 def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: Choices, size: int) -> NDArray[np.uint8]:
-    """uint8 [len(rows), S, S, 3]."""
+    """The crops of some rows of a batch, flipped where it was chosen: uint8 [len(rows), S, S, 3]."""
     result = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for place, row in enumerate(rows):
         picture = pixels[int(batch[row])]
@@ -117,5 +118,5 @@ def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: C
 
 
 def _resized(picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Pillow's resampling: the one that `preprocess` uses, and faster than PyTorch's on a CPU."""
+    """The picture within ``box``, uint8 [S, S, 3]; resized as by `preprocess`, and faster than by PyTorch."""
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))

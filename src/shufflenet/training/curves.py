@@ -7,7 +7,7 @@ from typing import Any
 
 
 def draw(rows: list[dict[str, Any]]) -> bytes | None:
-    """PNG of the loss and the errors; None without matplotlib."""
+    """A PNG file of the rows' losses and errors; None without matplotlib."""
     try:
         from matplotlib.figure import Figure  # without pyplot, which would look for a display
     except ImportError:

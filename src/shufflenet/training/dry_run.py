@@ -1,4 +1,7 @@
-"""What a run would take, on a CPU: a few steps of it timed, nothing written (torchvision keeps a teacher's weights)."""
+"""How long a run would take on a CPU: a few steps are timed, and nothing is written.
+
+Only torchvision, asked for a teacher, keeps its weights.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _PICTURES = 20  # decoded
 
 
 def estimate(job: Job) -> str:
-    """`Job.describe` and the estimated time, for people; takes seconds."""
+    """`Job.describe` and the time that the run would take, as text; takes seconds itself."""
     network = ShuffleNet(job.arch)
     freeze(network, job.recipe.freeze)
     set_training(network, job.recipe.freeze)
@@ -38,6 +41,7 @@ def estimate(job: Job) -> str:
 
 
 def _decode_s(job: Job) -> float:
+    """Seconds for decoding all pictures."""
     fit = pixels.fit_for_training(round(job.preprocessing.size * TRAIN_MARGIN))
     split = job.dataset.train
     chosen = split.pictures[:: -(-len(split) // _PICTURES)]
@@ -52,7 +56,7 @@ def _decode_s(job: Job) -> float:
 
 
 def _train_s(job: Job, network: ShuffleNet) -> float:
-    """Of all steps."""
+    """Seconds for all steps, without making batches, which other threads do."""
     recipe, seconds = job.recipe, 0.0
     forward = by_kernels(network)
     ask = teacher.of(job, torch.device("cpu"), lambda size: [torch.zeros(recipe.batch_size, 3, size, size)])
@@ -74,7 +78,7 @@ def _train_s(job: Job, network: ShuffleNet) -> float:
 
 @torch.no_grad()
 def _validate_s(job: Job, network: ShuffleNet) -> float:
-    """Of each epoch's end and the run's: batch norm's statistics, and answers."""
+    """Seconds for the end of each epoch and of the run: batch norm's statistics, and the validation pictures."""
     recipe, size = job.recipe, job.preprocessing.size
     x = torch.zeros(recipe.batch_size, 3, size, size)
     answer = on_engine(network)

@@ -1,6 +1,6 @@
-"""The C passes of training (training/training.h) on torch tensors, opened with ctypes.
+"""The C passes of training (training/training.h) on torch tensors, by ctypes.
 
-An activation is planar: float32 [C, pitch], a row for each channel, in it the planes [N, H, W] one after the other.
+An activation is planar: float32 [C, pitch], a row for each channel with the planes [N, H, W] one after the other.
 """
 
 from __future__ import annotations
@@ -129,10 +129,13 @@ def _pool(threads: int) -> Pool:
 
 
 def run(kind: type[ctypes.Structure], **arguments: int | float | Tensor | None) -> None:
-    """One pass by as many threads as PyTorch uses, at the level of the environment variable SHUFFLENET_ISA or the best.
+    """Runs a pass on as many threads as PyTorch uses.
+
+    Args:
+        kind: the struct of training.h that the pass takes; ``arguments`` are its fields.
 
     Raises:
-        ValueError: there is no such level that can train.
+        ValueError: the environment variable SHUFFLENET_ISA names no instruction set level that can train here.
         MemoryError: the pass needs more memory than there is.
     """
     isa = os.environ.get("SHUFFLENET_ISA") or None
@@ -147,10 +150,12 @@ def run(kind: type[ctypes.Structure], **arguments: int | float | Tensor | None) 
 
 
 def batch_norm_forward(**arguments: int | float | Tensor | None) -> None:
+    """Makes batch norm's affine map from sums over pixels, and updates its running statistics."""
     _library().shufflenet_train_batch_norm_forward(ctypes.byref(_structure(BatchNormForward, arguments)))
 
 
 def batch_norm_backward(**arguments: int | float | Tensor | None) -> None:
+    """Makes the affine map of batch norm's backward pass from sums over pixels, and its parameters' gradients."""
     _library().shufflenet_train_batch_norm_backward(ctypes.byref(_structure(BatchNormBackward, arguments)))
 
 
@@ -160,8 +165,10 @@ def _structure(kind: type[ctypes.Structure], arguments: dict[str, int | float | 
 
 
 def rows(channels: int, pixels: int) -> Tensor:
-    """Memory for a planar activation. Rows start an odd number of cache lines apart: a power of two would make them
-    compete for the same few places of a cache."""
+    """Memory for a planar activation, float32 [channels, pitch], with zeros behind ``pixels``.
+
+    Rows start an odd number of cache lines apart: with a power of two they would compete for few places of a cache.
+    """
     lines = (pixels + _TAIL + _LINE - 1) // _LINE
     activation = torch.empty(channels, (lines | 1) * _LINE)
     activation[:, pixels:] = 0
@@ -169,8 +176,8 @@ def rows(channels: int, pixels: int) -> Tensor:
 
 
 def keep_freed_memory() -> None:
-    """From now on this process gives no freed memory back: each step of training takes the same again, and new pages
-    from the system cost as much time as what is written to them. Only glibc has this setting."""
+    """Makes glibc keep freed memory for this process: each step of training takes as much again, and new pages from
+    the system cost as much time as what is written to them. Other C libraries have no such setting."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)

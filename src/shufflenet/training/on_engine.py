@@ -1,4 +1,4 @@
-"""A PyTorch network's answers by the engine, which on a CPU has them in a fraction of the time."""
+"""The logits of a PyTorch network by the engine, which on a CPU takes a fraction of PyTorch's time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def answers(network: Network) -> Callable[[Tensor], Tensor]:
 
 
 def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
-    """Likewise, with what weights and statistics are now; as many pictures at once as PyTorch has threads."""
+    """float32 [N, C, H, W] -> logits [N, classes] by the engine, with the weights and statistics of this moment.
+
+    It runs as many pictures at once as PyTorch has threads.
+    """
     graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
     # A copy: the engine packs the weights when it is first asked about an input size.
     tensors = {name: tensor.copy() for name, tensor in tensors_of(network).items()}

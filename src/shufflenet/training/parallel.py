@@ -24,16 +24,22 @@ class ParallelError(ValueError):
 
 
 def rank() -> int:
+    """This process's number among those of the run, 0 for the first."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
+    """How many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Joins the processes that torchrun has started, if it has started this one."""
+    """Within the block this process works with the others that torchrun has started; without torchrun, alone.
+
+    Raises:
+        ParallelError: another process ended within the block.
+    """
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         yield
         return
@@ -50,18 +56,19 @@ def processes() -> Iterator[None]:
             raise ParallelError(f"another process of this run has ended ({reason}); the same command goes on") from None
         raise
     finally:
-        gc.collect()  # what still holds the group, in cycles, goes before it and not at the interpreter's end
+        gc.collect()  # so that cycles of objects that hold the group end before it
         distributed.destroy_process_group()
 
 
 def device() -> torch.device:
+    """Where this process trains: on a GPU of its own, or on the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
 
 
 def rows(batch_size: int) -> range:
-    """This process's part of a batch.
+    """The rows of a batch that this process makes.
 
     Raises:
         ParallelError: the batch can't be divided evenly.
@@ -73,12 +80,13 @@ def rows(batch_size: int) -> range:
 
 
 def wait() -> None:
+    """A barrier: returns once every process has called it."""
     if distributed.is_initialized():
         distributed.barrier()
 
 
 def total(values: list[float]) -> list[float]:
-    """Sums over all processes."""
+    """The sum over all processes of each value."""
     if not distributed.is_initialized():
         return values
     sums = torch.tensor(values, dtype=torch.float64, device=device())
@@ -87,7 +95,7 @@ def total(values: list[float]) -> list[float]:
 
 
 def shared(value: Any) -> Any:
-    """The first process's ``value``, in all."""
+    """The ``value`` of the first process, in every process."""
     if not distributed.is_initialized():
         return value
     box = [value]
@@ -96,7 +104,7 @@ def shared(value: Any) -> Any:
 
 
 def average_statistics(network: nn.Module) -> None:
-    """Running averages that each process has taken alone become their means over all."""
+    """Replaces batch norm's running averages, which each process has taken alone, by their mean over all processes."""
     for module in network.modules():
         if distributed.is_initialized() and isinstance(module, nn.BatchNorm2d):
             for statistics in (module.running_mean, module.running_var):
@@ -106,7 +114,8 @@ def average_statistics(network: nn.Module) -> None:
 
 
 def parallel(network: nn.Module, synchronise: bool) -> nn.Module:
-    """The network as training calls it; its parameters' gradients become means over all processes."""
+    """The network as training calls it: gradients become means over all processes, and with ``synchronise`` batch
+    norm takes its statistics over all of them."""
     if not distributed.is_initialized():
         return network
     if synchronise:

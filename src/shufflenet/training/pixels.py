@@ -1,9 +1,9 @@
-"""Pictures decoded once and kept as uint8: in a memory-mapped file of the run folder, or in memory without room there.
+"""Pictures decoded once and kept as uint8 in a memory-mapped file of the run folder, or in memory if the disk is full.
 
-Where neither has room they are decoded whenever they are needed, from a folder, a .zip or shards of any size.
+If neither has room they are decoded whenever they are needed, from a folder, a .zip or shards of any size.
 
-A picture is stored with its shorter side at most ``side`` pixels and the longer at most half as long again: enough
-around the central square for random crops. A validation picture is stored exactly as `preprocess` sees it.
+A training picture is stored with its shorter side at most `Fit.side` pixels and the longer at most half as long again:
+enough around the central square for random crops. A validation picture is stored exactly as `preprocess` sees it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from shufflenet.pictures.preprocessing import Preprocessing, resize_and_crop
 from shufflenet.threads import map_in_order
 
 MAX_ASPECT = 1.5
-_BLOCK = 512  # pictures, after which it is seen whether the rest has room
+_BLOCK = 512  # pictures between two looks at whether the rest has room
 _FREE_BYTES = 256 << 20  # left on the disk for checkpoints
-_MEMORY_SHARE = 0.5  # of what is free, for decoded pictures
+_MEMORY_SHARE = 0.5  # of free memory, for decoded pictures
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # told how many pictures are done, and of how many
 
 
 @dataclass(frozen=True)
 class Fit:
     """How a picture is made ready to be stored."""
 
-    side: int  # at most, of its shorter side
+    name: str  # what is stored, such as "val 64 72"; with the pictures' fingerprint it names the file
+    side: int  # pixels of its shorter side, at most
     resample: Callable[[Image.Image], Image.Image]
 
     def decode(self, picture: Picture) -> NDArray[np.uint8]:  # [H, W, 3]
-        """Raises images.ImageError."""
+        """The pixels as they are stored; raises images.ImageError."""
         return np.asarray(self.resample(picture.decode(self.side)))
 
 
@@ -53,7 +54,7 @@ class Decoded:
 
     flat: NDArray[np.uint8]
     shapes: NDArray[np.int64]  # [N, 2] height and width; 0 x 0: the picture is broken
-    starts: NDArray[np.int64]  # [N] of each picture in `flat`
+    starts: NDArray[np.int64]  # [N] the place of each picture in `flat`
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -73,7 +74,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class OnDemand:
-    """N pictures, decoded each time."""
+    """N pictures, decoded each time they are asked for."""
 
     split: Split
     fit: Fit
@@ -110,31 +111,30 @@ def fit_for_training(side: int) -> Fit:
         box = (left, top, left + across, top + down)
         return picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
 
-    return Fit(side, resample)
+    return Fit(f"train {side}", side, resample)
 
 
-def fit_for_validation(how: Preprocessing) -> Fit:
-    return Fit(how.resize, lambda picture: resize_and_crop(picture, how))
+def fit_for_validation(preprocessing: Preprocessing) -> Fit:
+    """Keeps exactly what the network is shown: a square of `Preprocessing.size`."""
+    name = f"val {preprocessing.size} {preprocessing.resize}"
+    return Fit(name, preprocessing.resize, lambda picture: resize_and_crop(picture, preprocessing))
 
 
-def load(
-    split: Split, fit: Fit, what: str, folder: Path, progress: Progress, broken_too: bool
-) -> tuple[Pixels, list[str]]:
+def load(split: Split, fit: Fit, folder: Path, progress: Progress, broken_too: bool) -> tuple[Pixels, list[str]]:
     """Decodes every picture, or opens what an earlier run has left in ``folder``.
 
     Args:
-        what: says how ``fit`` fits, such as "val 64 72"; with the split's fingerprint it names the file.
-        broken_too: opens it also if pictures were broken then; otherwise they may have been repaired.
+        broken_too: whether to open it if pictures were broken then; if not, all are decoded again, repaired perhaps.
 
     Returns:
-        The pictures and a message for each broken one (none for those that an earlier run has named).
+        The pictures, and a message for each broken one; none if they were opened, as an earlier run has named it.
     """
-    opened = find(split, what, folder)
+    opened = find(split, fit, folder)
     if opened is not None and (broken_too or not opened.broken()):
         return opened, []
     messages: list[str] = []
     try:
-        return _load_to_file(split, fit, _path(split, what, folder), messages, progress), messages
+        return _load_to_file(split, fit, _path(split, fit, folder), messages, progress), messages
     except OSError:  # no room: the disk is not needed
         messages.clear()
     try:
@@ -149,9 +149,9 @@ def load(
     return OnDemand(split, fit, frozenset(broken)), messages
 
 
-def find(split: Split, what: str, folder: Path) -> Decoded | None:
-    """What an earlier run or another process has decoded."""
-    path = _path(split, what, folder)
+def find(split: Split, fit: Fit, folder: Path) -> Decoded | None:
+    """The pictures that an earlier run or another process has decoded; None: there are none, or not all."""
+    path = _path(split, fit, folder)
     try:
         shapes = np.load(path.with_suffix(".npy"), allow_pickle=False)
         flat = np.memmap(path, dtype=np.uint8, mode="r")
@@ -162,9 +162,9 @@ def find(split: Split, what: str, folder: Path) -> Decoded | None:
     return pixels if whole else None
 
 
-def _path(split: Split, what: str, folder: Path) -> Path:
-    key = hashlib.sha256(f"{split.fingerprint()} {what}".encode()).hexdigest()[:16]
-    return folder / f"{what.split()[0]}-{key}.u8"
+def _path(split: Split, fit: Fit, folder: Path) -> Path:
+    key = hashlib.sha256(f"{split.fingerprint()} {fit.name}".encode()).hexdigest()[:16]
+    return folder / f"{fit.name.split()[0]}-{key}.u8"
 
 
 def _pixels(flat: NDArray[np.uint8], shapes: NDArray[np.int64]) -> Decoded:
@@ -208,12 +208,12 @@ def _load_to_memory(split: Split, fit: Fit, messages: list[str], progress: Progr
 
 
 def _needed_bytes(used: int, done: int, of: int) -> float:
-    """For the pictures that are left, judged by those done."""
+    """Bytes for the pictures that are left, by the mean of those done."""
     return used / done * (of - done) if done else 0.0
 
 
 def _free_memory() -> float:
-    """Bytes, with what the system only keeps files in."""
+    """Bytes of free memory, with that in which the system only keeps files."""
     with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as lines:
         for line in lines:
             if line.startswith("MemAvailable:"):
@@ -225,7 +225,7 @@ def _free_memory() -> float:
 
 
 def _decoded(split: Split, fit: Fit, progress: Progress) -> Iterator[NDArray[np.uint8] | str]:
-    """Each picture in order as [H, W, 3], or the message why it can't be read."""
+    """Each picture in order, uint8 [H, W, 3], or a message that says why it can't be read."""
 
     def read(index: int) -> NDArray[np.uint8] | str:
         try:

@@ -1,10 +1,10 @@
-"""ShuffleNet's units in training on a CPU, by our own kernels: the same as `network.ShuffleUnit`, several times faster.
+"""ShuffleNet's training on a CPU by kernels of the package: the same as `network.ShuffleNet`, several times faster.
 
 PyTorch makes a pass over memory for each operation. Here batch norm's statistics are taken where a convolution writes
 its result, its affine map is applied where the next one reads it, and the shuffle is where rows are written to.
-Activations are planar (see `training_kernels`), so that channels of a group are long rows of pixels.
+Activations are planar (see `kernels`), so that channels of a group are long rows of pixels.
 
-Letters: raw, what a convolution gives; batch norm makes scale * raw + offset of it.
+Names: raw is a convolution's result, of which batch norm makes scale * raw + offset; g is the gradient at that.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _MODULES = {
     ShuffleNet, ShuffleUnit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, SynchronisedBatchNorm, nn.ReLU, nn.MaxPool2d,
     nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear,
 }  # fmt: skip
-_ANYTHING = -float("inf")  # the least value where there is no ReLU
-_MOST_FLOATS = 1 << 31  # of an activation, whose rows the kernels find by 32 bits
+_ANYTHING = -float("inf")  # the lower bound where there is no ReLU
+_MOST_FLOATS = 1 << 31  # in an activation: the kernels find its rows by 32-bit numbers
 
 
 @dataclass(frozen=True)
 class Planes:
-    """The shape of a planar activation's rows."""
+    """The shape of a planar activation's rows: [images, height, width]."""
 
     images: int
     height: int
@@ -57,18 +57,20 @@ class Planes:
 
     @staticmethod
     def behind_conv1(network: ShuffleNet, x: Tensor) -> Planes:
+        """The planes that conv1 writes for an input [N, C, H, W]."""
         stride = network.arch.stem_stride
         return Planes(x.shape[0], (x.shape[2] - 1) // stride + 1, (x.shape[3] - 1) // stride + 1)
 
     def halved(self) -> Planes:
+        """The planes behind a stride of 2."""
         return Planes(self.images, (self.height + 1) // 2, (self.width + 1) // 2)
 
 
 class Planar(nn.Module):
-    """A network as a training loop calls it: float32 [N, C, H, W] -> logits [N, classes].
+    """A network for a training loop: float32 [N, C, H, W] -> logits [N, classes], by the kernels where `suits` says so.
 
-    The kernels here do what `suits` them, without calling the modules' hooks; all else the network does itself. Its
-    parameters and state stay its own.
+    The kernels call no hooks of the network's modules. Any other forward pass is the network's own. Its parameters and
+    state are the same either way.
     """
 
     def __init__(self, network: ShuffleNet) -> None:
@@ -81,12 +83,12 @@ class Planar(nn.Module):
 
 
 def by_kernels(network: nn.Module) -> nn.Module:
-    """What a training loop calls; another family's networks have no kernels."""
+    """What a training loop calls in place of ``network``: only ShuffleNet has kernels."""
     return Planar(network) if isinstance(network, ShuffleNet) else network
 
 
 def suits(network: ShuffleNet, x: Tensor) -> bool:
-    """Whether the kernels can do this forward pass: all of the network in training, in float32, on a CPU."""
+    """Whether the kernels can do this forward pass: all of the network is trained, in float32, on a CPU."""
     return (
         x.ndim == 4
         and x.shape[1] == network.arch.in_channels
@@ -101,7 +103,7 @@ def suits(network: ShuffleNet, x: Tensor) -> bool:
 
 
 def _sizes_suit(network: ShuffleNet, x: Tensor) -> bool:
-    """Rows can be counted, but for what they are rounded up by, and a channel never has just one pixel."""
+    """Whether activations are small enough for the kernels, and batch norm has two pixels at least of each channel."""
     planes = Planes.behind_conv1(network, x)
     sizes = [network.arch.stem_channels * planes.pixels]
     planes = planes.halved()
@@ -113,20 +115,22 @@ def _sizes_suit(network: ShuffleNet, x: Tensor) -> bool:
 
 
 def features(network: ShuffleNet, x: Tensor) -> Tensor:
-    """All up to the classifier: [N, C, H, W] -> [N, features]."""
+    """The network up to its global average pool: [N, C, H, W] -> [N, features]."""
     activation, planes = stem(x, network)
     activation, planes = units(activation, planes, list(network.units()))
     return activation[:, : planes.pixels].view(len(activation), planes.images, -1).mean(dim=2).t()
 
 
 def stem(x: Tensor, network: ShuffleNet) -> tuple[Tensor, Planes]:
-    """Conv1, batch norm, ReLU and maximum pool in training mode: [N, C, H, W] -> planar [stem channels, pitch]."""
+    """Conv1, batch norm, ReLU and max pool in training mode: [N, C, H, W] -> planar [stem channels, pitch]."""
     planes = Planes.behind_conv1(network, x)
     y = _Stem.apply(x, network.conv1.weight, network.bn1.weight, network.bn1.bias, network, planes)
     return y, planes.halved()
 
 
 class _Stem(torch.autograd.Function):
+    """`stem`; its tensor arguments are the input, conv1's weights, and batch norm's weight and bias."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, weight: Tensor, bias: Tensor, *arguments: Any) -> Tensor:
         network, planes = arguments
@@ -172,10 +176,14 @@ def units(x: Tensor, planes: Planes, modules: list[ShuffleUnit]) -> tuple[Tensor
 
 
 class _BatchNorm:
-    """Batch norm as two affine maps, forward and backward, from sums over pixels."""
+    """Batch norm as two affine maps, forward and backward, from sums over pixels.
+
+    Args:
+        count: pixels of each channel in this process's part of the batch.
+        order: int32 [C], the row of each channel; default: its own number.
+    """
 
     def __init__(self, norm: nn.BatchNorm2d, count: int, order: Tensor | None = None) -> None:
-        """``order``: the row of each channel."""
         channels = norm.num_features
         self.norm = norm
         self.synchronised = isinstance(norm, SynchronisedBatchNorm)
@@ -185,7 +193,10 @@ class _BatchNorm:
         self.scale, self.offset = torch.empty(2, channels).unbind()
 
     def forward(self, sums: Tensor, shift: Tensor | None = None) -> None:
-        """Takes [C, 2], sums of raw and of its square; ``shift`` is what raw lacks of the convolution's result."""
+        """Sets scale and offset from float64 [C, 2], the sums of raw and of its square; updates running statistics.
+
+        ``shift``, float32 [C], is what raw lacks of the convolution's result.
+        """
         norm = self.norm
         if self.synchronised:
             distributed.all_reduce(sums)
@@ -200,7 +211,7 @@ class _BatchNorm:
         )  # fmt: skip
 
     def backward(self, sums: Tensor) -> dict[str, Tensor]:
-        """Takes [C, 2], sums of g and of g * raw; returns grad_scale, raw_scale and constant of training.h."""
+        """From float64 [C, 2], the sums of g and of g * raw: grad_scale, raw_scale and constant of training.h."""
         own = self._backward(sums)
         self.grad_weight, self.grad_bias = own["grad_weight"], own["grad_bias"]
         if self.synchronised:
@@ -219,6 +230,8 @@ class _BatchNorm:
 
 
 class _Units(torch.autograd.Function):
+    """`units`; the parameters are arguments so that PyTorch takes their gradients from the backward pass."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, chain: list[_Unit], *parameters: Tensor) -> Tensor:
         before: _Unit | None = None
@@ -260,11 +273,11 @@ class _Units(torch.autograd.Function):
 
 
 class _Unit:
-    """One unit and what its forward pass leaves for the backward one.
+    """A unit, and what its forward pass leaves for the backward one.
 
-    A unit's output is written by the next one, which needs it first: chunk by chunk, so that it comes from a cache.
-    Likewise backward: a unit stops the gradient at the zeros of its input, the output of the one before, and takes the
-    sums for that one's last batch norm.
+    The next unit writes a unit's output, chunk by chunk where it first reads it, so that it comes from a cache. In the
+    backward pass a unit sets its input's gradient to 0 where the input, the output of the unit before, is 0 (ReLU), and
+    takes the sums for that unit's last batch norm.
     """
 
     def __init__(self, module: ShuffleUnit, planes: Planes) -> None:
@@ -276,6 +289,7 @@ class _Unit:
         self.bn2, self.bn3 = _BatchNorm(module.bn2, pixels), _BatchNorm(module.bn3, pixels)
 
     def parameters(self) -> list[Tensor]:
+        """Weight, batch norm's weight and its bias of each of the three convolutions, in the order of running."""
         m = self.module
         convolutions, norms = (m.pointwise1, m.depthwise, m.pointwise2), (m.bn1, m.bn2, m.bn3)
         return [
@@ -284,23 +298,23 @@ class _Unit:
 
     @property
     def first(self) -> int:
-        """Rows of the output that are the shortcut's."""
+        """The number of the branch's first row in the output; the shortcut's stand before it."""
         return 0 if self.module.stride == 1 else len(self.x)
 
     @property
     def shortcut(self) -> Tensor | None:
-        """What is added to the output."""
+        """The activation that is added to the branch; None: the shortcut is concatenated."""
         return self.x if self.module.stride == 1 else None
 
     def new_output(self) -> Tensor:
-        """Memory for the output. An average of what is not negative, as the shortcut's is, needs no ReLU."""
+        """Memory for the output, in it the average pool of the shortcut: it is never negative, so it needs no ReLU."""
         y = rows(self.first + len(self.raw3), self.after.pixels)
         if self.first:
             _depthwise(self.x, *_average(self.first), _ANYTHING, y, self.planes, 2, None)
         return y
 
     def forward(self, x: Tensor, before: _Unit | None) -> None:
-        """``x`` is written here if there is a unit before."""
+        """Runs the three convolutions; the first one writes ``x`` if there is a unit ``before``."""
         module, bn1, bn2, bn3 = self.module, self.bn1, self.bn2, self.bn3
         self.x = x
         self.weights = [w.detach().contiguous() for w in self.parameters()[::3]]
@@ -322,14 +336,17 @@ class _Unit:
 
         self.raw3 = rows(len(w3), pixels)
         sums = _sums(self.raw3)
-        # Batch norm's scale goes into the weights, its offset is a constant that the next batch norm takes away.
+        # Batch norm's scale goes into the weights; its offset adds a constant, which the next batch norm subtracts.
         scaled = w3.view(groups2, -1, w3.shape[1]) * bn2.scale.view(groups2, 1, -1)
         _pointwise(self.raw2, scaled, groups2, bn3.order, self.raw3, pixels, sums)
         shift = w3.view(groups2, -1, w3.shape[1]) @ bn2.offset.view(groups2, -1, 1)
         bn3.forward(sums, shift)
 
     def backward(self, g: Tensor, sums: Tensor, before: _Unit | None) -> tuple[Tensor, Tensor]:
-        """From the gradient at the output, stopped at its zeros, and its sums to the same of the unit before."""
+        """The gradient at the output, 0 where that is 0, and its sums -> both for the unit ``before``.
+
+        Sets ``grads``, the parameters' gradients.
+        """
         module, planes, x = self.module, self.planes, self.x
         raw1, raw2, raw3, bn1, bn2, bn3 = self.raw1, self.raw2, self.raw3, self.bn1, self.bn2, self.bn3
         (w1, w2, w3), first, groups2 = self.weights, self.first, module.pointwise2.groups
@@ -369,6 +386,7 @@ class _Unit:
         return grad_x, sums
 
     def _grad_of_average(self, g: Tensor) -> Tensor:
+        """The gradient at the shortcut's average pool -> at its input."""
         weight, one, zero = _average(self.first)
         grad_x = torch.empty_like(self.x)
         run(
@@ -380,12 +398,14 @@ class _Unit:
 
 
 def _sums(activation: Tensor) -> Tensor:
+    """Memory for two sums of each row."""
     return torch.empty(len(activation), 2, dtype=torch.float64)
 
 
 @cache
 def _shuffled_rows(channels: int, groups: int) -> Tensor:
-    """The row of each channel behind the shuffle (section 3.1): channel k of group j at k * groups + j."""
+    """int32 [channels], the row of each channel behind the shuffle (section 3.1): k * groups + j for channel k of group
+    j."""
     return torch.arange(channels).view(channels // groups, groups).t().flatten().int()
 
 
@@ -395,7 +415,7 @@ def _in_order(channels: int) -> Tensor:
 
 @cache
 def _average(channels: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A 3x3 average as a depthwise convolution: its weights, and batch norm's scale and offset that change nothing."""
+    """The average pool as a depthwise convolution: its weights, and a scale and an offset that change nothing."""
     return torch.full((channels, 9), 1 / 9), torch.ones(channels), torch.zeros(channels)
 
 
@@ -426,10 +446,10 @@ def _pointwise_backward(
 
 
 def _depthwise(
-    x: Tensor, w: Tensor, scale: Tensor, offset: Tensor, least: float, y: Tensor, planes: Planes, stride: int,
+    x: Tensor, w: Tensor, scale: Tensor, offset: Tensor, lower_bound: float, y: Tensor, planes: Planes, stride: int,
     sums: Tensor | None,
 ) -> None:  # fmt: skip
     run(
-        DepthwiseForward, **_plane_arguments(x, planes, stride), y_pitch=y.stride(0), least=least, w=w, scale=scale,
-        offset=offset, x=x, y=y, sums=sums,
+        DepthwiseForward, **_plane_arguments(x, planes, stride), y_pitch=y.stride(0), least=lower_bound, w=w,
+        scale=scale, offset=offset, x=x, y=y, sums=sums,
     )  # fmt: skip

@@ -1,7 +1,4 @@
-"""Training recipes as data: a row for each, and the schedules that follow from one.
-
-Nothing here needs PyTorch.
-"""
+"""Training recipes as data, and the schedules that follow from one. No PyTorch is needed here."""
 
 from __future__ import annotations
 
@@ -28,17 +25,17 @@ class Recipe:
     weight_decay: float = 4e-5  # none on batch norm and biases
     label_smoothing: float = 0.1
     min_crop_area: float = 0.25  # of the picture, for random crops of aspect 3/4 to 4/3
-    progressive: tuple[float, ...] = (1.0,)  # input size over the final one, for equal parts of the run
-    ema_epochs: float = 0.0  # over which weights are averaged for validation and the result; 0: not at all
+    progressive: tuple[float, ...] = (1.0,)  # for equal parts of the run: the input size over the final one
+    ema_epochs: float = 0.0  # epochs over which weights are averaged for validation and the result; 0: no average
     mixup: float = 0.0  # alpha of the Beta distribution (1710.09412); 0: none
-    cutmix: float = 0.0  # likewise (1905.04899); with both, each batch takes one of them
-    teacher_weight: float = 0.5  # of the teacher's part in the loss, if there is a teacher
-    temperature: float = 2.0  # of teacher and student in that part (1503.02531)
+    cutmix: float = 0.0  # alpha of the Beta distribution (1905.04899); 0: none; with mixup each batch takes one of them
+    teacher_weight: float = 0.5  # the share of the teacher's answers in the loss, if there is a teacher
+    temperature: float = 2.0  # by which both networks' logits are divided there (1503.02531)
     class_weights: bool = False  # rarer classes count more, so that each class counts the same
     freeze: str = "none"  # the last part that keeps its weights: stem, stage2, stage3 or stage4
-    start_share: float = 0.0  # of the weights that the run starts from, in its result (2109.01903)
+    start_share: float = 0.0  # the share in the result of the weights that the run starts from (2109.01903)
     bf16: bool = False  # matrix products in bfloat16
-    batch_norm_pictures: int = 20_000  # seen by the last pass, which estimates batch norm statistics anew
+    batch_norm_pictures: int = 20_000  # for the last pass, which estimates batch norm's statistics anew
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,20 +60,20 @@ class Recipe:
             raise ValueError(f"freeze must be one of {', '.join(FREEZABLE)}, not {self.freeze!r}")
 
     def scaled_to(self, pictures: int) -> Recipe:
-        """With a batch, a power of two, that leaves at least about 16 steps in an epoch of small data."""
+        """This recipe with a smaller batch, a power of two, if an epoch would have less than about 16 steps."""
         batch = self.batch_size
         while batch > 8 and batch * 16 > pictures:
             batch //= 2
         return replace(self, batch_size=max(2, min(batch, pictures)))
 
     def input_size(self, epoch: int, final: int) -> int:
-        """Pixels in this epoch, a multiple of 8 unless it is the final size."""
+        """The input's side in this epoch, in pixels: a multiple of 8 unless it is the final size."""
         part = min(epoch * len(self.progressive) // self.epochs, len(self.progressive) - 1)
         share = self.progressive[part]
         return final if share == 1 else max(32, round(final * share / 8) * 8)
 
     def learning_rate_at(self, epoch: float) -> float:
-        """Linear warm-up, then linear to zero at the last step."""
+        """The optimizer's learning rate ``epoch`` epochs into the run: linear warm-up, then linear to zero."""
         peak = self.learning_rate * self.batch_size / 1024
         warmup = min(self.warmup_epochs, self.epochs / 4)
         warm = min(1.0, epoch / warmup) if warmup else 1.0
@@ -84,7 +81,7 @@ class Recipe:
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's fields as an earlier version of the package kept them in JSON, and those that are new since then."""
+    """The fields of a recipe that an earlier version of the package wrote as JSON, with defaults for newer fields."""
     new: dict[str, Any] = json.loads(json.dumps(asdict(Recipe("", 1))))
     return {**new, **stored}
 

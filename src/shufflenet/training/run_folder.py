@@ -36,23 +36,27 @@ class RunFolderError(ValueError):
 
 
 class RunFolder:
-    """An existing or new folder ``path``, held for this process between `lock` and the end of its block."""
+    """An existing or new folder ``path``, which this process alone uses within `lock`'s block.
+
+    Args:
+        cache: a folder for decoded pictures that outlives the run; default: one in ``path``.
+    """
 
     def __init__(self, path: Path, cache: Path | None = None) -> None:
-        """``cache``: a folder for decoded pictures that outlives the run."""
         self.path = path
         self.cache = cache or path / "cache"
 
     @property
     def model(self) -> Path:
+        """The model file, which a finished run leaves."""
         return self.path / "model.safetensors"
 
     def write_result(self, top1_error: float, top5_error: float) -> None:
-        """Says that the run is finished; raises OSError if it can't be written."""
+        """Writes result.json, errors in percent, which says that the run is finished; raises OSError."""
         self.write("result.json", json.dumps({"top1_error": top1_error, "top5_error": top5_error}).encode())
 
     def result(self) -> tuple[float, float] | None:
-        """Top-1 and top-5 error in percent; None if the run is not finished."""
+        """The top-1 and top-5 error in percent; None if the run is not finished."""
         try:
             result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
             return float(result["top1_error"]), float(result["top5_error"])
@@ -77,20 +81,20 @@ class RunFolder:
             yield
 
     def write(self, name: str, data: bytes) -> None:
-        """A full disk or a kill leaves the earlier file whole.
+        """Replaces a file of the folder; one that can't be written whole is left as it was.
 
         Raises:
-            OSError: it can't be written.
+            OSError: the file can't be written.
         """
         with atomic_file(self.path / name) as file:
             file.write(data)
 
     def claim(self, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Writes recipe.json, or compares with that of a run which has come to its first checkpoint.
+        """Writes recipe.json; if a run has come to its first checkpoint here, compares ``settings`` with that run's.
 
         Raises:
             RunFolderError: the folder holds a run with other settings.
-            OSError: it can't be written.
+            OSError: recipe.json can't be written.
         """
         path = self.path / "recipe.json"
         settings = json.loads(json.dumps(settings))
@@ -111,7 +115,7 @@ class RunFolder:
             )
 
     def save_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
-        """Raises OSError if it can't be written; earlier checkpoints are kept then."""
+        """Writes a checkpoint and removes old ones; raises OSError, and keeps them then."""
         data = io.BytesIO()  # torch.save to a full disk leaves a cut file and another kind of error
         torch.save(dict(state), data)
         self.write(f"checkpoint-{step}.pt", data.getvalue())
@@ -119,10 +123,10 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def newest_checkpoint(self) -> dict[str, Any] | None:
-        """The newest that can be read; tensors and plain values only, no pickled code.
+        """The newest checkpoint that can be read, without running pickled code; None: there is none.
 
         Raises:
-            RunFolderError: there are some, but none can be read.
+            RunFolderError: there are checkpoints, but none can be read.
         """
         paths = self._checkpoints()
         for path in paths:
@@ -136,7 +140,7 @@ class RunFolder:
         return None
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Raises OSError if it can't be written."""
+        """Writes metrics.csv, a line for each row; raises OSError."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -144,13 +148,13 @@ class RunFolder:
         self.write("metrics.csv", text.getvalue().encode())
 
     def tidy(self) -> None:
-        """Removes what a finished run needs no more, and what a killed one has left."""
+        """Removes the decoded pictures, and files that a killed process had begun to write."""
         shutil.rmtree(self.path / "cache", ignore_errors=True)
         for path in self.path.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 
     def _checkpoints(self) -> list[Path]:
-        """Newest first."""
+        """The checkpoints' files, newest first."""
         found = [(int(match[1]), path) for path in self.path.iterdir() if (match := _CHECKPOINT.fullmatch(path.name))]
         return [path for _, path in sorted(found, reverse=True)]
 
@@ -162,7 +166,7 @@ _SETTINGS = {
 
 
 def _lock(file: IO[str]) -> bool:
-    """The system lets go of it when the process ends, so a kill leaves nothing to clear away."""
+    """Takes the system's lock, which ends with the process, also if it is killed; False: another process has it."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -173,13 +177,13 @@ def _lock(file: IO[str]) -> bool:
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Any other error is of a file system without locks, which is no reason not to train.
+        # Any other error comes from a file system without locks, which is no reason not to train.
         return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
     return True
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """In the words of the command's options, as far as there are some."""
+    """What differs between two runs' settings, in the words of the command's options where it has one."""
     before, now = old["recipe"], new["recipe"]
     if before["name"] != now["name"]:
         yield f"--recipe {before['name']}, now {now['name']}"

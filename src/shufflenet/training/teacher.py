@@ -28,23 +28,28 @@ class TeacherError(ValueError):
 
 
 def of(job: Job, device: torch.device, inputs: Inputs) -> Teacher | None:
-    """The job's teacher, if it has one; see `load`."""
+    """The teacher of the job, as `load` gives it; None: it has none."""
     if job.teacher is None:
         return None
     return load(job.teacher, job.dataset.classes, job.dataset.labels, job.preprocessing, device, inputs)
 
 
 def load(
-    name: str, classes: list[str], labels: list[str], how: Preprocessing, device: torch.device, inputs: Inputs
+    name: str, classes: list[str], labels: list[str], preprocessing: Preprocessing, device: torch.device, inputs: Inputs
 ) -> Teacher:
-    """The student's input, float32 [N, 3, S, S] -> logits [N, classes] in the student's order.
+    """A function of the student's input, float32 [N, 3, S, S], that gives logits [N, classes] in the student's order.
 
-    In training S can be less than the student's final size. A model file's input is then as much less than its own,
-    since it was trained so, too; torchvision's networks always get theirs. ``inputs``: some batches of input size S,
-    for a model file's batch norm.
+    In training S can be less than the student's final size. The input of a model file's network is then as much less
+    than its own, since it was trained so, too; torchvision's networks always get inputs of their own size.
 
     Classes are matched by folder name or label; for torchvision's networks, whose classes have one word, also by
     the first word of a label.
+
+    Args:
+        name: of a model file, or of a torchvision network.
+        classes: the student's class folders; ``labels`` are their texts.
+        preprocessing: the student's.
+        inputs: gives some batches of input size S, for the batch norm of a model file's network.
 
     Raises:
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
@@ -59,13 +64,14 @@ def load(
         network, known = network.eval().requires_grad_(False).to(device), [categories]
     index = torch.tensor(_match(name, classes, labels, known), device=device)
     student, teacher = (
-        [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)] for p in (how, own)
+        [torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (p.mean, p.std)]
+        for p in (preprocessing, own)
     )
 
     def as_own(x: Tensor) -> Tensor:
-        if (how.mean, how.std) != (own.mean, own.std):
+        if (preprocessing.mean, preprocessing.std) != (own.mean, own.std):
             x = (x * student[1] + student[0] - teacher[0]) / teacher[1]
-        size = own.size if model is None else max(SMALLEST_SIDE, round(x.shape[2] * own.size / how.size))
+        size = own.size if model is None else max(SMALLEST_SIDE, round(x.shape[2] * own.size / preprocessing.size))
         if x.shape[2] != size:
             x = nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         return x
@@ -84,7 +90,7 @@ def load(
 
 
 def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
-    """The model with batch norm's statistics of these inputs: its own are of whole pictures, not of enlarged parts."""
+    """The model's network with batch norm's statistics of ``inputs``; its own are those of whole pictures."""
     network = module_with_weights(model).to(device).train()
     with torch.autocast(device.type, enabled=False):
         estimate_batch_norm(network, inputs)
@@ -106,17 +112,17 @@ def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:
     except (OSError, RuntimeError) as error:
         raise TeacherError(f"{name}: torchvision's weights can't be loaded ({str(error).splitlines()[0]})") from None
     transforms = weights.transforms()
-    how = Preprocessing(
+    preprocessing = Preprocessing(
         size=transforms.crop_size[0],
         resize=max(transforms.crop_size[0], transforms.resize_size[0]),
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
     )
-    return network, how, list(weights.meta["categories"])
+    return network, preprocessing, list(weights.meta["categories"])
 
 
 def _match(name: str, classes: list[str], labels: list[str], known: list[list[str]]) -> list[int]:
-    """For each of the student's classes its index in the teacher; upper and lower case count where both are there."""
+    """The index in the teacher of each of the student's classes; case counts where names differ in nothing else."""
     tables = [(key, _places(known, key)) for key in (str, str.lower)]
     found: dict[int, str] = {}
     for folder, label in zip(classes, labels, strict=True):
@@ -131,7 +137,7 @@ def _match(name: str, classes: list[str], labels: list[str], known: list[list[st
 
 
 def _places(known: list[list[str]], key: Callable[[str], str]) -> dict[str, int]:
-    """The index of each name that stands for one class; folder names come first and win."""
+    """The index of each name that stands for one class only; a folder's name goes before the same label of another."""
     places: dict[str, int] = {}
     for names in reversed(known):
         keys = [key(text) for text in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from shufflenet.training.run_folder import RunFolder
 
 TRAIN_MARGIN = 1.25  # the shorter side of stored pictures over the input's: a crop shows a part of a picture
 
-Tell = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+Tell = Callable[[str, int, int], None]  # told what is being done, how many pictures are, and of how many
 
 
 @dataclass(frozen=True)
@@ -32,54 +33,53 @@ class TrainingData:
     val_targets: NDArray[np.int64]  # [len(val)]
 
     def class_weights(self, classes: int) -> NDArray[np.float64]:
-        """[classes] by which every class counts the same; their mean over the pictures is 1."""
+        """[classes] weights of the pictures in each class by which all classes count the same; their mean is 1."""
         counts = np.bincount(self.targets, minlength=classes)
         weights: NDArray[np.float64] = len(self.targets) / (classes * counts)
         return weights
 
     def batch(self, seed: int, epoch: int, place: int, size: int) -> NDArray[np.int64]:
-        """The pictures of one batch of an epoch, [size]; epoch -1 is the last pass."""
+        """The numbers of the pictures in a batch of an epoch, [size]. In epoch -1 nothing is trained."""
         return _order(len(self.train), seed, epoch)[place * size : (place + 1) * size]
 
 
 def load(job: Job, folder: RunFolder, skip_broken: bool, say: Callable[[str], None], tell: Tell) -> TrainingData:
-    """Decodes what is not decoded yet; among several processes the first does, and the others open its files.
+    """Decodes the job's pictures, or opens what is decoded already.
+
+    The first of several processes decodes, and the others open its files.
 
     Raises:
         DataError: broken pictures (each is named through ``say``), unless they are to be left out.
     """
-    dataset, how = job.dataset, job.preprocessing
-    side = round(how.size * TRAIN_MARGIN)
-    train, targets = _load_split(
-        job, dataset.train, pixels.fit_for_training(side), f"train {side}", folder, skip_broken, say, tell
-    )
-    val, val_targets = _load_split(
-        job, dataset.val, pixels.fit_for_validation(how), f"val {how.size} {how.resize}", folder, skip_broken, say, tell
-    )
+    fit = pixels.fit_for_training(round(job.preprocessing.size * TRAIN_MARGIN))
+    train, targets = _load_split(job, "train", fit, folder, skip_broken, say, tell)
+    fit = pixels.fit_for_validation(job.preprocessing)
+    val, val_targets = _load_split(job, "val", fit, folder, skip_broken, say, tell)
     if len(train) < job.recipe.batch_size:
-        raise DataError(f"{dataset.root}: {len(train)} pictures left, fewer than a batch of {job.recipe.batch_size}")
+        root = job.dataset.root
+        raise DataError(f"{root}: {len(train)} pictures left, fewer than a batch of {job.recipe.batch_size}")
     return TrainingData(train, targets, val, val_targets)
 
 
 def _load_split(
     job: Job,
-    split: Split,
+    name: Literal["train", "val"],
     fit: Fit,
-    what: str,
     folder: RunFolder,
     skip_broken: bool,
     say: Callable[[str], None],
     tell: Tell,
 ) -> tuple[Pixels, NDArray[np.int64]]:
-    name, first = what.split()[0], parallel.rank() == 0
+    split: Split = getattr(job.dataset, name)
+    first = parallel.rank() == 0
     found: Pixels | None = None
     messages: list[str] = []
     if not first:
         parallel.wait()
-        found = pixels.find(split, what, folder.cache)  # if this process can see the first one's files
+        found = pixels.find(split, fit, folder.cache)  # if this process can see the first one's files
     if found is None:
         found, messages = pixels.load(
-            split, fit, what, folder.cache, lambda done, of: tell(f"decoding {name}", done, of), broken_too=skip_broken
+            split, fit, folder.cache, lambda done, of: tell(f"decoding {name}", done, of), broken_too=skip_broken
         )
     if first:
         parallel.wait()
@@ -101,7 +101,7 @@ def _load_split(
 
 
 def _why_broken(picture: Picture) -> str:
-    """Of one that an earlier run found to be."""
+    """The message of a picture that an earlier run found to be broken."""
     try:
         picture.decode()
     except ImageError as error:

@@ -18,22 +18,28 @@ from shufflenet.training.planar import by_kernels
 
 _BATCH = 256
 
-Poll = Callable[[], None]  # called between batches; raises to end the pass
+Check = Callable[[], None]  # called between batches; raises to end the pass
 
 
 @torch.inference_mode()
 def errors(
-    network: Network, pictures: Pixels, targets: NDArray[np.int64], how: Preprocessing, poll: Poll
+    network: Network, pictures: Pixels, targets: NDArray[np.int64], preprocessing: Preprocessing, check: Check
 ) -> tuple[float, float]:
-    """Top-1 and top-5 error in percent; each process measures its part. On a CPU the engine answers."""
+    """The top-1 and top-5 error in percent on all validation pictures, of which each process measures its part.
+
+    On a CPU the engine answers.
+
+    Args:
+        targets: [len(pictures)] their class indices.
+    """
     device = next(network.parameters()).device
     answer = answers(network)
     wrong1 = wrong5 = 0
     mine = range(parallel.rank(), len(pictures), parallel.world_size())
     for start in range(0, len(mine), _BATCH):
-        poll()
+        check()
         part = list(mine[start : start + _BATCH])
-        x = augment.normalise(np.stack([pictures[index] for index in part]), how)
+        x = augment.normalise(np.stack([pictures[index] for index in part]), preprocessing)
         logits = answer(x.to(device)).cpu()
         hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == torch.from_numpy(targets[part])[:, None]
         wrong1 += len(part) - int(hits[:, 0].sum())
@@ -44,7 +50,7 @@ def errors(
 
 @torch.no_grad()
 def estimate_batch_norm(network: nn.Module, inputs: Iterable[Tensor]) -> None:
-    """Replaces running averages by true means over some batches, float32 [N, 3, S, S].
+    """Replaces batch norm's running averages by means over some batches, float32 [N, 3, S, S].
 
     Batch norms in eval mode, which are the frozen ones, stay as they are.
     """
