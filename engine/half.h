@@ -1,25 +1,22 @@
-// Half-precision floats (IEEE 754 binary16): weights are kept so if that changes none of them.
+// Half-precision floats (IEEE 754 binary16), as a plan may hold weights.
 #ifndef SHUFFLENET_HALF_H
 #define SHUFFLENET_HALF_H
 
 #include <stdint.h>
 #include <string.h>
 
-// The bits of the half-precision float that equals value, or -1 if none does.
-static inline int32_t exact_half(float value)
+// The float with the value of these bits.
+static inline float float_of_half(uint16_t half)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    const uint32_t sign = bits >> 16 & 0x8000, mantissa = (bits & 0x7fffff) | 0x800000;
-    const int32_t exponent = (int32_t)(bits >> 23 & 0xff) - 127;
-    if (value == 0)
-        return (int32_t)sign;
-    // Ten bits of mantissa, fewer below 2^-14; of the single-precision one's 23 the others must be zero.
-    const int32_t dropped = exponent < -14 ? -1 - exponent : 13;
-    if (exponent > 15 || dropped > 23 || (mantissa & ((1u << dropped) - 1)))
-        return -1;
-    const uint32_t half = mantissa >> dropped; // its leading one adds one to the exponent
-    return (int32_t)(sign | (half + (exponent < -14 ? 0 : (uint32_t)(exponent + 14) << 10)));
+    const uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31, mantissa = half & 1023;
+    if (exponent == 0) { // zero, or below 2^-14: multiples of 2^-24
+        const float value = (float)mantissa * (1.0f / (1 << 24));
+        return sign ? -value : value;
+    }
+    const uint32_t bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 #endif

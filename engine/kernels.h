@@ -1,7 +1,7 @@
 // One struct for each kind of step, and the table of kernels that every instruction set level fills.
 //
 // Letters: x an arena row that is read, y one that is written, w weights, b bias. Row tables (in, out, residual)
-// hold offsets in floats from the start of the arena.
+// hold offsets in words from the start of the arena.
 #ifndef SHUFFLENET_KERNELS_H
 #define SHUFFLENET_KERNELS_H
 
@@ -10,23 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What the engine's files have of one another. A program that has them all in one, as an exported model has, makes it static.
+// Marks what the engine's files share. A program that has them all in one, as an exported model has, makes it static.
 #ifndef SHUFFLENET_LOCAL
 #define SHUFFLENET_LOCAL
 #endif
 
 // The caller's picture [channels, height, width], or rows of the arena, split by row and column modulo stride into padded
 // planes, so that the convolution behind it has only unit strides:
-//   y[c, r, q][i * pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], 0 outside
-// for 0 <= i < rows, 0 <= j < pitch and r, q < phases.
+//   y[c, r, q][i * out_pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], 0 outside
+// for 0 <= i < out_height, 0 <= j < out_pitch and r, q < phases.
 enum { MAX_STRIDE = 16 };
 
 struct input {
-    uint32_t stride, phases, padding, rows, pitch;
+    uint32_t stride, phases, padding, out_height, out_pitch;
     uint32_t channels, height, width, in_pitch;
     const uint32_t *in;  // [channels], or NULL: the picture
     const uint32_t *out; // [channels][phases][phases]
-    int unread;          // whoever would read it reads the picture itself
 };
 
 // y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
@@ -41,32 +40,34 @@ struct tile_run {
 };
 
 // For each group g, output m and pixel p:
-//   y[g, m][p] = max(least, b[g, m] + sum over k of w[g, m, k] * x[g, k][p] + r[g, m][p])
+//   y[g, m][p] = activation(b[g, m] + sum over k of w[g, m, k] * x[g, k][p] + r[g, m][p])
 // but 0 where p % pitch >= width: between lines, if zeros must be there. A k x k convolution finds its taps as shifted rows
 // in the table. If in_pitch is another, each line by itself: x at p / pitch * in_pitch + p % pitch, and pitch is a multiple
 // of ROW_ALIGNMENT.
 // Packed weights: for each group, for each of its tiles of mr outputs, b [mr] then w [k][mr].
 struct convolution {
-    uint32_t groups, k, m, pixels, width, pitch, in_pitch;
-    float least;              // 0 for a ReLU, else minus infinity
+    uint32_t groups, k, m, pixels, width, pitch, in_pitch, halo, activation;
+    float lower_bound;        // of the activation, see lower_bound_of
     const uint32_t *in;       // [groups][k]
     const uint32_t *out;      // [groups][m]
     const uint32_t *residual; // [groups][m], or NULL
     const float *packed;
     const struct tile_run *tiles; // of a group, closed by one with mr 0
     uint32_t tile_count;          // of a group
-    const struct input *picture;  // whose picture the stem kernel reads instead of in, or NULL
-    const float *zero_row;        // as long as a line of it
-    int far; // all these rows are more than a second-level cache holds, and none has just been written
+    int cold;                     // see plan.h
+    // The stem kernel reads the picture [k / 9, picture_height, picture_width] instead of in.
+    int stem;
+    uint32_t picture_height, picture_width;
+    const float *zero_row; // as long as a line of the picture
 };
 
-// 3x3, padding 1: y[c] = max(least, b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
-// same, the floats between the lines of x are zero, and so are the in_pitch + 1 floats before and after each row; in strips,
-// where a window has none, lines are the fewest whole ROW_ALIGNMENT floats instead. What lies between the lines of y
+// 3x3, padding 1: y[c] = activation(b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
+// same, the words between the lines of x are zero, and so are the in_pitch + 1 words before and after each row; in strips,
+// where a sliding buffer has none, lines are the fewest whole ROW_ALIGNMENT words instead. What lies between the lines of y
 // becomes zero.
 struct depthwise {
-    uint32_t channels, height, width, stride, in_pitch, out_pitch;
-    float least;
+    uint32_t channels, height, width, stride, in_pitch, out_pitch, activation;
+    float lower_bound;
     const uint32_t *in, *out; // [channels]
     const float *weights;     // [channels][9]
     const float *bias;        // [channels]
@@ -74,7 +75,7 @@ struct depthwise {
     // one, and does not lie between the lines.
     const int32_t *masks;
     uint32_t period;       // in vectors
-    const float *zero_row; // what stands above the first and below the last image row
+    const float *zero_row; // what stands above the first and below the last line
     int in_strips;
 };
 
@@ -88,14 +89,13 @@ struct pool {
 };
 
 // y[c, i, j] = mean of x[c] over window i, j of out_height * out_width windows that divide the plane as evenly as they can:
-// lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), columns likewise. y is one row.
-struct means {
+// lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), columns likewise. y is one row. One window
+// is the global average pool.
+struct adaptive_average_pool {
     uint32_t channels, height, width, in_pitch, out_height, out_width;
     const uint32_t *in;  // [channels]
     const uint32_t *out; // [1], or NULL: the logits
 };
-
-enum activation { LINEAR = 0, RELU = 1, SIGMOID = 2 };
 
 // y[m] = activation(b[m] + sum over k of w[m][k] * x[k]), of one row each. In the last block weights and biases are
 // zero behind the last output.
@@ -105,13 +105,13 @@ struct fully_connected {
     const uint32_t *out; // [1], or NULL: the logits
     const void *weights; // for each block of fully_connected_block outputs w [k][block]
     const float *bias;
-    int halves; // of half precision, which all of them have: they take half the time to read
+    int halves; // weights are of half precision, and take half the time to read
 };
 
-// y[c][p] = max(least, f[c] * x[c][p] + r[c][p])
+// y[c][p] = activation(f[c] * x[c][p] + r[c][p])
 struct scale {
-    uint32_t channels, pixels;
-    float least;
+    uint32_t channels, pixels, activation;
+    float lower_bound;
     const uint32_t *in;       // [channels]
     const uint32_t *factors;  // [1]: where f [channels] starts
     const uint32_t *residual; // [channels], or NULL
@@ -120,34 +120,26 @@ struct scale {
 
 // The next count steps, at most MAX_GROUP_STEPS, are run a few lines at a time, so that what one of them writes is still in
 // the second-level cache when the next one reads it. See strips.h.
-enum { MAX_GROUP_STEPS = 16, MAX_LANES = 8 }; // more threads than lanes have nothing to do
+enum { MAX_GROUP_STEPS = 16, MAX_STRIP_THREADS = 8 }; // more threads than these have nothing to do meanwhile
 
 struct strips {
     uint32_t count;
-    uint32_t height, lines;                 // lines that the last steps write, in all and in each strip
-    uint32_t windows_begin, windows_floats; // the part of the arena where their windows lie
+    uint32_t height, lines;                // lines that the last steps write, in all and in each strip
+    uint32_t sliding_begin, sliding_words; // the part of the arena where their sliding buffers lie
 };
-
-// Of a step that is run in strips.
-struct window {
-    uint32_t reach;  // a convolution reads so many lines below the one that it writes
-    uint32_t source; // the step of the strips whose output it reads, counted from their first; or WHOLE
-    uint32_t
-        lines; // of its output that the arena has room for, a window that slides over the plane; or 0: the whole plane
-};
-
-#define WHOLE UINT32_MAX
 
 struct step {
-    enum plan_kind kind;
-    struct window window;
+    const struct kind *kind;
+    uint32_t source, sliding_lines; // see plan.h
+    int reads_picture;              // instead of its source
+    int left_out;                   // an input step that nothing reads at this level
     union {
         struct input input;
         struct zero zero;
         struct convolution convolution;
         struct depthwise depthwise;
         struct pool pool;
-        struct means means;
+        struct adaptive_average_pool adaptive_average_pool;
         struct fully_connected fully_connected;
         struct scale scale;
         struct strips strips;
@@ -170,16 +162,17 @@ struct lines {
     uint32_t begin, end;
 };
 
+// The part of count items that is a thread's.
 static inline struct range range_of(struct share share, size_t count)
 {
     const struct range range = {count * share.part / share.parts, count * (share.part + 1) / share.parts};
     return range;
 }
 
-// So many pixels behind whole vectors are convolved one by one, where another vector would be nearly empty.
+// Pixels behind whole vectors, up to so many, are convolved one by one, where another vector would be nearly empty.
 enum { MOST_COLUMNS = 2 };
 
-// In tiles of mr outputs so many vectors cover the pixels, or all but a few, which are convolved one by one.
+// How many vectors cover the pixels in tiles of mr outputs, or all but a few, which are convolved one by one.
 static inline size_t vectors_in_tiles(uint32_t mr, size_t pixels, uint32_t vector_floats)
 {
     const size_t rest = pixels % vector_floats;
@@ -200,6 +193,7 @@ static inline struct parts split(size_t vectors, size_t most)
     return parts;
 }
 
+// The part of these lines, of a plane of height lines, that is a thread's.
 static inline struct range shared_lines(struct share share, struct lines lines, uint32_t height)
 {
     const struct range part = range_of(share, (lines.end < height ? lines.end : height) - lines.begin);
@@ -207,7 +201,7 @@ static inline struct range shared_lines(struct share share, struct lines lines, 
     return range;
 }
 
-// Of a plane of so many pixels, those of some lines.
+// The range of pixels that lines cover in a plane of pixels pixels.
 static inline struct range pixels_in_lines(struct lines lines, size_t pitch, size_t pixels)
 {
     const uint64_t end = (uint64_t)lines.end * pitch;
@@ -217,26 +211,29 @@ static inline struct range pixels_in_lines(struct lines lines, size_t pitch, siz
 
 enum { MAX_TILE_ROWS = 8, MAX_STEM_CHANNELS = 4 };
 
+// The largest of all levels.
+enum { MAX_VECTOR_FLOATS = 16, FULLY_CONNECTED_VECTORS = 8 };
+
 struct kernels {
     const char *name;
     uint32_t vector_floats;
-    uint32_t fully_connected_block;
-    int takes_halves; // in fully connected layers
+    uint32_t fully_connected_block; // outputs, at most FULLY_CONNECTED_VECTORS vectors
+    int takes_halves;               // in fully connected layers
     // vectors[mr]: the widest tile with mr outputs, 0 if there is none; vectors[1] is never 0.
     uint8_t vectors[MAX_TILE_ROWS + 1];
     uint32_t stem_rows;
     void (*zero)(const struct zero *, float *arena, struct share);
     // These write the given lines only. x: where offsets of rows that are read count from, the picture if there is no
-    // table; y: likewise for rows that are written.
+    // table; y: where offsets of rows that are written count from.
     void (*input)(const struct input *, const float *x, float *y, struct lines, struct share);
     void (*convolution)(const struct convolution *, const float *x, float *y, struct lines, struct share);
-    // A convolution that has a picture, in tiles of stem_rows outputs, and one of the rest, 4 or 8. NULL: the level is slower
-    // so.
+    // A stem convolution from the picture, in tiles of stem_rows outputs and one of the rest, 4 or 8. NULL: the level has no such
+    // kernel, and convolves the planes that INPUT makes.
     void (*stem)(const struct convolution *, const float *picture, float *y, struct lines);
     void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);
     void (*max_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
     void (*average_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
-    void (*means)(const struct means *, float *arena, float *logits, struct share);
+    void (*adaptive_average_pool)(const struct adaptive_average_pool *, float *arena, float *logits, struct share);
     void (*fully_connected)(const struct fully_connected *, float *arena, float *logits, struct share);
     void (*scale)(const struct scale *, float *arena, struct share);
     // See shufflenet_peak. factor and sum keep it from being optimised away. The plain reference has none.

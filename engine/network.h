@@ -3,12 +3,16 @@
 #define SHUFFLENET_NETWORK_H
 
 #include "kernels.h"
+#include "shufflenet.h"
 
 struct shufflenet_network {
     const struct kernels *kernels;
-    size_t arena_bytes, thread_bytes, input_floats, output_floats;
+    shufflenet_sizes sizes;
     uint32_t step_count;
     struct step steps[];
 };
+
+// How many of the steps behind this one it runs itself.
+SHUFFLENET_LOCAL uint32_t steps_within(const struct step *step);
 
 #endif

@@ -1,21 +1,26 @@
-// The plan: what src/shufflenet/engine/plan.py writes and create.c reads. 32-bit words in the machine's order throughout:
+// The plan: what src/shufflenet/engine/plan.py writes and create.c reads, in 32-bit words of a little-endian machine.
 //
 //   struct plan_header
-//   struct plan_step   [step_count]
-//   uint32_t           [table_count]    row tables: where rows start, in floats from the start of the arena
-//   float              [weight_count]   weights and biases, unpacked
+//   struct plan_weights [block_count]     blocks of weights and biases
+//   struct plan_step    [step_count]
+//   uint32_t            [table_count]     row tables: where rows start, in words from the start of the arena
+//   bytes               [weight_bytes]    what the blocks hold, unpacked; a multiple of four bytes
 //
-// A *row* is one channel's plane in the arena: height lines of width pixels, from one line to the next pitch floats. An
-// operator finds the rows that it reads and writes in its tables, so whatever only moves channels is a different table.
+// A *row* is a plane of 32-bit words in the arena: height lines of width words, from one line to the next pitch words. A word
+// holds one pixel: of one float32 channel, of two 16-bit channels or of four 8-bit channels. Every operator finds the rows that
+// it reads and writes in its tables, so whatever only moves channels is a different table.
+//
+// What depends on the network or on the machine's caches is in the plan; what depends on the instruction set level or on the
+// number of threads is the engine's.
 #ifndef SHUFFLENET_PLAN_H
 #define SHUFFLENET_PLAN_H
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 7, PLAN_STEP_FIELDS = 16 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 8 };
 
-// Rows start on a multiple of ROW_ALIGNMENT floats, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL floats
-// behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT floats.
+// Rows start on a multiple of ROW_ALIGNMENT words, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL words
+// behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT words.
 enum { ROW_ALIGNMENT = 16, ROW_TAIL = ROW_ALIGNMENT - 1 };
 
 #define PLAN_NO_TABLE UINT32_MAX
@@ -23,14 +28,38 @@ enum { ROW_ALIGNMENT = 16, ROW_TAIL = ROW_ALIGNMENT - 1 };
 struct plan_header {
     uint32_t magic;
     uint32_t version;
+    uint32_t block_count;
     uint32_t step_count;
     uint32_t table_count;
-    uint32_t weight_count;
-    uint32_t arena_floats;
+    uint32_t weight_bytes;
+    uint32_t arena_words;
     uint32_t in_channels;
     uint32_t height;
     uint32_t width;
     uint32_t classes;
+};
+
+// Every operator takes float32; PLAN_FULLY_CONNECTED also takes float16 weights. The integers are reserved for quantized
+// networks: int8 weights, float32 scales and an int32 bias are three blocks of one step. No operator takes them yet.
+enum plan_dtype {
+    PLAN_FLOAT32 = 1,
+    PLAN_FLOAT16 = 2,
+    PLAN_INT8 = 3,
+    PLAN_INT32 = 4,
+};
+
+// count values of a dtype, offset bytes behind the start of all weights, a multiple of four. Steps name blocks by number.
+struct plan_weights {
+    uint32_t dtype;
+    uint32_t count;
+    uint32_t offset;
+};
+
+// What is applied to a sum, element by element.
+enum plan_activation {
+    PLAN_LINEAR = 0,
+    PLAN_RELU = 1,
+    PLAN_SIGMOID = 2,
 };
 
 enum plan_kind {
@@ -40,19 +69,93 @@ enum plan_kind {
     PLAN_DEPTHWISE = 4,
     PLAN_MAX_POOL = 5,
     PLAN_AVERAGE_POOL = 6,
-    PLAN_MEANS = 7,
+    PLAN_ADAPTIVE_AVERAGE_POOL = 7,
     PLAN_FULLY_CONNECTED = 8,
     PLAN_SCALE = 9,
     PLAN_STRIPS = 10,
 };
 
-// The meaning of the first fields is that of the structs of the same name in kernels.h, in the same order. The last three are
-// those of struct window in kernels.h, where a step is run in strips.
-enum { PLAN_WINDOW_FIELD = PLAN_STEP_FIELDS - 3 };
+// The fields of each kind of step mean what those of the struct of the same name in kernels.h do. input, output, residual
+// and factors say where in the row tables theirs begin; weights and bias are the numbers of blocks.
+
+struct plan_input {
+    uint32_t stride, phases, padding, out_height, out_pitch;
+    uint32_t channels, height, width, in_pitch; // of the picture if input is PLAN_NO_TABLE
+    uint32_t stem;                              // 1: read by none but a convolution with stem
+    uint32_t input, output;
+};
+
+struct plan_zero {
+    uint32_t count, length;
+    uint32_t output;
+};
+
+struct plan_convolution {
+    uint32_t groups, k, m, pixels, width, pitch, in_pitch;
+    uint32_t activation;
+    uint32_t halo; // in strips: how many lines it reads below the one that it writes
+    // 1: 3x3 with stride 2 and padding 1 on the picture, which a level with a stem kernel reads instead of input.
+    uint32_t stem;
+    uint32_t cold; // 1: its rows are more than a second-level cache holds, and are to be fetched ahead
+    uint32_t input, output, residual;
+    uint32_t weights, bias;
+};
+
+struct plan_depthwise {
+    uint32_t channels, height, width, stride, in_pitch, out_pitch;
+    uint32_t activation;
+    uint32_t input, output;
+    uint32_t weights, bias;
+};
+
+struct plan_pool { // maximum and average
+    uint32_t channels, height, width, in_pitch, out_pitch, padding, out_height, out_width;
+    uint32_t input, output;
+};
+
+struct plan_adaptive_average_pool {
+    uint32_t channels, height, width, in_pitch, out_height, out_width;
+    uint32_t input, output;
+};
+
+struct plan_fully_connected {
+    uint32_t k, m;
+    uint32_t activation;
+    uint32_t input, output;
+    uint32_t weights, bias;
+};
+
+struct plan_scale {
+    uint32_t channels, pixels;
+    uint32_t activation;
+    uint32_t input, factors, output, residual;
+};
+
+// The next count steps are run in strips: so many of the height lines that their last ones write at a time. Their sliding
+// buffers share sliding_words words of the arena from sliding_begin on.
+struct plan_strips {
+    uint32_t count, height, lines;
+    uint32_t sliding_begin, sliding_words;
+};
 
 struct plan_step {
     uint32_t kind;
-    uint32_t field[PLAN_STEP_FIELDS];
+    // In strips: the step whose output it reads, counted from their first, or PLAN_WHOLE; and how many lines its own output's
+    // sliding buffer holds, or 0 if the whole plane is in the arena.
+    uint32_t source, sliding_lines;
+    union {
+        struct plan_input input;
+        struct plan_zero zero;
+        struct plan_convolution convolution;
+        struct plan_depthwise depthwise;
+        struct plan_pool pool;
+        struct plan_adaptive_average_pool adaptive_average_pool;
+        struct plan_fully_connected fully_connected;
+        struct plan_scale scale;
+        struct plan_strips strips;
+    } as;
 };
+
+#define PLAN_WHOLE UINT32_MAX
 
 #endif

@@ -1,47 +1,29 @@
-// Walks the plan, picture by picture.
+// Walks the network's steps, picture by picture.
 #include "network.h"
-#include "shufflenet.h"
-#include "strips.h"
+#include "operators/kind.h"
 
-static const struct lines all_lines = {0, UINT32_MAX};
 static const struct share alone = {.part = 0, .parts = 1};
 
-// sliding: where the offsets of sliding buffers count from, which are the thread's own.
-static void run_step(const struct kernels *kernels, const struct step *step, const float *picture, float *arena,
-                     float *sliding, float *logits, struct share share)
+SHUFFLENET_LOCAL uint32_t steps_within(const struct step *step)
 {
-    switch (step->kind) {
-    case PLAN_STRIPS:
-        run_strips(kernels, step, picture, sliding, arena, share);
-        break;
-    case PLAN_INPUT:
-        run_lines(kernels, step, step->as.input.in ? arena : picture, arena, all_lines, share);
-        break;
-    case PLAN_CONVOLUTION:
-    case PLAN_DEPTHWISE:
-    case PLAN_MAX_POOL:
-    case PLAN_AVERAGE_POOL:
-        run_lines(kernels, step, arena, arena, all_lines, share);
-        break;
-    case PLAN_ZERO:
-        kernels->zero(&step->as.zero, arena, share);
-        break;
-    case PLAN_MEANS:
-        kernels->means(&step->as.means, arena, logits, share);
-        break;
-    case PLAN_FULLY_CONNECTED:
-        kernels->fully_connected(&step->as.fully_connected, arena, logits, share);
-        break;
-    case PLAN_SCALE:
-        kernels->scale(&step->as.scale, arena, share);
-        break;
-    }
+    return step->kind == strips_kind() ? step->as.strips.count : 0;
 }
 
-// The step behind this one and those that are run with it.
+SHUFFLENET_LOCAL void run_all_lines(const struct run *run, const struct step *step)
+{
+    const float *x = step->reads_picture ? run->picture : run->arena;
+    step->kind->run_lines(run->kernels, step, x, run->arena, (struct lines){0, UINT32_MAX}, run->share);
+}
+
+SHUFFLENET_LOCAL struct lines lines_of_windows(struct lines written, uint32_t stride, uint32_t padding, uint32_t height)
+{
+    const uint32_t begin = stride * written.begin, end = stride * (written.end - 1) + 3 - padding;
+    return (struct lines){begin < padding ? 0 : begin - padding, end < height ? end : height};
+}
+
 static const struct step *next_step(const struct step *step)
 {
-    return step + 1 + (step->kind == PLAN_STRIPS ? step->as.strips.count : 0);
+    return step + 1 + steps_within(step);
 }
 
 static shufflenet_status check_arena(size_t needed, const void *arena, size_t arena_bytes)
@@ -56,14 +38,17 @@ static shufflenet_status check_arena(size_t needed, const void *arena, size_t ar
 shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes, const float *input,
                                  size_t batch, float *output)
 {
-    const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
+    const shufflenet_status status = check_arena(network->sizes.arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    for (size_t i = 0; i < batch; i++)
-        for (const struct step *step = network->steps; step < network->steps + network->step_count;
-             step = next_step(step))
-            run_step(network->kernels, step, input + i * network->input_floats, arena, arena,
-                     output + i * network->output_floats, alone);
+    const struct step *end = network->steps + network->step_count;
+    struct run run = {network->kernels, input, arena, arena, output, alone};
+    for (size_t i = 0; i < batch; i++) {
+        for (const struct step *step = network->steps; step < end; step = next_step(step))
+            step->kind->run(&run, step);
+        run.picture += network->sizes.input_floats;
+        run.logits += network->sizes.output_floats;
+    }
     return SHUFFLENET_OK;
 }
 
@@ -71,34 +56,41 @@ shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void 
                                         const float *input, size_t batch, float *output, shufflenet_barrier *barrier,
                                         void *team, uint32_t thread, uint32_t threads)
 {
-    const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
+    const shufflenet_sizes *sizes = &network->sizes;
+    const shufflenet_status status = check_arena(sizes->arena_bytes, arena, arena_bytes);
     if (status)
         return status;
-    if ((arena_bytes - network->arena_bytes) / threads < network->thread_bytes)
+    if ((arena_bytes - sizes->arena_bytes) / threads < sizes->thread_bytes)
         return SHUFFLENET_SMALL_MEMORY;
-    float *own = (float *)((char *)arena + network->arena_bytes + thread * network->thread_bytes);
-    for (size_t i = 0; i < batch; i++)
-        for (const struct step *step = network->steps; step < network->steps + network->step_count;
-             step = next_step(step)) {
-            float *sliding = step->kind == PLAN_STRIPS ? own - step->as.strips.windows_begin : NULL;
-            run_step(network->kernels, step, input + i * network->input_floats, arena, sliding,
-                     output + i * network->output_floats, (struct share){thread, threads});
+    float *own = (float *)((char *)arena + sizes->arena_bytes + thread * sizes->thread_bytes);
+    const struct step *end = network->steps + network->step_count;
+    struct run run = {network->kernels, input, arena, NULL, output, {thread, threads}};
+    for (size_t i = 0; i < batch; i++) {
+        for (const struct step *step = network->steps; step < end; step = next_step(step)) {
+            if (steps_within(step))
+                run.sliding = own - step->as.strips.sliding_begin;
+            step->kind->run(&run, step);
             barrier(team);
         }
+        run.picture += sizes->input_floats;
+        run.logits += sizes->output_floats;
+    }
     return SHUFFLENET_OK;
 }
 
 shufflenet_status shufflenet_run_steps(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                        const float *input, float *output, size_t first, size_t count)
 {
-    const shufflenet_status status = check_arena(network->arena_bytes, arena, arena_bytes);
+    const shufflenet_status status = check_arena(network->sizes.arena_bytes, arena, arena_bytes);
     if (status)
         return status;
+    const struct step *end = network->steps + network->step_count;
+    const struct run run = {network->kernels, input, arena, arena, output, alone};
     size_t number = 0;
-    for (const struct step *step = network->steps;
-         step < network->steps + network->step_count && number < first + count; step = next_step(step), number++)
+    for (const struct step *step = network->steps; step < end && number < first + count;
+         step = next_step(step), number++)
         if (number >= first)
-            run_step(network->kernels, step, input, arena, arena, output, alone);
+            step->kind->run(&run, step);
     return SHUFFLENET_OK;
 }
 

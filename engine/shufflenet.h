@@ -26,6 +26,9 @@ typedef enum shufflenet_status {
 
 #define SHUFFLENET_ALIGNMENT 64
 
+// For shufflenet_measure: as much as any level needs, whether this processor can run it or not.
+#define SHUFFLENET_WIDEST "widest"
+
 typedef struct shufflenet_network shufflenet_network;
 
 // A barrier: returns once every thread of the team has called it; writes before it are visible after it. How the threads wait is
@@ -43,7 +46,7 @@ typedef struct shufflenet_sizes {
 // The name of an instruction set level that this processor can run: number 0 is the best, and behind the last comes NULL.
 SHUFFLENET_API const char *shufflenet_isa(size_t number);
 
-// Checks the plan and says how much memory it needs. isa: a name of shufflenet_isa, or NULL for the best.
+// Checks the plan and says how much memory it needs. isa: a name of shufflenet_isa, NULL for the best, or SHUFFLENET_WIDEST.
 SHUFFLENET_API shufflenet_status shufflenet_measure(const void *plan, size_t plan_bytes, const char *isa,
                                                     shufflenet_sizes *sizes);
 

@@ -79,8 +79,11 @@ static uint32_t stem_tiles(const struct kernels *kernels, uint32_t m, struct til
     return whole + (rest > 0);
 }
 
-SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels,
+SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s,
                                        struct tile_run *runs)
 {
-    return s->picture ? stem_tiles(kernels, s->m, runs) : choose(kernels, s->m, pixels, s->k, runs);
+    if (s->stem)
+        return stem_tiles(kernels, s->m, runs);
+    const uint32_t pixels_at_a_time = s->in_pitch == s->pitch ? s->pixels : s->pitch;
+    return choose(kernels, s->m, pixels_at_a_time, s->k, runs);
 }

@@ -5,8 +5,7 @@
 #include "kernels.h"
 
 // Fills in the runs of one group, at most MAX_TILE_ROWS and the one that closes them; returns how many tiles they have.
-// pixels: that are convolved at a time.
-SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s, uint32_t pixels,
+SHUFFLENET_LOCAL uint32_t choose_tiles(const struct kernels *kernels, const struct convolution *s,
                                        struct tile_run *runs);
 
 #endif

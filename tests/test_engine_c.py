@@ -19,7 +19,7 @@ from torch import nn
 from random_network import every_operator, random_graph_network, random_input, random_network
 from shufflenet.engine.engine import isas
 from shufflenet.engine.plan import make_plan
-from shufflenet.engine.strips import WINDOW_FLOATS
+from shufflenet.engine.strips import SLIDING_WORDS
 from shufflenet.networks import baselines
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
@@ -39,7 +39,7 @@ SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
 SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
 # Without those of AVX-512's level compiled for lesser processors, which takes minutes with sanitizers.
-TESTS = ["test_kernels", "test_network", "test_damaged", "test_training"]
+TESTS = ["test_kernels", "test_create", "test_network", "test_damaged", "test_training"]
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
 WASM32 = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=wasm32", "-DCMAKE_C_COMPILER_TARGET=wasm32-wasi"]
 
@@ -98,7 +98,7 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed: Debian's gcc-aarch64-linux-gnu and qemu-user")
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
-        build(folder, [*AARCH64, compiler], "test_kernels", "test_network", "test_training")
+        build(folder, [*AARCH64, compiler], "test_kernels", "test_create", "test_network", "test_training")
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
     if platform in ("clang", "wasm32"):
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
@@ -107,7 +107,7 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         if platform == "wasm32":
             pytest.importorskip("wasmtime")
             options += WASM32
-        build(folder, options, "test_kernels", "test_network")
+        build(folder, options, "test_kernels", "test_create", "test_network")
         if platform == "wasm32":
             return lambda program, *arguments: wasm_process(folder / program, *arguments)
         return lambda program, *arguments: process(folder / program, *arguments)
@@ -124,10 +124,10 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("networks")
     names: list[str] = []
 
-    def write(network: nn.Module, model: Model, height: int, width: int, window_floats: int = WINDOW_FLOATS) -> None:
+    def write(network: nn.Module, model: Model, height: int, width: int, sliding_words: int = SLIDING_WORDS) -> None:
         x = random_input(3, height, width, model.graph.in_channels)
         name = str(folder / f"{len(names)}_{model.graph.name}_{height}x{width}")
-        Path(name + ".plan").write_bytes(make_plan(model, height, width, window_floats))
+        Path(name + ".plan").write_bytes(make_plan(model, height, width, sliding_words))
         Path(name + ".input").write_bytes(x.tobytes())
         with torch.inference_mode():
             Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
@@ -140,7 +140,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     # In strips, with a depthwise convolution of stride 1 among them.
     write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
     # In strips of a few lines, as if caches were small.
-    write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, window_floats=1 << 10)
+    write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, sliding_words=1 << 10)
     return names
 
 
@@ -148,6 +148,10 @@ def test_kernels(platform: str, run: Run) -> None:
     levels = {"aarch64": ["neon", "generic", "reference"], "wasm32": ["simd128", "generic", "reference"]}
     expected = " ".join(levels.get(platform, isas()))
     assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_kernels"))
+
+
+def test_create(run: Run) -> None:
+    assert run("test_create") == "0 failures\n"
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)

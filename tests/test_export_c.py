@@ -160,7 +160,7 @@ def test_hostile_labels(model: Model, objects: list[Path], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("groups", [1, 8])
 def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
-    """Of the plan that is written, also where the engine here would choose another: in strips, or without."""
+    """With the plan that is written, also where the engine here would choose another: in strips, or without."""
     for number, (size, classes) in enumerate([((32, 32), 1), ((97, 131), 129), ((128, 128), 5), ((224, 224), 1000)]):
         _, model = random_network(ShuffleNetV1(groups, 0.25, classes=classes))
         folder = tmp_path / str(number)

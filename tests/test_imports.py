@@ -17,7 +17,7 @@ WAY = """
     atomic_file files labels threads library
     pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
     networks.model model_file
-    engine.second_level_cache engine.steps engine.strips engine.plan engine.engine
+    engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
     importers classifier sheet
     networks.baselines
     training.recipe pictures.dataset training.job

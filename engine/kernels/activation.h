@@ -24,9 +24,9 @@ static inline float exponential(float x)
 
 static inline float activate(uint32_t activation, float x)
 {
-    if (activation == RELU)
+    if (activation == PLAN_RELU)
         return x < 0 ? 0 : x;
-    if (activation == SIGMOID)
+    if (activation == PLAN_SIGMOID)
         return 1 / (1 + exponential(-x));
     return x;
 }

@@ -21,7 +21,7 @@ ALWAYS_INLINE void column(const size_t tiles, const struct convolution *s, size_
     }
 #pragma GCC unroll 4
     for (size_t t = 0; t < tiles; t++, out += mr) {
-        store_column(mr, s->least, sum[t], out, residual, y);
+        store_column(mr, s->lower_bound, sum[t], out, residual, y);
         residual = residual ? residual + mr : NULL;
     }
 }

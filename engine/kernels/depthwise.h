@@ -54,9 +54,9 @@ ALWAYS_INLINE vector sum_column(const vector *w, size_t tap, struct three_rows r
 }
 
 // The windows around some of the middle row's pixels.
-ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector least, struct three_rows rows, size_t pixels,
-                                   struct range some, struct neighbours neighbours, float *y, const int relu,
-                                   const int gaps)
+ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector lower_bound, struct three_rows rows,
+                                   size_t pixels, struct range some, struct neighbours neighbours, float *y,
+                                   const int relu, const int gaps)
 {
     size_t phase = some.begin % neighbours.period;
     struct column_sums here = sum_columns(w, bias, rows, some.begin, neighbours, phase);
@@ -73,7 +73,7 @@ ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector least, s
             behind.right = sum_column(w, 2, rows, next);
         vector sum = here.centre + shifted_right(before, here.left) + shifted_left(here.right, behind.right);
         if (relu)
-            sum = vector_max(least, sum);
+            sum = vector_max(lower_bound, sum);
         if (gaps)
             sum = keep(sum, load_mask(inside));
         if (pixels - p < VECTOR_FLOATS)
@@ -102,8 +102,8 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         broadcast_taps(s->weights, c, w);
         const float *plane = x + s->in[c];
         const struct three_rows rows = {.of = {plane - pitch, plane, plane + pitch}};
-        stride1_windows(w, broadcast(s->bias[c]), broadcast(s->least), rows, pixels, some, neighbours, y + s->out[c],
-                        relu, gaps);
+        stride1_windows(w, broadcast(s->bias[c]), broadcast(s->lower_bound), rows, pixels, some, neighbours,
+                        y + s->out[c], relu, gaps);
     }
 }
 
@@ -117,7 +117,7 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
         broadcast_taps(s->weights, c, w);
         for (size_t i = lines.begin; i < lines.end && i < s->height; i++) {
             const struct three_rows rows = rows_around(x + s->in[c], i, s->height, s->in_pitch, s->zero_row);
-            stride1_windows(w, broadcast(s->bias[c]), broadcast(s->least), rows, s->in_pitch, line, neighbours,
+            stride1_windows(w, broadcast(s->bias[c]), broadcast(s->lower_bound), rows, s->in_pitch, line, neighbours,
                             y + s->out[c] + i * s->out_pitch, 1, 1);
         }
     }
@@ -145,7 +145,7 @@ static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, 
                                      struct range channels)
 {
     const size_t height = s->height, width = s->width, pitch = s->in_pitch, out_width = (width - 1) / 2 + 1;
-    const vector least = broadcast(s->least);
+    const vector lower_bound = broadcast(s->lower_bound);
     const vector_mask right_inside = has_right(0, width), inside = first_lanes(out_width);
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *row = x + s->in[c] + 2 * lines.begin * pitch;
@@ -162,7 +162,7 @@ static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, 
             add_line(w + 3, columns_of_line(row, 0, width), &sums);
             add_line(w + 6, below, &sums);
             vector left = {0};
-            store_before(end, line, kept_max(least, sum_of_windows(sums, &right_inside, &left), inside));
+            store_before(end, line, kept_max(lower_bound, sum_of_windows(sums, &right_inside, &left), inside));
             zero_gap(end, line, out_width, s->out_pitch);
             above = below;
         }
@@ -186,7 +186,7 @@ static void depthwise_stride2_wide(const struct depthwise *s, const float *x, fl
     const size_t height = s->height, width = s->width, pitch = s->in_pitch, out_width = (width - 1) / 2 + 1;
     const size_t whole = (out_width - 1) / VECTOR_FLOATS * VECTOR_FLOATS;
     const vector_mask right_inside = has_right(2 * whole, width), inside = first_lanes(out_width - whole);
-    const vector least = broadcast(s->least);
+    const vector lower_bound = broadcast(s->lower_bound);
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *plane = x + s->in[c], *end = y + s->out[c] + lines.end * s->out_pitch;
         const vector bias = broadcast(s->bias[c]);
@@ -198,9 +198,9 @@ static void depthwise_stride2_wide(const struct depthwise *s, const float *x, fl
             vector left = {0};
             for (size_t j = 0; j < whole; j += VECTOR_FLOATS)
                 store_before(end, line + j,
-                             vector_max(least, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &left)));
+                             vector_max(lower_bound, windows_of_lines(w, bias, rows, 2 * j, width, NULL, &left)));
             const vector sum = windows_of_lines(w, bias, rows, 2 * whole, width, &right_inside, &left);
-            store_before(end, line + whole, kept_max(least, sum, inside));
+            store_before(end, line + whole, kept_max(lower_bound, sum, inside));
             zero_gap(end, line, out_width, s->out_pitch);
         }
     }
@@ -219,7 +219,7 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
 
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    const int relu = s->least == 0, gaps = s->in_pitch > s->width;
+    const int relu = s->lower_bound == 0, gaps = s->in_pitch > s->width;
     if (s->stride == 2)
         depthwise_stride2(s, x, y, lines, share);
     else if (s->in_strips)

@@ -1,7 +1,7 @@
 // Fully connected layers: weights are read once, in the order in which they lie.
 
-// Sums in registers: as many as hide the latency of two multiply-add units.
-enum { FULLY_CONNECTED_VECTORS = 8, FULLY_CONNECTED_BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
+// FULLY_CONNECTED_VECTORS sums in registers hide the latency of two multiply-add units.
+enum { FULLY_CONNECTED_BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
 
 ALWAYS_INLINE vector load_weights(const void *weights, size_t i, const int halves)
 {

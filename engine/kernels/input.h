@@ -37,7 +37,7 @@ static struct columns columns_of(const struct input *s, size_t phase)
     const size_t padding = s->padding > phase ? s->padding - phase : 0;
     const size_t zeros = (padding + s->stride - 1) / s->stride, first = zeros * s->stride + phase - s->padding;
     const size_t there = first < s->width ? (s->width - first + s->stride - 1) / s->stride : 0;
-    const size_t before = zeros < s->pitch ? zeros : s->pitch, room = s->pitch - before;
+    const size_t before = zeros < s->out_pitch ? zeros : s->out_pitch, room = s->out_pitch - before;
     const struct columns columns = {before, first, there < room ? there : room};
     return columns;
 }
@@ -47,7 +47,7 @@ ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct colu
 {
     zero_some(end, line, 0, c.before);
     pick(x + c.first, s->stride, line + c.before, c.count);
-    zero_some(end, line, c.before + c.count, s->pitch);
+    zero_some(end, line, c.before + c.count, s->out_pitch);
 }
 
 // The same for stride 2 and two phases, of which even starts with the line's first float.
@@ -57,13 +57,13 @@ ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struc
     zero_some(even_end, even_line, 0, even.before);
     zero_some(odd_end, odd_line, 0, odd.before);
     pick_both(x, even_line + even.before, even.count, odd_line + odd.before, odd.count);
-    zero_some(even_end, even_line, even.before + even.count, s->pitch);
-    zero_some(odd_end, odd_line, odd.before + odd.count, s->pitch);
+    zero_some(even_end, even_line, even.before + even.count, s->out_pitch);
+    zero_some(odd_end, odd_line, odd.before + odd.count, s->out_pitch);
 }
 
 static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
 {
-    const struct range rows = shared_lines(share, lines, s->rows);
+    const struct range rows = shared_lines(share, lines, s->out_height);
     const uint32_t *out = s->out;
     const int both = s->stride == 2 && s->phases == 2;
     struct columns columns[MAX_STRIDE];
@@ -74,13 +74,13 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     for (size_t c = 0; c < s->channels; c++) {
         const float *plane = x + (s->in ? s->in[c] : c * s->height * s->width);
         for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
-            const float *end = y + rows.end * s->pitch;
+            const float *end = y + rows.end * s->out_pitch;
             for (size_t i = rows.begin; i < rows.end; i++) {
                 const size_t row = i * s->stride + row_phase - s->padding; // wraps around above the first
-                float *line = y + i * s->pitch;
+                float *line = y + i * s->out_pitch;
                 if (row >= s->height) {
                     for (size_t phase = 0; phase < s->phases; phase++)
-                        memset(line + out[phase], 0, sizeof(float) * s->pitch);
+                        memset(line + out[phase], 0, sizeof(float) * s->out_pitch);
                     continue;
                 }
                 const float *from = plane + row * s->in_pitch;

@@ -1,4 +1,4 @@
-// Max pool and average pool, 3x3 with stride 2, and the means of windows that divide a plane.
+// Max pool and average pool, 3x3 with stride 2, and the adaptive average pool.
 
 ALWAYS_INLINE int is_number(float value)
 {
@@ -137,7 +137,8 @@ ALWAYS_INLINE vector sum_of_line(const float *x, size_t pixels)
     return sum;
 }
 
-static void means(const struct means *s, float *arena, float *logits, struct share share)
+static void adaptive_average_pool(const struct adaptive_average_pool *s, float *arena, float *logits,
+                                  struct share share)
 {
     const struct range channels = range_of(share, s->channels);
     const size_t windows = (size_t)s->out_height * s->out_width;

@@ -3,7 +3,7 @@
 static void scale(const struct scale *s, float *arena, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
-    const vector least = broadcast(s->least);
+    const vector lower_bound = broadcast(s->lower_bound);
     for (size_t c = channels.begin; c < channels.end; c++) {
         const float *x = arena + s->in[c], *residual = s->residual ? arena + s->residual[c] : NULL;
         float *y = arena + s->out[c];
@@ -12,7 +12,7 @@ static void scale(const struct scale *s, float *arena, struct share share)
             vector sum = factor * load(x + p);
             if (residual)
                 sum += load(residual + p);
-            store(y + p, keep(vector_max(least, sum), first_lanes(s->pixels - p)));
+            store(y + p, keep(vector_max(lower_bound, sum), first_lanes(s->pixels - p)));
         }
     }
 }

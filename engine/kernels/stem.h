@@ -52,14 +52,14 @@ ALWAYS_INLINE void stem_tile(const size_t mr, const size_t nv, const struct conv
         add_taps(mr, 0, mr, nv, tap, packed, sum);
     }
     // The last ones by few outputs, as in tile.h.
-    const vector least = broadcast(s->least);
+    const vector lower_bound = broadcast(s->lower_bound);
     pick_taps(nv, rows[last] + first, column > 0, tap);
 #pragma GCC unroll 12
     for (size_t begin = 0; begin < mr; begin += OUTPUTS_AT_ONCE) {
         add_taps(mr, begin, begin + OUTPUTS_AT_ONCE, nv, tap, packed, sum);
 #pragma GCC unroll 2
         for (size_t m = begin; m < begin + OUTPUTS_AT_ONCE; m++)
-            write_output(nv, y + out[m] + column, NULL, sum[m], least, inside);
+            write_output(nv, y + out[m] + column, NULL, sum[m], lower_bound, inside);
     }
 }
 
@@ -84,18 +84,18 @@ static stem_function *const stem_functions[][STEM_VECTORS] = {
 // The picture's lines around output line i, three of each channel; zeros where it has none.
 static void stem_rows(const struct convolution *s, const float *picture, size_t i, const float **rows)
 {
-    const struct input *in = s->picture;
-    for (size_t c = 0; c < in->channels; c++, picture += (size_t)in->height * in->width, rows += 3) {
-        rows[0] = i > 0 ? picture + (2 * i - 1) * in->width : s->zero_row;
-        rows[1] = picture + 2 * i * in->width;
-        rows[2] = 2 * i + 1 < in->height ? rows[1] + in->width : s->zero_row;
+    const size_t height = s->picture_height, width = s->picture_width;
+    for (size_t c = 0; c < s->k / 9; c++, picture += height * width, rows += 3) {
+        rows[0] = i > 0 ? picture + (2 * i - 1) * width : s->zero_row;
+        rows[1] = picture + 2 * i * width;
+        rows[2] = 2 * i + 1 < height ? rows[1] + width : s->zero_row;
     }
 }
 
 static void stem(const struct convolution *s, const float *picture, float *y, struct lines lines)
 {
     enum { ROWS = 3 * MAX_STEM_CHANNELS, MOST_SEEN = 2 * STEM_VECTORS * VECTOR_FLOATS };
-    const size_t width = s->picture->width, out_width = (width - 1) / 2 + 1;
+    const size_t width = s->picture_width, out_width = (width - 1) / 2 + 1;
     for (size_t i = lines.begin; i < lines.end; i++) {
         float *line = y + i * s->pitch, ends[ROWS][1 + MOST_SEEN];
         const float *rows[ROWS];

@@ -6,8 +6,8 @@ typedef void tile_function(const struct convolution *s, size_t tiles, const floa
                            const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
 
 // A pixel by itself, of mr outputs, at most VECTOR_FLOATS, one in each lane: writes what is at y + out[m].
-ALWAYS_INLINE void store_column(const size_t mr, float least, vector sum, const uint32_t *out, const uint32_t *residual,
-                                float *y)
+ALWAYS_INLINE void store_column(const size_t mr, float lower_bound, vector sum, const uint32_t *out,
+                                const uint32_t *residual, float *y)
 {
     float value[VECTOR_FLOATS];
     store(value, sum);
@@ -15,7 +15,7 @@ ALWAYS_INLINE void store_column(const size_t mr, float least, vector sum, const 
     for (size_t m = 0; m < mr; m++) {
         if (residual)
             value[m] += y[residual[m]];
-        y[out[m]] = least > value[m] ? least : value[m];
+        y[out[m]] = lower_bound > value[m] ? lower_bound : value[m];
     }
 }
 
@@ -52,17 +52,17 @@ ALWAYS_INLINE void add_columns(size_t columns, size_t nv, const float *row, cons
         sum[c] += load(packed) * broadcast(row[nv * VECTOR_FLOATS + c]);
 }
 
-// y[v] = max(least, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
-ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector least,
+// y[v] = max(lower_bound, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
+ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector lower_bound,
                                 vector_mask inside)
 {
 #pragma GCC unroll 8
     for (size_t v = 0; v < nv; v++) {
         const vector value = residual ? sum[v] + load(residual + v * VECTOR_FLOATS) : sum[v];
         if (v + 1 < nv)
-            store(y + v * VECTOR_FLOATS, vector_max(least, value));
+            store(y + v * VECTOR_FLOATS, vector_max(lower_bound, value));
         else
-            store(y + v * VECTOR_FLOATS, kept_max(least, value, inside));
+            store(y + v * VECTOR_FLOATS, kept_max(lower_bound, value, inside));
     }
 }
 
@@ -82,8 +82,8 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
                         const uint32_t *residual, const float *x, float *y, size_t pixels)
 {
     const vector_mask inside = first_lanes(pixels - (nv - 1) * VECTOR_FLOATS);
-    const vector least = broadcast(s->least);
-    const size_t count = s->k, prefetched_by_each = s->far ? (count + tiles - 1) / tiles : 0;
+    const vector lower_bound = broadcast(s->lower_bound);
+    const size_t count = s->k, prefetched_by_each = s->cold ? (count + tiles - 1) / tiles : 0;
     size_t prefetched = 0;
     do {
         vector sum[MAX_TILE_ROWS][MAX_TILE_VECTORS];
@@ -129,10 +129,10 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
             }
 #pragma GCC unroll 2
             for (size_t c = 0; first == 0 && c < columns; c++)
-                store_column(mr, s->least, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
+                store_column(mr, s->lower_bound, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
 #pragma GCC unroll 8
             for (size_t m = first; m < end; m++)
-                write_output(nv, y + out[m], residual ? y + residual[m] : NULL, sum[m], least, inside);
+                write_output(nv, y + out[m], residual ? y + residual[m] : NULL, sum[m], lower_bound, inside);
         }
         packed += (count - last) * mr;
         residual += residual ? mr : 0;

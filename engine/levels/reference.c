@@ -15,9 +15,9 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     for (size_t plane = planes.begin; plane < planes.end; plane++) {
         const size_t c = plane / phases, row_phase = plane % phases / s->phases, phase = plane % s->phases;
         const float *line = x + (s->in ? s->in[c] : c * s->height * s->width);
-        for (uint32_t i = lines.begin; i < lines.end && i < s->rows; i++)
-            for (uint32_t j = 0; j < s->pitch; j++)
-                y[s->out[plane] + (size_t)i * s->pitch + j] =
+        for (uint32_t i = lines.begin; i < lines.end && i < s->out_height; i++)
+            for (uint32_t j = 0; j < s->out_pitch; j++)
+                y[s->out[plane] + (size_t)i * s->out_pitch + j] =
                     padded(line, s->height, s->width, s->in_pitch, (int64_t)(i * s->stride + row_phase) - s->padding,
                            (int64_t)(j * s->stride + phase) - s->padding);
     }
@@ -44,7 +44,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
                 sum += packed[1 + k] * x[in[k] + p / s->pitch * s->in_pitch + p % s->pitch];
             if (s->residual)
                 sum += y[s->residual[row] + p];
-            y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->least ? s->least : sum;
+            y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->lower_bound ? s->lower_bound : sum;
         }
     }
 }
@@ -70,7 +70,7 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
                 sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
                                                         (int64_t)(i * s->stride) + tap / 3 - 1,
                                                         (int64_t)(j * s->stride) + tap % 3 - 1);
-            y[s->out[c] + p] = j >= out_width ? 0 : sum < s->least ? s->least : sum;
+            y[s->out[c] + p] = j >= out_width ? 0 : sum < s->lower_bound ? s->lower_bound : sum;
         }
     }
 }
@@ -106,7 +106,8 @@ static void average_pool(const struct pool *s, const float *x, float *y, struct 
     pool(s, x, y, lines, share, 0);
 }
 
-static void means(const struct means *s, float *arena, float *logits, struct share share)
+static void adaptive_average_pool(const struct adaptive_average_pool *s, float *arena, float *logits,
+                                  struct share share)
 {
     const uint32_t windows = s->out_height * s->out_width;
     const struct range means = range_of(share, (size_t)s->channels * windows);
@@ -143,7 +144,7 @@ static void scale(const struct scale *s, float *arena, struct share share)
         for (uint32_t p = 0; p < s->pixels; p++) {
             const float sum =
                 arena[*s->factors + c] * arena[s->in[c] + p] + (s->residual ? arena[s->residual[c] + p] : 0);
-            arena[s->out[c] + p] = sum < s->least ? s->least : sum;
+            arena[s->out[c] + p] = sum < s->lower_bound ? s->lower_bound : sum;
         }
 }
 
@@ -158,7 +159,7 @@ const struct kernels shufflenet_kernels_reference = {
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,
-    .means = means,
+    .adaptive_average_pool = adaptive_average_pool,
     .fully_connected = fully_connected,
     .scale = scale,
 };

@@ -26,15 +26,16 @@ static uint32_t changed(uint32_t word)
     return choice < 7 ? word + 1 - 2 * (choice == 6) : choice < 9 ? word ^ 1u << random_below(32) : word * 2;
 }
 
-// Of the header, the steps and the tables, each as often as the others.
+// Changes words of the header, the blocks, the steps and the tables, each as often as the others.
 static void damage(uint32_t *plan)
 {
     const struct plan_header *header = (const struct plan_header *)plan;
-    const size_t steps = sizeof *header / sizeof(uint32_t);
+    const size_t blocks = sizeof *header / sizeof(uint32_t);
+    const size_t steps = blocks + header->block_count * sizeof(struct plan_weights) / sizeof(uint32_t);
     const size_t tables = steps + header->step_count * sizeof(struct plan_step) / sizeof(uint32_t);
-    const size_t begins[] = {0, steps, tables, tables + header->table_count};
+    const size_t begins[] = {0, blocks, steps, tables, tables + header->table_count};
     for (uint32_t count = 1 + random_below(MOST_CHANGES); count; count--) {
-        const uint32_t part = random_below(3);
+        const uint32_t part = random_below(4);
         uint32_t *word = plan + begins[part] + random_below((uint32_t)(begins[part + 1] - begins[part]));
         *word = changed(*word);
         if ((const void *)word <= (const void *)(header + 1))
@@ -91,7 +92,7 @@ int main(int count, char **names)
                 sizes.arena_bytes < MOST_BYTES && sizes.thread_bytes < MOST_BYTES && sizes.input_floats < MOST_BYTES) {
                 void *memory = filled(sizes.network_bytes, 0xcc);
                 const shufflenet_network *network = NULL;
-                const size_t arena_floats = ((struct plan_header *)plan)->arena_floats;
+                const size_t arena_floats = ((struct plan_header *)plan)->arena_words;
                 int failed =
                     shufflenet_create(plan, bytes, isa, memory, sizes.network_bytes, &network) != SHUFFLENET_OK;
                 failed = failed || run(network, &sizes, arena_floats);

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.engine.second_level_cache import bytes_of_a_core
-from shufflenet.engine.strips import WINDOW_FLOATS
+from shufflenet.engine.strips import SLIDING_WORDS
 from shufflenet.library import open_library, run_network
 from shufflenet.networks.model import Model
 
 ALIGNMENT = 64  # SHUFFLENET_ALIGNMENT
+WIDEST = "widest"  # SHUFFLENET_WIDEST
 _HUGE_PAGE = 2 << 20  # bytes
 _HUGE_FROM = 4 << 20  # numpy asks for huge pages from here on
 _SIZES_KEPT = 4  # networks for as many input sizes stay in memory
@@ -68,7 +69,10 @@ def peak(isa: str, rounds: int) -> int:
 
 
 def measure(plan: bytes, isa: str) -> Sizes:
-    """What a network of ``plan`` needs at this level, which may be any that `isas` names.
+    """What a network of ``plan`` needs at a level.
+
+    Args:
+        isa: one of `isas`, or `WIDEST`: as much as any level needs, whether this processor can run it or not.
 
     Raises:
         RuntimeError: the plan is damaged.
@@ -101,8 +105,8 @@ class Engine:
         self._threads = threads
         self._pool = Pool(threads) if threads > 1 else None
         self._model = model
-        # A quarter of a large cache: what strips read besides their windows, and what is left of them, passes as well.
-        self._window_floats = max(WINDOW_FLOATS, bytes_of_a_core() // 4 // 4)
+        # A quarter of a large cache: what strips read besides their sliding buffers, and leave behind, passes as well.
+        self._sliding_words = max(SLIDING_WORDS, bytes_of_a_core() // 4 // 4)
         self._networks: OrderedDict[tuple[int, int], _Network] = OrderedDict()
         self._latest: _Network | None = None  # of them
         self._lock = threading.Lock()
@@ -126,7 +130,7 @@ class Engine:
             x: as for `run`, with N = 1, and with the same errors.
         """
         network = self._network_for(x)
-        names = step_names(self._model, *network.shape[1:], self._window_floats)
+        names = step_names(self._model, *network.shape[1:], self._sliding_words)
         times = network.step_seconds(_as_in_c(x), len(names), runs)
         return [(name, [run[step] for run in times]) for step, name in enumerate(names)]
 
@@ -149,7 +153,7 @@ class Engine:
         with self._lock:
             network = self._networks.get(size)
         if network is None:  # others go on meanwhile; if two make the same one, the first is kept
-            plan = make_plan(self._model, height, width, self._window_floats)
+            plan = make_plan(self._model, height, width, self._sliding_words)
             network = _Network(plan, self.isa, (self._model.graph.in_channels, height, width), self._threads)
         with self._lock:
             network = self._networks.setdefault(size, network)

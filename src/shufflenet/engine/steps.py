@@ -10,49 +10,69 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.engine.layout import ROW_TAIL, Layout, row_pitch
+from shufflenet.networks.graph import Activation
+
 MAGIC = 0x4C504E53
-VERSION = 7
-ROW_ALIGNMENT = 16  # floats
-ROW_TAIL = ROW_ALIGNMENT - 1
+VERSION = 8
 NO_TABLE = 0xFFFFFFFF
-HEADER_FIELDS = 10
-STEP_FIELDS = 16
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
-_MOST_ARENA_FLOATS = 1 << 28  # LIMIT in engine/create.c
+_MOST_ARENA_WORDS = 1 << 28  # LIMIT in engine/builder.h
 
-INPUT, ZERO, CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, MEANS, FULLY_CONNECTED, SCALE, STRIPS = range(1, 11)
+# The fields of each kind of step, in the order of its struct in engine/plan.h; kinds are numbered from 1. `Rows` say
+# where a step reads (input, residual, factors) and writes (output), arrays are blocks of weights.
+_POOL = (
+    "channels",
+    "height",
+    "width",
+    "in_pitch",
+    "out_pitch",
+    "padding",
+    "out_height",
+    "out_width",
+    "input",
+    "output",
+)
+KINDS: dict[str, tuple[str, ...]] = {
+    "input": (
+        "stride", "phases", "padding", "out_height", "out_pitch", "channels", "height", "width", "in_pitch", "stem",
+        "input", "output",
+    ),
+    "zero": ("count", "length", "output"),
+    "convolution": (
+        "groups", "k", "m", "pixels", "width", "pitch", "in_pitch", "activation", "halo", "stem", "cold",
+        "input", "output", "residual", "weights", "bias",
+    ),
+    "depthwise": (
+        "channels", "height", "width", "stride", "in_pitch", "out_pitch", "activation",
+        "input", "output", "weights", "bias",
+    ),
+    "max_pool": _POOL,
+    "average_pool": _POOL,
+    "adaptive_average_pool": ("channels", "height", "width", "in_pitch", "out_height", "out_width", "input", "output"),
+    "fully_connected": ("k", "m", "activation", "input", "output", "weights", "bias"),
+    "scale": ("channels", "pixels", "activation", "input", "factors", "output", "residual"),
+    "strips": ("count", "height", "lines", "sliding_begin", "sliding_words"),
+}  # fmt: skip
+KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS, 1)}
+ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
+DTYPES = {"float32": 1, "float16": 2, "int8": 3, "int32": 4}
+
+HEADER = (
+    "magic", "version", "block_count", "step_count", "table_count", "weight_bytes", "arena_words",
+    "in_channels", "height", "width", "classes",
+)  # fmt: skip
+COMMON_FIELDS = ("kind", "source", "sliding_lines")
+_STEP_WORDS = len(COMMON_FIELDS) + max(map(len, KINDS.values()))
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a channel's plane lies in its row: lines of ``width`` floats, ``pitch`` from one to the next.
-
-    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds zeros there.
-    """
-
-    height: int
-    width: int
-    pitch: int
-    padding: int
-
-    @property
-    def floats(self) -> int:
-        """Without what lies behind the last line."""
-        return (self.height - 1) * self.pitch + self.width
-
-    @property
-    def guard(self) -> int:
-        """Floats before and behind the plane that must be zero."""
-        return self.padding * (self.pitch + 1)
-
-
-@dataclass(frozen=True)
 class Rows:
-    """What a row table lists: row i starts ``offsets[i]`` floats behind the start of buffer number ``buffers[i]``."""
+    """What a row table lists: row i starts ``offsets[i]`` words behind the start of buffer number ``buffers[i]``."""
 
     buffers: Indices
     offsets: Indices
@@ -63,8 +83,8 @@ class Rows:
     def __getitem__(self, which: slice | Indices) -> Rows:
         return Rows(self.buffers[which], self.offsets[which])
 
-    def shifted(self, floats: int | Indices) -> Rows:
-        return Rows(self.buffers, self.offsets + floats)
+    def shifted(self, words: int | Indices) -> Rows:
+        return Rows(self.buffers, self.offsets + words)
 
     def places(self) -> list[tuple[int, int]]:
         return list(zip(self.buffers.tolist(), self.offsets.tolist(), strict=True))
@@ -75,24 +95,28 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Of a step that runs in strips; see struct window in engine/kernels.h."""
+class Sliding:
+    """How a step in strips reads and writes: ``source`` and ``lines`` are struct plan_step's in engine/plan.h."""
 
-    reach: int = 0
     source: int = WHOLE
     lines: int = 0
 
 
-@dataclass(frozen=True)
-class Place:
-    """A whole buffer: two fields of a step, where it starts and how many floats it has."""
+Weights = Floats | NDArray[np.float16]
+Field = int | Rows | Weights
 
-    buffer: int
+
+@dataclass
+class _Step:
+    kind: str
+    fields: dict[str, Field]
+    sliding: Sliding
+    buffer: int | None = None  # of the sliding buffers of strips
 
 
 @dataclass
 class _Buffer:
-    floats: int
+    words: int
     layout: Layout | None = None  # of its rows, if others may use them again
     first_use: int = -1
     last_use: int = -1
@@ -104,55 +128,64 @@ class Steps:
     """Steps in the order in which they run, and the buffers that they use."""
 
     names: list[str] = field(default_factory=list)
-    _steps: list[tuple[int, list[int | Rows | Floats | Place], Window]] = field(default_factory=list)
-    _group: int | None = None  # the step that says how those behind it are run, if they are not all there
+    _steps: list[_Step] = field(default_factory=list)
+    _strips: int | None = None  # the step that says how those behind it are run, if they are not all there
     _buffers: list[_Buffer] = field(default_factory=list)
     _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def add(self, name: str, kind: int, *fields: int | Rows | Floats | Place, window: Window | None = None) -> None:
-        """``name`` is the layer's in `complexity.summary`, or says what the step does that no layer is."""
-        for value in fields:
+    def add(self, name: str, kind: str, *, sliding: Sliding | None = None, **fields: Field) -> None:
+        """Adds a step with the ``fields`` that `KINDS` names for its ``kind``.
+
+        Args:
+            name: the layer's in `complexity.summary`, or what the step does that no layer is.
+        """
+        assert fields.keys() == set(KINDS[kind]), (kind, fields.keys() ^ set(KINDS[kind]))
+        for value in fields.values():
             if isinstance(value, Rows):
                 for number in np.unique(value.buffers).tolist():
                     buffer = self._buffers[number]
                     buffer.first_use = len(self._steps) if buffer.first_use < 0 else buffer.first_use
                     buffer.last_use = len(self._steps)
-        self._steps.append((kind, list(fields), window or Window()))
-        if self._group is None:
+        self._steps.append(_Step(kind, fields, sliding or Sliding()))
+        if self._strips is None:
             self.names.append(name)
         else:
             self.names[-1] += f" + {name}" if self.names[-1] else name
 
-    def begin_group(self, kind: int, *fields: int | Place) -> None:
-        """What is added until `end_group` is run in strips, and has one name."""
-        assert self._group is None
-        self.add("", kind, *fields)
-        self._group = len(self._steps) - 1
+    def begin_strips(self, count: int, height: int, lines: int, sizes: Sequence[tuple[int, int]]) -> list[Rows]:
+        """What is added until `end_strips` is run in strips, and has one name; returns rows of sliding buffers.
 
-    def end_group(self) -> None:
-        """What the steps since `begin_group` use they use all the time."""
-        assert self._group is not None
-        for buffer in self._buffers:
-            if buffer.last_use > self._group:
-                buffer.first_use = min(buffer.first_use, self._group)
-                buffer.last_use = len(self._steps) - 1
-        self._group = None
-
-    def new_windows(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[Rows], Place]:
-        """Rows for each number of them and of floats in one, and where all of them are."""
-        windows, end = [], 0
-        for count, floats in sizes:
-            pitch, front = _row_pitch(floats, 0)
-            offsets = end + front + pitch * np.arange(count, dtype=np.int64)  # rows below may be shifted into the front
-            windows.append(Rows(np.full(count, len(self._buffers)), offsets))
-            end += front + count * pitch
+        Args:
+            count: how many steps there will be.
+            height, lines: what the last ones write, in all and in each strip.
+            sizes: for each sliding buffer the number of its rows and the words of one.
+        """
+        assert self._strips is None
+        rows, end = [], 0
+        for number, words in sizes:
+            pitch, front = row_pitch(words, 0)
+            offsets = end + front + pitch * np.arange(number, dtype=np.int64)  # rows may be shifted into the front
+            rows.append(Rows(np.full(number, len(self._buffers)), offsets))
+            end += front + number * pitch
         self._buffers.append(_Buffer(end))
-        return windows, Place(len(self._buffers) - 1)
+        self.add("", "strips", count=count, height=height, lines=lines, sliding_begin=0, sliding_words=end)
+        self._strips = len(self._steps) - 1
+        self._steps[-1].buffer = len(self._buffers) - 1
+        return rows
 
-    def new_rows(self, count: int, floats: int, guard: int = 0) -> Rows:
-        """Room for ``count`` rows of ``floats`` floats, ``guard`` or more before and behind each, and the tail."""
-        pitch, front = _row_pitch(floats, guard)
+    def end_strips(self) -> None:
+        """What the steps since `begin_strips` use they use all the time."""
+        assert self._strips is not None
+        for buffer in self._buffers:
+            if buffer.last_use > self._strips:
+                buffer.first_use = min(buffer.first_use, self._strips)
+                buffer.last_use = len(self._steps) - 1
+        self._strips = None
+
+    def new_rows(self, count: int, words: int, guard: int = 0) -> Rows:
+        """Room for ``count`` rows of ``words`` words, ``guard`` or more before and behind each, and the tail."""
+        pitch, front = row_pitch(words, guard)
         self._buffers.append(_Buffer(front + count * pitch))
         return Rows(np.full(count, len(self._buffers) - 1), front + pitch * np.arange(count, dtype=np.int64))
 
@@ -165,12 +198,12 @@ class Steps:
         if len(places) < count:
             # Beside the guard, room for the zeros behind the last line and for the tail.
             guard = max(layout.guard, layout.pitch - layout.width + ROW_TAIL)
-            new = self.new_rows(count - len(places), layout.floats, guard)
+            new = self.new_rows(count - len(places), layout.words, guard)
             self._buffers[-1].layout = layout
             if layout.guard:
-                gap = _row_pitch(layout.floats, guard)[0] - layout.floats
-                gaps = Rows.join([new[:1].shifted(-gap), new.shifted(layout.floats)])
-                self.add(f"zero {layout.height}x{layout.width}", ZERO, len(gaps), gap, gaps)
+                gap = row_pitch(layout.words, guard)[0] - layout.words
+                gaps = Rows.join([new[:1].shifted(-gap), new.shifted(layout.words)])
+                self.add(f"zero {layout.height}x{layout.width}", "zero", count=len(gaps), length=gap, output=gaps)
             parts.append(new)
         return Rows.join(parts)
 
@@ -191,60 +224,58 @@ class Steps:
         return all(self._references[place] == 1 for place in rows.places())
 
     def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:
-        arena_floats = self._lay_out()
-        if arena_floats >= _MOST_ARENA_FLOATS:
+        """The plan's bytes.
+
+        Raises:
+            ValueError: the arena would be too large for the plan's offsets.
+        """
+        arena_words = self._lay_out()
+        if arena_words >= _MOST_ARENA_WORDS:
             raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass of this network")
         starts = np.array([buffer.offset for buffer in self._buffers], dtype=np.int64)
         records: list[bytes] = []
         tables: list[memoryview] = []
-        weights: list[memoryview] = []
-        table_count = weight_count = 0
-        for kind, fields, window in self._steps:
-            words = [kind]
-            for value in fields:
+        blocks: list[bytes] = []
+        weights: list[bytes] = []
+        table_count = weight_bytes = 0
+        for step in self._steps:
+            words = [KIND_NUMBERS[step.kind], step.sliding.source, step.sliding.lines]
+            for name in KINDS[step.kind]:
+                value = step.fields[name]
                 if isinstance(value, Rows):
                     words.append(table_count)
                     tables.append((starts[value.buffers] + value.offsets).astype(np.uint32).data)
                     table_count += len(value)
                 elif isinstance(value, np.ndarray):
-                    words.append(weight_count)
-                    weights.append(np.ascontiguousarray(value, dtype=np.float32).data)
-                    weight_count += value.size
-                elif isinstance(value, Place):
-                    words += [self._buffers[value.buffer].offset, self._buffers[value.buffer].floats]
+                    words.append(len(blocks))
+                    data = value.tobytes()
+                    blocks.append(struct.pack("<3I", DTYPES[value.dtype.name], value.size, weight_bytes))
+                    weights.append(data + bytes(-len(data) % 4))
+                    weight_bytes += len(weights[-1])
+                elif name == "sliding_begin":
+                    assert step.buffer is not None
+                    words.append(int(starts[step.buffer]))
                 else:
                     words.append(value)
-            last = [window.reach, window.source, window.lines]
-            words += [0] * (1 + STEP_FIELDS - len(words) - len(last)) + last
-            records.append(struct.pack(f"={1 + STEP_FIELDS}I", *words))
-        header = struct.pack(
-            f"<{HEADER_FIELDS}I", MAGIC, VERSION, len(records), table_count, weight_count, arena_floats,
-            in_channels, height, width, classes,
-        )  # fmt: skip
-        return b"".join([header, *records, *tables, *weights])
+            words += [0] * (_STEP_WORDS - len(words))
+            records.append(struct.pack(f"<{_STEP_WORDS}I", *words))
+        header = {
+            "magic": MAGIC, "version": VERSION, "block_count": len(blocks), "step_count": len(records),
+            "table_count": table_count, "weight_bytes": weight_bytes, "arena_words": arena_words,
+            "in_channels": in_channels, "height": height, "width": width, "classes": classes,
+        }  # fmt: skip
+        packed = struct.pack(f"<{len(HEADER)}I", *(header[name] for name in HEADER))
+        return b"".join([packed, *blocks, *records, *tables, *weights])
 
     def _lay_out(self) -> int:
-        """Places every buffer, largest first, where none of the same time lies; returns the arena's floats."""
+        """Places every buffer, largest first, where none of the same time lies; returns the arena's words."""
         placed: list[_Buffer] = []
-        for buffer in sorted(self._buffers, key=lambda b: -b.floats):
+        for buffer in sorted(self._buffers, key=lambda b: -b.words):
             others = [b for b in placed if b.first_use <= buffer.last_use and buffer.first_use <= b.last_use]
             buffer.offset = 0
             for other in sorted(others, key=lambda b: b.offset):
-                if buffer.offset + buffer.floats <= other.offset:
+                if buffer.offset + buffer.words <= other.offset:
                     break
-                buffer.offset = max(buffer.offset, other.offset + other.floats)
+                buffer.offset = max(buffer.offset, other.offset + other.words)
             placed.append(buffer)
-        return max(b.offset + b.floats for b in placed)
-
-
-def _row_pitch(floats: int, guard: int) -> tuple[int, int]:
-    """From one row to the next, and from the buffer's start to the first."""
-    guard = max(guard, ROW_TAIL)
-    # An odd number of cache lines: a power of two would put all rows of a group into the same few cache sets.
-    pitch = round_up(floats + guard, ROW_ALIGNMENT)
-    pitch += ROW_ALIGNMENT * (pitch // ROW_ALIGNMENT % 2 == 0)
-    return pitch, round_up(pitch - floats, ROW_ALIGNMENT)
-
-
-def round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+        return max(b.offset + b.words for b in placed)

@@ -1,4 +1,4 @@
-"""Which operators the engine runs in strips: those before the planes become small (engine/strips.h).
+"""Which operators the engine runs in strips: those before the planes become small (engine/operators/strips.c).
 
 The first operators of a network write planes larger than a core's second-level cache. Run a few lines at a time, one
 behind the other, they hand them on while they are still there.
@@ -9,41 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shufflenet.engine.steps import MOST_GROUP_STEPS, ROW_ALIGNMENT, Layout, round_up
+from shufflenet.engine.layout import ROW_ALIGNMENT, Layout, halo, planes_of, planes_pitch, round_up, runs_depthwise
+from shufflenet.engine.steps import MOST_GROUP_STEPS
 from shufflenet.networks.graph import Convolution, Graph, Input, Node, Pool, Shuffle
 
-# What a thread's windows may hold, 384 KB of a second-level cache of 512: more makes a plan faster, not different.
-WINDOW_FLOATS = 96 << 10
-# And if even strips of one line need more: a third-level cache is still nearer than memory.
-_MOST_WINDOW_FLOATS = 256 << 10
+# Words that a thread's sliding buffers may hold: 384 KB of a second-level cache of 512.
+SLIDING_WORDS = 96 << 10
+# And if even strips of one line need more: a third-level cache is still faster than memory.
+_MOST_SLIDING_WORDS = 256 << 10
 _MOST_STRIPS = 1 << 12
 
 
 @dataclass(frozen=True)
 class Strips:
-    """``height``: lines that the last operators write, ``lines`` of them in each strip."""
+    """Operators that run in strips: the last ones write ``height`` lines, ``lines`` of them in each strip."""
 
     nodes: list[Node]
     height: int
     lines: int
-    windows: dict[Node, int]  # lines of each operator's output that have to be there at once; 0: all, it is read later
-    planes: dict[Node, int]  # likewise of the planes into which a convolution splits the picture
-
-
-def runs_depthwise(node: Node) -> bool:
-    """By the engine's kernel for depthwise convolutions."""
-    return (
-        isinstance(node, Convolution)
-        and node.depthwise
-        and node.kernel_size == 3
-        and node.padding == 1
-        and node.stride in (1, 2)
-    )
-
-
-def reach(node: Node) -> int:
-    """Lines below the one that it writes that a convolution reads, of planes split by its stride."""
-    return (node.kernel_size - 1) // node.stride if isinstance(node, Convolution) and not runs_depthwise(node) else 0
+    sliding: dict[Node, int]  # lines of each operator's output that have to be there at once; 0: all, it is read later
+    planes: dict[Node, int]  # the same of the planes into which a convolution splits the picture
 
 
 def choose_strips(
@@ -51,25 +36,26 @@ def choose_strips(
     readers: Mapping[Node, Sequence[Node]],
     added_to: Iterable[Node],
     layouts: Mapping[Node, Layout],
-    window_floats: int,
+    sliding_words: int,
 ) -> Strips | None:
-    """As many operators as have room for their windows. None if strips would not help.
+    """As many operators as have room for their sliding buffers. None if strips would not help.
 
-    ``added_to``: convolutions that add another value; ``window_floats``: room for a thread's windows, and with it a
-    measure of the second-level cache.
+    Args:
+        added_to: convolutions that add another value.
+        sliding_words: room for a thread's sliding buffers.
     """
     added_to = set(added_to)
     ends = [place for place, node in enumerate(graph.nodes) if _skips_lines(node)]
     for end in reversed(ends):
         nodes = _members(graph.nodes[1 : end + 1], readers, added_to, layouts)
-        strips = _strips(nodes, readers, layouts, window_floats)
+        strips = _strips(nodes, readers, layouts, sliding_words)
         if strips:
             return strips
     return None
 
 
 def _strips(
-    nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout], window_floats: int
+    nodes: list[Node], readers: Mapping[Node, Sequence[Node]], layouts: Mapping[Node, Layout], sliding_words: int
 ) -> Strips | None:
     last = [node for node in nodes if any(reader not in nodes for reader in readers[node])]
     heights = {layouts[node].height for node in last}
@@ -80,12 +66,12 @@ def _strips(
     best = None
     for lines in range(1 + height // _MOST_STRIPS, height):
         strips = _with_lines(nodes, set(last), readers, height, lines)
-        floats = sum(n.channels * n_lines * layouts[n].pitch for n, n_lines in strips.windows.items())
-        floats += sum(planes_of(n) * n_lines * planes_pitch(n, layouts[n]) for n, n_lines in strips.planes.items())
-        if floats > (window_floats if best else max(window_floats, _MOST_WINDOW_FLOATS)):
+        words = sum(n.channels * n_lines * layouts[n].pitch for n, n_lines in strips.sliding.items())
+        words += sum(planes_of(n) * n_lines * planes_pitch(n, layouts[n]) for n, n_lines in strips.planes.items())
+        if words > (sliding_words if best else max(sliding_words, _MOST_SLIDING_WORDS)):
             return best
         best = strips
-    return None  # a window would hold whole planes
+    return None  # a sliding buffer would hold whole planes
 
 
 def _members(
@@ -147,27 +133,12 @@ def _with_lines(
         elif runs_depthwise(node):
             needed[node] = written + 2
         else:
-            needed[node] = written + reach(node)
+            needed[node] = written + halo(node)
         if isinstance(node.inputs[0], Input):
             planes[node] = needed[node]
-    windows = {
+    sliding = {
         node: 0 if node in last else max(needed[reader] for reader in readers[node])
         for node in nodes
         if not isinstance(node, Shuffle)
     }
-    return Strips(nodes, height, lines, windows, planes)
-
-
-def planes_of(node: Node) -> int:
-    """Into which a convolution's input is split, by rows and columns modulo its stride."""
-    assert isinstance(node, Convolution)
-    return node.in_channels * min(node.kernel_size, node.stride) ** 2
-
-
-def planes_pitch(node: Node, layout: Layout) -> int:
-    """Of those planes; ``layout`` is that of the convolution's output.
-
-    Where every line is convolved by itself, all of them lie as the first one does in its vectors.
-    """
-    pitch = max(layout.pitch, layout.width + reach(node))
-    return pitch if pitch == layout.pitch else round_up(pitch, ROW_ALIGNMENT)
+    return Strips(nodes, height, lines, sliding, planes)

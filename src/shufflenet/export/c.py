@@ -6,7 +6,6 @@ The files are those of c_template, with the network's names and numbers for the 
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import re
 import subprocess
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from shufflenet.engine import engine
 from shufflenet.engine.plan import make_plan
-from shufflenet.engine.steps import DEPTHWISE, FULLY_CONNECTED, HEADER_FIELDS, STEP_FIELDS
 from shufflenet.export.target import ExportError, Order, Runner, Target
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
@@ -30,8 +28,8 @@ _X86_TARGETS = {
         "avx512f,avx512bw,avx512dq,avx512vl,fma",  # Clang uses the whole width anyway
     ),
 }
-# What a program with one thread needs, beside the levels; the other files serve the Python package.
-_CORE = ("cpu.c", "create.c", "planes.c", "run.c", "strips.c", "tiles.c")
+# What a program with one thread needs, beside operators and levels; the other files serve the Python package.
+_CORE = ("builder.c", "cpu.c", "create.c", "run.c", "tiles.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 
@@ -74,19 +72,21 @@ def _write(file: Path, text: str) -> None:
 
 def _write_engine(folder: Path) -> list[str]:
     """Copies the sources as they are, and adds the files that compile them; returns these files' names."""
-    source = engine_folder()
+    source, core = engine_folder(), []
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
-        if file.suffix == ".h" or name.parent.name == "levels" or name.as_posix() in _CORE:
-            copy = folder / "engine" / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
-    core = "\n".join(f'#include "engine/{name}"' for name in _CORE)
+        if name.as_posix() in _CORE or (name.parent.name == "operators" and file.suffix == ".c"):
+            core.append(f'#include "engine/{name.as_posix()}"\n')
+        elif file.suffix != ".h" and name.parent.name != "levels":
+            continue
+        copy = folder / "engine" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
     _write(
         folder / "engine.c",
         "// The engine without its kernels.\n"
         f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n"
-        f"#define SHUFFLENET_LOCAL static\n{core}\n",
+        f"#define SHUFFLENET_LOCAL static\n{''.join(core)}",
     )
     names = ["engine.c"]
     for file in sorted((source / "levels").glob("*.c")):
@@ -121,7 +121,8 @@ def _level_source(level: str) -> str:
 
 def _words(order: Order, plan: bytes) -> dict[str, str]:
     graph, how = order.model.graph, order.model.preprocessing
-    network_bytes, arena_bytes = memory_bytes(plan)
+    sizes = engine.measure(plan, engine.WIDEST)  # the program may run on another processor
+    preprocessing_bytes = _preprocessing_bytes(order.height, order.width)
     # As C writes them.
     scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in how.scale_and_shift())
     return {
@@ -135,39 +136,18 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
         "RESIZE": str(how.resize),
         "SCALE": scale,
         "SHIFT": shift,
-        "NETWORK_BYTES": str(network_bytes),
-        "ARENA_BYTES": str(arena_bytes),
+        "NETWORK_BYTES": str(sizes.network_bytes),
+        "ARENA_BYTES": str(sizes.arena_bytes),
         "PLAN_KIB": f"{len(plan) / 1024:,.0f}",
         "MEAN": ", ".join(f"{value:g}" for value in how.mean),
         "STD": ", ".join(f"{value:g}" for value in how.std),
-        "MEMORY_KIB": f"{(network_bytes + arena_bytes + _preprocessing_bytes(order.height, order.width)) / 1024:,.0f}",
+        "MEMORY_KIB": f"{(sizes.network_bytes + sizes.arena_bytes + preprocessing_bytes) / 1024:,.0f}",
     }
 
 
 def _preprocessing_bytes(height: int, width: int) -> int:
     """The network's input, and what c_template/NAME_preprocess.c has beside it: two axes, and a row of sums."""
     return 12 * height * width + 2 * (64 * max(height, width) + 12) + 3 * (6 * width + 28)
-
-
-def memory_bytes(plan: bytes) -> tuple[int, int]:
-    """What the network and its arena take at most, at any instruction set level.
-
-    This processor may lack the widest level, so its share is reckoned from the plain one's: masks for whole vectors in
-    each depthwise convolution of stride 1, and the last block of a fully connected layer (engine/create.c).
-    """
-    sizes = engine.measure(plan, "reference")
-    steps = np.frombuffer(plan, np.uint32)[HEADER_FIELDS:].tolist()
-    count = int(np.frombuffer(plan, np.uint32)[2])
-    steps = [steps[i * (STEP_FIELDS + 1) :][: STEP_FIELDS + 1] for i in range(count)]
-
-    def level_bytes(vector_floats: int, block: int) -> int:
-        masks = [12 * math.lcm(step[5], vector_floats) for step in steps if step[0] == DEPTHWISE and step[4] == 1]
-        layers = [(4 * -(-step[2] // block) * block, step[1]) for step in steps if step[0] == FULLY_CONNECTED]
-        blocks = [size * times for size, inputs in layers for times in (1, inputs)]  # biases and weights
-        return sum(-(-size // engine.ALIGNMENT) * engine.ALIGNMENT for size in masks + blocks)
-
-    widest = max(level_bytes(floats, 8 * floats) for floats in (4, 8, 16))
-    return sizes.network_bytes + widest - level_bytes(1, 1), sizes.arena_bytes
 
 
 def _plan_source(name: str, plan: bytes) -> str:
