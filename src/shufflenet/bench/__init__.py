@@ -1,5 +1,5 @@
-"""ShuffleNet on this package's engine and on public runtimes, side by side (`shufflenet bench`).
+"""`shufflenet bench`: times this package's engine and public runtimes side by side.
 
-Same weights, same input, same threads, rounds in turn, medians. Every runtime is first compared with PyTorch, and one
-that gives other answers is not timed.
+All runtimes get the same weights, input and number of threads, and run in turns; a row is the median. The logits of
+every runtime are first compared with PyTorch's, and a runtime whose logits differ is not timed.
 """

@@ -1,6 +1,6 @@
-"""A folder of pictures classified the ordinary way: Pillow, numpy, ONNX Runtime and a pool of threads.
+"""The baseline for a folder of pictures: Pillow, numpy, ONNX Runtime and a pool of threads.
 
-As a program it prints a label per picture; its peak memory is compared with that of `shufflenet predict`:
+Run as a program it prints a label per picture; `folder` measures its peak memory beside `shufflenet predict`'s:
 
     python -m shufflenet.bench.baseline network.onnx labels.txt PICTURE...
 """
@@ -25,12 +25,18 @@ _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 class BaselineClassifier:
-    """``network`` is an ONNX file with one input [1, 3, 224, 224]; ``threads`` pictures are worked on at once."""
+    """Classifies pictures by an ONNX file, a picture per thread.
+
+    Args:
+        network: ONNX file with one input, float32 [1, 3, 224, 224].
+        labels: names of the classes, in the order of the logits.
+        threads: pictures that are classified at once.
+    """
 
     def __init__(self, network: Path, labels: Sequence[str], threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.intra_op_num_threads = 1  # each thread of the pool runs the network on a picture of its own
+        options.intra_op_num_threads = 1  # the pool's threads each run the network on a picture of their own
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
@@ -38,6 +44,7 @@ class BaselineClassifier:
         self._pool = ThreadPoolExecutor(threads)
 
     def classify(self, paths: Sequence[str]) -> list[str]:
+        """The most probable label of each picture."""
         return list(self._pool.map(self._label, paths))
 
     def _label(self, path: str) -> str:
@@ -46,7 +53,7 @@ class BaselineClassifier:
 
 
 def _preprocess(path: str) -> NDArray[np.float32]:
-    """The shorter side becomes 256 pixels, the central 224 x 224 are kept and normalised: [1, 3, 224, 224]."""
+    """Network input [1, 3, 224, 224]: the shorter side resized to 256, the centre cropped, pixels normalised."""
     with Image.open(path) as file:
         picture = file.convert("RGB")
     scale = _RESIZE / min(picture.size)

@@ -1,4 +1,4 @@
-"""One case to be timed: a network with random weights or a model file's, and its input."""
+"""A case of the benchmark: a network with its weights, an input and a number of threads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SEED = 1707
 
 @dataclass(frozen=True)
 class Case:
-    """``x`` is float32 [batch, C, H, W]; ``threads`` is what every runtime may use."""
+    """What every runtime is timed on."""
 
-    name: str
+    name: str  # the network's
     model: Model
-    x: NDArray[np.float32]
-    threads: int
+    x: NDArray[np.float32]  # input [batch, C, H, W]
+    threads: int  # of every runtime
 
     @property
     def batch(self) -> int:
@@ -40,7 +40,7 @@ class Case:
 
     @cached_property
     def logits(self) -> NDArray[np.float32]:
-        """What every runtime has to answer: the network as it is trained, in PyTorch."""
+        """The logits [batch, classes] that every runtime is compared with: PyTorch's, of the network before folding."""
         import torch
 
         from shufflenet.networks.module import module_with_weights
@@ -52,18 +52,23 @@ class Case:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of the whole batch, the classifier's too."""
+        """Multiply-adds of the whole batch, with the classifier."""
         return self.batch * complexity.summary(self.model.graph, self.height, self.width).macs
 
 
 def make_case(model: Model, batch: int, height: int, width: int, threads: int) -> Case:
+    """The case of ``model`` on normally distributed input, the same for equal shapes."""
     shape = (batch, model.graph.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
     return Case(model.graph.name, model, x, threads)
 
 
 def random_model(graph: Graph) -> Model:
-    """Weights that keep activations near one, and batch norm statistics that show a mistake in folding."""
+    """``graph`` with random weights, the same ones each time.
+
+    The weights keep activations near one; batch norm statistics are far from 0 and 1, so that a mistake in folding
+    shows in the logits.
+    """
     random = np.random.default_rng(_SEED)
     tensors = {}
     for name, shape in graph.tensor_shapes().items():
@@ -73,7 +78,7 @@ def random_model(graph: Graph) -> Model:
             tensor = random.normal(0, 0.3, shape)
         else:  # batch norm's weight and running_var
             tensor = random.uniform(0.5, 1.5, shape)
-        # `train` leaves a ShuffleNet's classifier in half precision; other networks' weights come from elsewhere.
+        # `shufflenet train` rounds a ShuffleNet's classifier to half precision.
         half = len(shape) == 2 and isinstance(graph.architecture, ShuffleNetV1)
         tensors[name] = tensor.astype(np.float16 if half else np.float32).astype(np.float32)
     return Model(graph, tensors)

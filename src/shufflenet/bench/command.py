@@ -1,4 +1,4 @@
-"""What `shufflenet bench` does with its options: which measurement, and where the results go."""
+"""`shufflenet bench` behind its options: chooses the measurement, runs it and writes the results."""
 
 from __future__ import annotations
 
@@ -28,10 +28,21 @@ def run(
     threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool,
     folder: int | None, photos: Path, training: Path | None, status: Status,
 ) -> tuple[str, bool]:  # fmt: skip
-    """The text to print, and whether a runtime failed or gave wrong answers. No ``sizes``: the models' own, or 224.
+    """(text, failed): the table to print, and whether a runtime failed or gave wrong logits.
+
+    Args:
+        models: names of networks, separated by commas; they get random weights.
+        model_file: timed instead of ``models``; None: there is none.
+        runtimes: names of rows of `runtime.RUNTIMES`, separated by commas; None: all that are installed.
+        sizes: heights and widths of the input in pixels; None: the size of the first model's preprocessing.
+        rounds: turns of each runtime.
+        layers, folder, training: if set, measure instead the engine's layers, `predict` on this many files made from
+            ``photos``, or training on this data folder.
+        json_path, plot: files to write the results to.
+        status: shows what is under way.
 
     Raises:
-        ValueError: an option makes no sense, or a runtime is not installed; the message says so.
+        ValueError: an option is invalid, or a runtime is not installed; the message names it.
         OSError: a file can't be read or written.
     """
     for height, width in sizes or []:

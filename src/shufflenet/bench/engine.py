@@ -1,4 +1,4 @@
-"""This package's engine."""
+"""This package's engine as a runtime of the benchmark."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ from shufflenet.engine.engine import Engine
 
 
 def prepare(case: Case) -> list[Run]:
+    """See `runtime.Runtime`."""
     return [partial(Engine(case.model, threads=case.threads).run, case.x)]

@@ -1,4 +1,4 @@
-"""The network in the forms that may be a runtime's best."""
+"""The folded network as PyTorch modules, one for each way to write channel shuffle."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from shufflenet.networks.graph import Shuffle as ShuffleNode
 
 
 def tuned_networks(case: Case, shuffles: Sequence[Shuffle]) -> list[TunedNetwork]:
-    """One network for each way to write the shuffle; a single one if there is nothing to shuffle."""
+    """The case's network with channel shuffle written in each of these ways; one network if it has no shuffle."""
     shuffled = any(isinstance(node, ShuffleNode) for node in folded(case.model).graph.nodes)
     needed = shuffles if shuffled else shuffles[:1]
     return [TunedNetwork(case.model, shuffle) for shuffle in needed]
 
 
 def example(case: Case) -> Tensor:
+    """The case's input, float32 [batch, C, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(case.x))

@@ -1,4 +1,4 @@
-"""Our engine's time layer by layer, beside what each layer has to compute: where the time goes."""
+"""The engine's time layer by layer, beside each layer's multiply-adds."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ _RUNS_BETWEEN_PEAKS = 10
 
 @dataclass(frozen=True)
 class LayerTime:
-    name: str  # a layer of `complexity.summary`, several joined by plus signs, or what the engine does besides
+    """The time of one step of the engine's plan."""
+
+    name: (
+        str  # the layer in `complexity.summary`, several joined by plus signs, or the step's name where it is no layer
+    )
     macs: int
-    ms: float
+    ms: float  # median
 
 
 @dataclass(frozen=True)
 class LayerTimes:
+    """The times of all steps, in the order of the plan, and the core's peak in between."""
+
     case: Case
     peak_gmacs_per_s: float
     layers: list[LayerTime]
 
     def document(self) -> dict[str, Any]:
+        """The results for JSON."""
         measured = {"model": self.case.name, "height": self.case.height, "width": self.case.width}
         return {
             **measured,
@@ -37,7 +44,7 @@ class LayerTimes:
 
 
 def layer_times(case: Case, rounds: int) -> LayerTimes:
-    """Medians over ``rounds`` runs of one picture, one thread; the peak is measured in between."""
+    """Times each step of the engine over ``rounds`` runs of the case's first picture, with one thread."""
     engine, peak = Engine(case.model), Peak()
     passes = []
     for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
@@ -54,6 +61,7 @@ def layer_times(case: Case, rounds: int) -> LayerTimes:
 
 
 def table(times: LayerTimes) -> str:
+    """A line per layer and one for all: multiply-adds, milliseconds, share of the time and of the core's peak."""
     total = sum(layer.ms for layer in times.layers)
     macs = sum(layer.macs for layer in times.layers)
     case, peak = times.case, times.peak_gmacs_per_s
@@ -63,7 +71,7 @@ def table(times: LayerTimes) -> str:
     ]
     for layer in [*times.layers, LayerTime("all", macs, total)]:
         *others, name = layer.name.split(" + ")
-        # They take turns, a few lines or pixels at a time: one time for all.
+        # Fused layers run a few lines or pixels at a time, in turns, so they have one time together.
         lines += [f"{other} +" for other in others]
         line = f"{name:22} {layer.macs:14,} {layer.ms:8.4f} {100 * layer.ms / total:7.1f}"
         if layer.macs and layer.ms:

@@ -1,4 +1,4 @@
-"""LiteRT: converted by litert-torch, with pixels first as it computes; XNNPACK is its default."""
+"""LiteRT, which runs XNNPACK's kernels by default. litert-torch converts the network to its layout, NHWC."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shufflenet.export.graph import TunedNetwork
 
 
 def prepare(case: Case) -> list[Run]:
+    """See `runtime.Runtime`."""
     return [_prepare(network, case) for network in tuned_networks(case, ["transpose", "gather"])]
 
 

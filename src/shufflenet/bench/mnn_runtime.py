@@ -1,4 +1,4 @@
-"""MNN, converted from ONNX; precision "high" is float32."""
+"""MNN, from an ONNX file, at precision "high", which is float32."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shufflenet.export.graph import TunedNetwork
 
 
 def prepare(case: Case) -> list[Run]:
+    """See `runtime.Runtime`."""
     return [_prepare(network, case) for network in tuned_networks(case, ["gather", "transpose"])]
 
 

@@ -1,4 +1,4 @@
-"""ncnn, with the files that are exported for it."""
+"""ncnn, with the files of `shufflenet export --to ncnn`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shufflenet.export import ncnn
 
 
 def prepare(case: Case) -> list[Run]:
+    """See `runtime.Runtime`."""
     param, weights = ncnn.make(case.model)
     with TemporaryDirectory() as folder:
         files = Path(folder) / "network.param", Path(folder) / "network.bin"
@@ -23,6 +24,6 @@ def prepare(case: Case) -> list[Run]:
     pictures = [ncnn.mat(picture) for picture in case.x]
 
     def run() -> NDArray[np.float32]:
-        return np.stack([ncnn.forward(net, picture) for picture in pictures])  # it knows no batches
+        return np.stack([ncnn.forward(net, picture) for picture in pictures])  # ncnn runs one picture at a time
 
     return [run]

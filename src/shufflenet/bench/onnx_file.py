@@ -1,4 +1,4 @@
-"""The tuned network as an ONNX file, for the runtimes that read one."""
+"""A PyTorch network as an ONNX file, for the runtimes that read ONNX."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ INPUT, OUTPUT = "x", "logits"
 
 
 def write(network: nn.Module, case: Case, path: Path) -> Path:
+    """Writes ``network``, traced on the case's input, to ``path``, and returns ``path``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The exporter by tracing: it needs no other package than onnx, and pooling stays a pooling layer.
+        # dynamo=False: the tracing exporter needs no package besides onnx, and keeps pooling a pooling layer.
         torch.onnx.export(
             network, (example(case),), path, dynamo=False, input_names=[INPUT], output_names=[OUTPUT], opset_version=17
         )

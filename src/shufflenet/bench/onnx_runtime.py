@@ -1,4 +1,4 @@
-"""ONNX Runtime: all optimisations, since only then it lays channels out in blocks."""
+"""ONNX Runtime with all optimisations: only then it uses its blocked layout of channels (NCHWc)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shufflenet.export.folded import INPUT, OUTPUT
 
 
 def prepare(case: Case) -> list[Run]:
-    """As PyTorch's exporter writes the network with either shuffle, and as our own export does."""
+    """Three configurations: PyTorch's exporter with either way to shuffle, and `shufflenet export --to onnx`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         runs = [
@@ -31,11 +31,12 @@ def prepare(case: Case) -> list[Run]:
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The ONNX file ``path``, ready to run on ``threads`` threads."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Its threads spin while it runs, and stop when it is done: the next runtime needs the cores.
+    # Its threads spin only during a run: afterwards the next runtime needs the cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

@@ -1,4 +1,4 @@
-"""OpenVINO in float32, for the least time of one picture; the request is made once and used again."""
+"""OpenVINO in float32, tuned for latency; all runs use one inference request."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from shufflenet.export.openvino import request
 
 
 def prepare(case: Case) -> list[Run]:
+    """See `runtime.Runtime`."""
     return [_prepare(network, case) for network in tuned_networks(case, ["gather", "transpose"])]
 
 

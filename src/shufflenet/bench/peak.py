@@ -1,4 +1,4 @@
-"""The core's own float32 peak: what nothing but multiply-adds reaches."""
+"""A core's sustained float32 peak: the rate of a loop of nothing but multiply-adds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from time import perf_counter
 from shufflenet.engine import engine
 
 _RUN_SECONDS = 0.003
-_RUNS = 6  # of a sample
+_RUNS = 6  # in a sample
 
 
 class Peak:
-    """``gmacs_per_s`` is the median of the samples, measured like a runtime: behind a run that does not count.
+    """The median of samples that are taken in between the runtimes' turns.
 
-    Not the best of them: a core that does nothing but multiply-adds lowers its clock, and the first of them are done at
-    a clock that it does not keep.
+    The median rather than the best: a core that does nothing but multiply-adds soon lowers its clock, and the first
+    runs are done at a clock that it can't sustain.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,17 @@ class Peak:
             self._rounds = round(self._rounds * min(10.0, _RUN_SECONDS / max(seconds, 1e-6)))
 
     def sample(self) -> None:
+        """Takes a sample of a few runs, after one that is not counted."""
         _, *runs = [self._macs_and_seconds() for _ in range(_RUNS + 1)]
         self._samples.append(statistics.median(macs / seconds / 1e9 for macs, seconds in runs))
 
     @property
     def gmacs_per_s(self) -> float:
-        """Raises statistics.StatisticsError if there is no sample."""
+        """Billion multiply-adds per second.
+
+        Raises:
+            statistics.StatisticsError: there is no sample.
+        """
         return statistics.median(self._samples)
 
     def _macs_and_seconds(self) -> tuple[int, float]:

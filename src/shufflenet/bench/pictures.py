@@ -1,4 +1,4 @@
-"""JPEG files for timing: crops of a few photos with noise, so that sizes and contents differ."""
+"""JPEG files for timing: crops of a few photos with added noise, so that sizes and contents differ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from PIL import Image
 FILE_BYTES = 100_000
 _SIDES = (420, 800)  # pixels of the longer side
 _QUALITY = 90
-_SPREAD = 1.4  # files have from FILE_BYTES / _SPREAD to FILE_BYTES * _SPREAD
+_SPREAD = 1.4  # files have FILE_BYTES / _SPREAD to FILE_BYTES * _SPREAD bytes
 _TRIES = 6
 
 
 def make_pictures(photos: Path, folder: Path, count: int) -> list[str]:
-    """Writes ``count`` JPEG files of about 100 KB to ``folder``, the same ones each time.
+    """Writes ``count`` JPEG files of about 100 KB to ``folder``, the same ones each time, and returns their paths.
+
+    Args:
+        photos: folder of .jpg files to cut crops from.
 
     Raises:
         ValueError: there are no .jpg files in ``photos``.
@@ -27,7 +30,7 @@ def make_pictures(photos: Path, folder: Path, count: int) -> list[str]:
     if not sources:
         raise ValueError(f"{photos}: no .jpg files in this folder to make pictures from")
     random = np.random.default_rng(0)
-    strengths = [8.0] * len(sources)  # of the noise; what suited the last picture of a photo is a good first try
+    strengths = [8.0] * len(sources)  # each photo's noise; the strength that fitted its last crop is tried first
     paths = []
     for index in range(count):
         path = folder / f"{index:05}.jpg"
@@ -38,7 +41,7 @@ def make_pictures(photos: Path, folder: Path, count: int) -> list[str]:
 
 
 def _write(photo: Image.Image, path: Path, strength: float, random: np.random.Generator) -> float:
-    """Noise takes most of a file's bytes: it is made stronger or weaker until the size is right. Returns how strong."""
+    """Writes a random crop; adjusts the noise until the file size fits, and returns the noise's standard deviation."""
     share = random.uniform(0.5, 1)
     width, height = (side * share for side in photo.size)
     left, top = random.uniform(0, photo.width - width), random.uniform(0, photo.height - height)

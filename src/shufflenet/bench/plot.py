@@ -1,4 +1,4 @@
-"""Results as a bar chart: one panel per case, one bar per runtime, its length the milliseconds."""
+"""Results as a bar chart in PNG: one panel per case, one bar per runtime, milliseconds as its length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shufflenet.bench.report import caption
 from shufflenet.bench.run import Results, Row, same_case
 from shufflenet.bench.runtime import OURS
 
-_SCALE = 2  # drawn for screens that show two pixels as one
+_SCALE = 2  # pixels of the image per unit, for screens of high density
 _PAPER, _INK, _FAINT, _BAR, _OUR_BAR = "#ffffff", "#22262b", "#7a7f86", "#c9d3dc", "#2f9e78"
 _COLUMNS = 3
 _PANEL_WIDTH, _NAME_WIDTH, _VALUE_WIDTH = 330 * _SCALE, 104 * _SCALE, 52 * _SCALE

@@ -1,4 +1,4 @@
-"""PyTorch as most people run it (eager), and compiled with frozen weights (inductor)."""
+"""PyTorch, eager and compiled by inductor with frozen weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shufflenet.bench.runtime import Run
 
 
 def prepare_eager(case: Case) -> list[Run]:
-    """Planes or pixels first in memory, whichever is faster."""
+    """Eager mode in both memory formats, contiguous (NCHW) and channels_last (NHWC)."""
     (network,) = tuned_networks(case, ["transpose"])
     x = example(case)
     (other,) = tuned_networks(case, ["transpose"])
@@ -25,10 +25,11 @@ def prepare_eager(case: Case) -> list[Run]:
 
 
 def prepare_inductor(case: Case) -> list[Run]:
+    """torch.compile with frozen weights."""
     (network,) = tuned_networks(case, ["transpose"])
     torch._inductor.config.freezing = True
-    torch._dynamo.reset()  # what is left of the last case would count as a recompilation
-    # As a list of operations, since the compiler would trace each operator's description, with all that it reads.
+    torch._dynamo.reset()  # the last case's compilation would count towards the limit of recompilations
+    # Traced to a list of operations first, or the compiler would trace the graph's Python objects as well.
     traced = torch.fx.symbolic_trace(network)
     return [_run(cast("nn.Module", torch.compile(traced)), example(case), case)]
 
@@ -36,7 +37,7 @@ def prepare_inductor(case: Case) -> list[Run]:
 def _run(network: nn.Module, x: Tensor, case: Case) -> Run:
     @torch.inference_mode()
     def infer() -> NDArray[np.float32]:
-        torch.set_num_threads(case.threads)  # each time: other runtimes in this process change it
+        torch.set_num_threads(case.threads)  # in each run, since other runtimes in this process change it
         return network(x).numpy()  # type: ignore[no-any-return]
 
     return infer

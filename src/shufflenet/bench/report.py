@@ -1,4 +1,4 @@
-"""Results as tables, for a terminal and for the README."""
+"""Results as tables: text for a terminal, Markdown for the documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from shufflenet.bench.runtime import OURS
 
 
 def table(results: Results) -> str:
-    """One line per model and runtime."""
+    """One line per case and runtime."""
     lines = [
         f"{'model':20} {'input':>12} {'threads':>7}  {'runtime':17} {'ms':>9} {'GMAC/s':>7} {'peak %':>7} {'ratio':>6}"
     ]
@@ -35,7 +35,10 @@ def table(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """Milliseconds, a line per case and a column per runtime, with our share of peak and the best other's ratio."""
+    """Milliseconds as a Markdown table, a line per case and a column per runtime.
+
+    Two more columns: the engine's share of the peak, and the fastest other runtime's time over the engine's.
+    """
     names = [name for name in results.versions if any(row.runtime == name for row in results.rows)]
     others = [name for name in names if name != OURS]
     lines = [
@@ -63,6 +66,7 @@ def markdown(results: Results) -> str:
 
 
 def caption(results: Results) -> str:
+    """A sentence that says what the figures are and where they were measured."""
     return (
         f"Median milliseconds for the batch, float32, {results.machine['processor']}; "
         f"one core's sustained peak is {results.peak_gmacs_per_s:.1f} billion multiply-adds a second."

@@ -1,4 +1,4 @@
-"""The measurement: compare every runtime with PyTorch, then time them in turns."""
+"""The comparison of runtimes: checks the logits of each against PyTorch's, then times all of them in turns."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from shufflenet.bench.peak import Peak
 from shufflenet.bench.runtime import OURS, Run, Runtime
 from shufflenet.export.converting import quiet
 
-# Of the largest logit. Sums of a few hundred float32 in another order differ by 1e-6.
+# Largest difference of a logit relative to the largest logit. Sums of a few hundred float32 in another order differ by
+# 1e-6.
 MAX_ERROR = 1e-4
 PRECISION = "float32"
 
 _MAX_PROBLEM = 200  # characters
-_TURN_SECONDS = 0.02  # what a runtime runs before it is the next one's turn
-_WARM_SECONDS = 0.01  # and untimed before: then caches are filled, threads awake, and a core that slept is at its clock
+_TURN_SECONDS = 0.02  # timed runs of one turn
+_WARM_SECONDS = 0.01  # untimed runs before them: caches are filled, threads awake, and the core's clock has risen
 _MAX_RUNS_OF_TURN = 10
-_SETTLE_SECONDS = 0.03  # threads that spin in wait for the next task have gone to sleep by then
+_SETTLE_SECONDS = 0.03  # by then the previous runtime's threads have stopped spinning
 
-Status = Callable[[str], None]
+Status = Callable[[str], None]  # shows what is under way
 
 
 @dataclass
 class Row:
-    """One runtime on one case; ``ms`` is the median, and None if ``problem`` says why it was not timed."""
+    """One runtime on one case. These fields are the keys of a row in the JSON file."""
 
     model: str
     runtime: str
@@ -44,39 +45,47 @@ class Row:
     batch: int
     height: int
     width: int
-    macs: int  # of the whole batch
-    ms: float | None
-    max_error: float | None  # against PyTorch, relative to the largest logit
-    problem: str | None = None
+    macs: int  # multiply-adds of the whole batch
+    ms: float | None  # median for the batch; None: not timed, see ``problem``
+    max_error: float | None  # largest difference of a logit from PyTorch's, relative to the largest logit
+    problem: str | None = None  # why it was not timed
 
     @property
     def gmacs_per_s(self) -> float | None:
+        """Billion multiply-adds per second; None: not timed."""
         return None if self.ms is None else self.macs / self.ms / 1e6
 
 
 @dataclass
 class Results:
+    """All rows, with the machine and the versions that they hold for."""
+
     machine: dict[str, Any]
-    versions: dict[str, str]
-    peak_gmacs_per_s: float = 0.0  # of one core
+    versions: dict[str, str]  # of runtimes, Python and numpy, by name
+    peak_gmacs_per_s: float = 0.0  # sustained by one core
     rows: list[Row] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """As JSON: every `Row` and the rest."""
+        """The results for JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Results:
-        """Raises: KeyError, TypeError: not what `document` gives."""
+        """The results that `document` was called on.
+
+        Raises:
+            KeyError, TypeError: ``document`` lacks a field or has one too many.
+        """
         rows = [Row(**row) for row in document["rows"]]
         return cls(document["machine"], document["versions"], document["peak_gmacs_per_s"], rows)
 
     def share_of_peak(self, row: Row) -> float | None:
+        """The row's rate as a share (0 to 1) of the peak of as many cores as it has threads; None: not timed."""
         rate = row.gmacs_per_s
         return None if rate is None else rate / (self.peak_gmacs_per_s * row.threads)
 
     def ratio_to_ours(self, row: Row) -> float | None:
-        """How many times our time; None if either was not timed."""
+        """The row's time over the engine's in the same case; None if either was not timed."""
         ours = next((other for other in self.rows if other.runtime == OURS and same_case(other, row)), None)
         if ours is None or ours.ms is None or row.ms is None:
             return None
@@ -84,11 +93,16 @@ class Results:
 
 
 def same_case(a: Row, b: Row) -> bool:
+    """Whether both rows are of the same network, input and number of threads."""
     return (a.model, a.threads, a.batch, a.height, a.width) == (b.model, b.threads, b.batch, b.height, b.width)
 
 
 def bench(cases: Iterable[Case], runtimes: Sequence[Runtime], rounds: int, status: Status = lambda _: None) -> Results:
-    """Times every runtime on every case, ``rounds`` turns each. A wrong or failing one gets a row that says so."""
+    """Times every runtime on every case, ``rounds`` turns each; the rows are in the order of cases and runtimes.
+
+    A runtime that fails or whose logits differ from PyTorch's by more than `MAX_ERROR` is not timed; its row has the
+    reason in ``problem``.
+    """
     versions = {runtime.name: runtime.version() for runtime in runtimes}
     results = Results(machine(), versions | {"python": platform.python_version(), "numpy": np.__version__})
     peak = Peak()
@@ -101,7 +115,7 @@ def bench(cases: Iterable[Case], runtimes: Sequence[Runtime], rounds: int, statu
             peak.sample()
             for run in order:
                 times[run] += _turn(run, case.threads)
-            order = order[1:] + order[:1]  # on a busy machine the first may fare better, so each is in its turn
+            order = order[1:] + order[:1]  # in case the first place of a round is favoured
         for row, runs in prepared:
             row.ms = min((1000 * statistics.median(times[run]) for run in runs), default=None)
             results.rows.append(row)
@@ -110,7 +124,7 @@ def bench(cases: Iterable[Case], runtimes: Sequence[Runtime], rounds: int, statu
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for."""
+    """The processor, system and package version that figures hold for."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -121,22 +135,22 @@ def machine() -> dict[str, Any]:
 
 
 def _prepare(runtime: Runtime, case: Case, status: Status) -> tuple[Row, list[Run]]:
-    """The runtime's row, and a run for each of its configurations if all are right."""
+    """The runtime's row, and a run for each of its configurations; no runs if one of them fails or is wrong."""
     status(f"{case.name} {case.height}x{case.width}: preparing {runtime.name}")
     row = Row(
         case.name, runtime.name, PRECISION, case.threads, case.batch, case.height, case.width, case.macs,
         ms=None, max_error=None,
     )  # fmt: skip
-    logits = case.logits  # PyTorch's: without them there is nothing to compare with, so it is not the row's failure
+    logits = case.logits  # outside of try: without PyTorch's logits there is no comparison at all
     try:
         with quiet():
             runs = runtime.runs(case)
-            # Twice: the first must not spoil the input.
+            # Each runs twice: a run must leave the input as it was.
             error = float(np.max([_error(run(), logits) for run in runs for _ in range(2)]))
-    except Exception as failure:  # whatever another project's converter raises concerns its row only
+    except Exception as failure:  # another project's converter may raise anything; the other rows go on
         row.problem = f"failed: {type(failure).__name__}: {failure}".splitlines()[0][:_MAX_PROBLEM]
         return row, []
-    row.max_error = error if math.isfinite(error) else None  # JSON has no other numbers
+    row.max_error = error if math.isfinite(error) else None  # JSON has no infinity and no NaN
     if not error <= MAX_ERROR:
         row.problem = f"wrong: differs from PyTorch by {error:.1e} of the largest logit"
         return row, []
@@ -144,13 +158,14 @@ def _prepare(runtime: Runtime, case: Case, status: Status) -> tuple[Row, list[Ru
 
 
 def _error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
+    """Largest difference of a logit, relative to the largest logit; both are [batch, classes]."""
     if got.shape != want.shape:
         raise ValueError(f"gives logits {list(got.shape)}, not {list(want.shape)}")
     return float(np.abs(got - want).max() / np.abs(want).max())
 
 
 def _turn(run: Run, threads: int) -> list[float]:
-    """Seconds of a few runs, behind some that do not count."""
+    """Seconds of each run of one turn; the warm-up runs before them are left out."""
     if threads > 1:
         sleep(_SETTLE_SECONDS)
     warm_at = perf_counter() + _WARM_SECONDS
@@ -166,6 +181,7 @@ def _turn(run: Run, threads: int) -> list[float]:
 
 
 def _processor() -> str:
+    """Name of the processor, with family and model on x86-64, for example "AMD EPYC (cpu family 25, model 17)"."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             fields = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)

@@ -1,4 +1,4 @@
-"""The runtimes that are compared: one row each, one file each."""
+"""The table of runtimes: a row for each, which names the file that prepares it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from numpy.typing import NDArray
 
 from shufflenet.bench.case import Case
 
-# Runs the prepared network once on its input -> logits [batch, classes].
+# Runs the prepared network once on the case's input; returns its logits [batch, classes].
 Run: TypeAlias = Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """``prepare`` in ``module`` gives one run for each configuration that may be the runtime's best."""
+    """A row of the table.
+
+    The function ``prepare`` in ``module`` takes a case and returns a run for each configuration that may be the
+    runtime's fastest; the fastest counts.
+    """
 
     name: str
-    module: str  # in shufflenet.bench, imported only when used
-    packages: tuple[str, ...]  # distributions that it needs; the first is the runtime
-    imports: tuple[str, ...]  # what they are called in Python
+    module: str  # of shufflenet.bench, imported when the runtime is used
+    packages: tuple[str, ...]  # distributions that it needs; the first has the runtime's version
+    imports: tuple[str, ...]  # their names in an import statement
     prepare: str = "prepare"
 
     def installed(self) -> bool:
+        """Whether all packages that it needs can be imported."""
         return all(importlib.util.find_spec(name) is not None for name in self.imports)
 
     def version(self) -> str:
+        """The installed version; raises importlib.metadata.PackageNotFoundError if there is none."""
         return metadata.version(self.packages[0])
 
     def runs(self, case: Case) -> list[Run]:
+        """Prepares the case, a run for each configuration; raises whatever the runtime's packages raise."""
         module = importlib.import_module(f"shufflenet.bench.{self.module}")
         runs: list[Run] = getattr(module, self.prepare)(case)
         return runs
@@ -54,7 +61,7 @@ RUNTIMES = (
 
 
 def select(names: list[str] | None) -> list[Runtime]:
-    """The runtimes of these names, or all that are installed; the engine always, since all are compared with it.
+    """The runtimes of these names, or all that are installed if there are none; always with the engine.
 
     Raises:
         ValueError: a name is unknown or its runtime is not installed; the message says how to install it.

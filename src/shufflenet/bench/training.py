@@ -1,12 +1,12 @@
-"""How fast training is beside a baseline, plain PyTorch: torchvision's ImageFolder, a DataLoader, channels_last.
+"""`shufflenet bench --training`: training steps of this package against a plain PyTorch loop.
 
-Both train the same network with SGD on the same pictures, drawn anew for each epoch with random crops and flips, in
-turns of a few steps. What the package does once (decode all pictures, and keep them) is timed apart.
+The plain loop is torchvision's ImageFolder, a DataLoader and channels_last. Both train the same network with SGD on
+the same pictures, shuffled, cropped and flipped anew in each epoch, in turns of a few steps. Decoding, which the
+package does once before the first step, is timed apart.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet.bench.run import Status, machine
+from shufflenet.bench.turns import images_per_second
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import map_in_order
 from shufflenet.training import augment, training_data
@@ -28,26 +29,26 @@ from shufflenet.training.recipe import RECIPES
 from shufflenet.training.run_folder import RunFolder
 from shufflenet.training.state import optimizer
 
-_TURN = 5  # steps
+_TURN_STEPS = 5
 _SIZE, _BATCH = 64, 128
 
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """The speeds of one network in images/s, medians over turns."""
+    """Both loops' images/s for one network, medians over turns. These fields are the keys of the JSON file."""
 
     machine: dict[str, Any]
     model: str
     size: int
     batch: int
     threads: int
-    decode_s: float
+    decode_s: float  # the package's time until the first step is done
     images_per_s: float
     plain_images_per_s: float
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as plain PyTorch the package is."""
+        """The package's images/s over the plain loop's."""
         return self.images_per_s / self.plain_images_per_s
 
     def document(self) -> dict[str, Any]:
@@ -56,10 +57,15 @@ class TrainingResults:
 
 
 def training_bench(data: Path, names: list[str], threads: int, turns: int, status: Status) -> list[TrainingResults]:
-    """Times both ways on the pictures of ``data``, with train/ and val/ as for `shufflenet train`.
+    """Times both loops on ``data``, a data folder with train/ and val/ as for `shufflenet train`.
+
+    Args:
+        names: architectures to train, one after the other.
+        threads: of PyTorch, and the plain loop's DataLoader workers.
+        turns: turns of each loop, of `_TURN_STEPS` steps.
 
     Raises:
-        dataset.DataError, job.JobError: see `job.prepare`; fewer than a batch of pictures, among others.
+        dataset.DataError, job.JobError: see `job.prepare`; for example there are fewer pictures than a batch has.
     """
     recipe = replace(RECIPES["paper"], epochs=10_000, ema_epochs=0)
     torch.set_num_threads(threads)
@@ -67,7 +73,7 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, statu
     for name in names:
         with TemporaryDirectory() as temporary:
             job = prepare(data, recipe, arch=name, size=_SIZE, batch_size=_BATCH)
-            status(f"{name}: preparing both ways")
+            status(f"{name}: preparing both loops")
             began = perf_counter()
             steps = _ours(job, RunFolder(Path(temporary)))
             next(steps)
@@ -75,13 +81,13 @@ def training_bench(data: Path, names: list[str], threads: int, turns: int, statu
             plain = _plain(data / "train", job, threads)
             next(plain)
             status(f"{name}: timing")
-            speeds = _time([steps, plain], turns)
+            speeds = images_per_second([_program(steps), _program(plain)], range(turns))
             results.append(TrainingResults(machine(), name, _SIZE, _BATCH, threads, decode_s, *speeds))
     return results
 
 
 def table(results: list[TrainingResults]) -> str:
-    """The results as text, a line for each network."""
+    """The results as text, one line per network."""
     first = results[0]
     lines = [
         f"training at {first.size} x {first.size}, batch {first.batch}, threads {first.threads}, "
@@ -92,20 +98,19 @@ def table(results: list[TrainingResults]) -> str:
     return "\n".join(lines)
 
 
-def _time(ways: list[Iterator[None]], turns: int) -> list[float]:
-    """The speed of each way in images/s, the median over the turns; every other turn starts with the other way."""
-    speeds: list[list[float]] = [[] for _ in ways]
-    for turn in range(turns):
-        for way in range(len(ways)) if turn % 2 == 0 else reversed(range(len(ways))):
-            began = perf_counter()
-            for _ in range(_TURN):
-                next(ways[way])
-            speeds[way].append(_TURN * _BATCH / (perf_counter() - began))
-    return [statistics.median(samples) for samples in speeds]
+def _program(steps: Iterator[None]) -> Callable[[int], int]:
+    """A program for `images_per_second`: one turn is `_TURN_STEPS` steps."""
+
+    def run(_: int) -> int:
+        for _ in range(_TURN_STEPS):
+            next(steps)
+        return _TURN_STEPS * _BATCH
+
+    return run
 
 
 def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
-    """Makes a step of `shufflenet train` for each `next`."""
+    """A generator that makes one step of `shufflenet train` per `next`."""
     data = training_data.load(job, folder, False, lambda text: None, lambda what, done, of: None)
     keep_freed_memory()
     network = ShuffleNet(job.arch).train()
@@ -125,7 +130,7 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
 
 
 def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
-    """Makes a step for each `next`, as PyTorch's examples train."""
+    """A generator that makes one step per `next`, written as PyTorch's examples are."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms  # type: ignore[import-untyped]
 
@@ -148,6 +153,7 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
 
 
 def _step(network: nn.Module, sgd: torch.optim.SGD, job: Job) -> Callable[[Tensor, Tensor], None]:
+    """A function of (x [N, 3, H, W], class indices [N]) that makes one SGD step on the cross-entropy loss."""
     loss_of = nn.CrossEntropyLoss(label_smoothing=job.recipe.label_smoothing)
     for group in sgd.param_groups:
         group["lr"] = 0.01
