@@ -1,1 +1,1 @@
-"""The paper's tables (arXiv 1707.01083), each with our figures beside the published ones."""
+"""The paper's tables (arXiv 1707.01083): the published figures, and this package's beside them."""

@@ -1,4 +1,4 @@
-"""Multiply-adds of the paper's networks as we count them, and why some are not the published ones."""
+"""Multiply-adds of the paper's networks as this package counts them, and why some differ from the published ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from shufflenet.networks.complexity import Complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
-TOLERANCE = 0.01
-# SqueezeNet's 833 million are those of Caffe's input size.
+TOLERANCE = 0.01  # relative difference from a published figure that needs no reason
+# Input sizes other than 224: SqueezeNet's published 833 million are at Caffe's 227 x 227 pixels.
 _SIDES = {"squeezenet1_0": 227}
 
 _ONE_FIGURE = "140 names all networks of 1x; for each of them we count Table 1's figure, with the classifier"
 _HALF = (
     "38 names all networks of 0.5x; ours have half of Table 1's channels, and 12 in Conv1, which the paper leaves open"
 )
-# Why multiply-adds differ by more than `TOLERANCE` from the published whole millions.
+# For each network whose multiply-adds differ from the published ones (see `matches`): the reason.
 REASONS = {
     "shufflenet_g1_x1_0": _ONE_FIGURE,
     "shufflenet_g3_x1_0": _ONE_FIGURE,
@@ -34,24 +34,24 @@ REASONS = {
 
 
 def build(network: str) -> Graph | None:
-    """None: we don't build this network."""
+    """The network of this name in Tables 1 to 8; None if this package has no such network, as VGG-16."""
     if network in baselines.NETWORKS:
         return baselines.graph(network)
     return ShuffleNetV1.from_name(network).graph() if network.startswith("shufflenet_") else None
 
 
 def cost(network: str) -> Complexity | None:
-    """At 224 x 224 pixels, as all figures of the paper, but for `_SIDES`; None: we don't build this network."""
+    """The network's cost at the paper's input size, 224 x 224 pixels except for `_SIDES`; None: see `build`."""
     built, side = build(network), _SIDES.get(network, 224)
     return None if built is None else complexity.summary(built, side, side)
 
 
 def million(network: str) -> float | None:
-    """Multiply-adds with the classifier."""
+    """Million multiply-adds of the network with its classifier; None: see `build`."""
     counted = cost(network)
     return None if counted is None else counted.macs / 1e6
 
 
 def matches(ours: float, published: int) -> bool:
-    """Within `TOLERANCE`, or the same when rounded to whole millions as the published figure is."""
+    """Whether ``ours`` (million multiply-adds) is within `TOLERANCE` of ``published``, or equal when rounded."""
     return abs(ours - published) <= TOLERANCE * published or round(ours) == published

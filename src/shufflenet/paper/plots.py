@@ -1,4 +1,4 @@
-"""The paper's claims as pictures: the published figures on the left, ours on the right."""
+"""The paper's claims as plots: the published figures on the left, ours on the right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = "#010203"  # in SVG it becomes the colour of the page's text
+_INK = "#010203"  # `Plot.svg` replaces it by the colour of the page's text
 _STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
@@ -29,8 +29,10 @@ _STYLE: Any = {
 
 
 class _Family(NamedTuple):
-    prefix: str  # of the names
-    name: str
+    """How a family of networks is drawn. A network belongs to the first of `_FAMILIES` whose prefix fits."""
+
+    prefix: str  # of the networks' names
+    name: str  # in the legend
     colour: str
     marker: str
 
@@ -50,32 +52,35 @@ _FAMILIES = (
 
 @dataclass(frozen=True)
 class Plot:
-    """``name`` is a file's; ``text`` says what is seen."""
+    """A figure with its caption."""
 
-    name: str
-    text: str
+    name: str  # of a file, without suffix
+    text: str  # the caption
     figure: Figure
 
     def png(self) -> bytes:
+        """The figure as a PNG file's content, on white."""
         data = io.BytesIO()
         self.figure.savefig(data, format="png", dpi=130, facecolor="white", metadata={"Software": None})
         return data.getvalue()
 
     def svg(self) -> str:
-        """To stand in HTML, on any background; the same figures give the same text."""
+        """The figure as an <svg> element for HTML, transparent; equal figures give equal text."""
         import matplotlib
 
         data = io.StringIO()
         with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "none"}):
             self.figure.savefig(data, format="svg", transparent=True, metadata={"Date": None})
         text = data.getvalue()
-        # Several plots share a page, so ids begin with the plot's name.
+        # Ids must be unique in a page that has several plots, so each begins with the plot's name.
         text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", text)
         return text[text.index("<svg") :].replace(_INK, "currentColor")
 
 
 @dataclass(frozen=True)
 class _Point:
+    """A network in a scatter plot: its cost ``x``, its top-1 error in percent, and that error's standard deviation."""
+
     network: str
     x: float
     error: float
@@ -83,7 +88,11 @@ class _Point:
 
 
 def plots(trained: Trained, times: Results | None) -> list[Plot]:
-    """Those that there are figures of.
+    """The plots for which there are figures.
+
+    Args:
+        trained: our errors.
+        times: our milliseconds; None: not measured, and the plot of error against milliseconds is left out.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -110,6 +119,7 @@ def _error_by_macs(trained: Trained) -> Plot:
 
 
 def _trained_points(trained: Trained) -> list[_Point]:
+    """The trained networks with a shuffle, at their million multiply-adds."""
     points = []
     for name in sorted({run.network for run in trained.runs}):
         mean, macs = trained.mean(name), million(name)
@@ -174,7 +184,7 @@ def _gain_of_shuffle(trained: Trained) -> Plot:
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure  # without pyplot, which would look for a display
+    from matplotlib.figure import Figure  # pyplot would look for a display
 
     figure = Figure(figsize=(5 * count, 3.8), layout="constrained")
     return figure, list(figure.subplots(1, count, squeeze=False)[0])

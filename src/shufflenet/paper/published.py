@@ -1,16 +1,16 @@
 """The figures that the paper published (arXiv 1707.01083): top-1 errors on ImageNet in percent, million multiply-adds.
 
-Networks have this package's names; what it does not build has its own.
+Networks have this package's names; those that it does not build have the paper's.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# Table 1: million multiply-adds by groups; without the classifier.
+# Table 1: million multiply-adds without the classifier, by groups.
 TABLE1 = {1: 143, 2: 140, 3: 137, 4: 133, 8: 137}
 
-# Tables 2 to 4 give one figure for all networks of a scale.
+# Tables 2 to 4: million multiply-adds, one figure for all networks of a scale.
 SCALE_MACS = {1.0: 140, 0.5: 38, 0.25: 13}
 
 # Table 2: error by scale and groups.
@@ -30,7 +30,7 @@ TABLE3 = {
     (0.25, 8): (56.5, 52.7),
 }
 
-# Table 4: error by complexity; VGG-like networks have one at 140 million only.
+# Table 4: error by million multiply-adds and network. VGG-like networks have one at 140 million only.
 TABLE4: dict[int, dict[str, float | None]] = {
     140: {
         "vgg_like_140m": 50.7,
@@ -87,7 +87,7 @@ TABLE6 = (
     Entry("shufflenet_g4_x0_5", 38, 41.6),
 )
 
-# Table 7: mean average precision in percent of Faster R-CNN on COCO, at 300 and 600 pixels.
+# Table 7: mean average precision (%) of Faster R-CNN on COCO, at 300 and at 600 pixels, by the network in front.
 TABLE7 = {
     "shufflenet_g3_x2_0": (18.7, 25.0),
     "shufflenet_g3_x1_0": (14.5, 19.8),
@@ -95,7 +95,7 @@ TABLE7 = {
     "mobilenet_v1_x1_0": (14.9, 19.3),
 }
 
-# Table 8: milliseconds of one picture at each of these heights and widths, one thread of a Snapdragon 820.
+# Table 8: milliseconds of one picture at each of these (height, width), on one thread of a Snapdragon 820.
 TABLE8_SIZES = ((224, 224), (480, 640), (720, 1280))
 TABLE8 = {
     "shufflenet_g3_x0_5": (15.2, 87.4, 260.1),
@@ -107,7 +107,7 @@ TABLE8 = {
 
 
 def errors() -> dict[str, float]:
-    """Error of every network that has one in Tables 2 to 6."""
+    """Top-1 error in percent of every network that has one in Tables 2 to 6, by name."""
     errors = {
         f"shufflenet_g{groups}_x{str(scale).replace('.', '_')}": error
         for scale, row in TABLE2.items()

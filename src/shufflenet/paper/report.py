@@ -1,4 +1,4 @@
-"""`shufflenet paper --report`: all tables and plots as one page of HTML that needs nothing else."""
+"""`shufflenet paper --report`: all tables and plots as one page of HTML without scripts or links to other files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ figcaption { font-size: .875rem; opacity: .8; }
 
 
 def page(tables: Sequence[Table], plots: Sequence[Plot], version: str) -> str:
-    """Plain in light and dark; nothing is fetched and no script runs."""
+    """The page's HTML, in light or dark as the browser prefers.
+
+    Args:
+        version: the package's, named in the introduction.
+    """
     parts = [*map(_plot, plots), *map(_table, tables)]
     title = "ShuffleNet: the paper's tables, reproduced"
     intro = (
@@ -38,7 +42,7 @@ def page(tables: Sequence[Table], plots: Sequence[Plot], version: str) -> str:
             "<!DOCTYPE html>",
             '<html lang="en">',
             '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-            # An empty icon, or a browser asks the server for one.
+            # Without an icon of its own a page makes the browser ask the server for one.
             f'<title>{title}</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>',
             f"<body><h1>{title}</h1><p>{intro}</p>",
             *parts,

@@ -1,7 +1,8 @@
-"""Trained errors at small scale: the one protocol by which every network is trained, as data.
+"""The protocol of our small-scale errors: networks, recipe, seeds and input size, the same for all networks.
 
-The paper trains for 240 epochs of ImageNet on four GPUs. Here a core trains a network of 13 million multiply-adds in
-minutes, on small pictures of fewer classes. Errors are therefore higher; what is compared is their order and distance.
+The paper trains for 240 epochs of ImageNet on four GPUs. Here one core trains a network of 13 million multiply-adds in
+minutes, on small pictures of fewer classes. Errors are therefore higher than the paper's; their order and distance are
+what is compared.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from shufflenet.training.recipe import Recipe
 
 SEEDS = (0, 1)
 SIZE = 32  # pixels
-# The recipe named for the paper without an average, and with twice its learning rate: there are few epochs to learn in.
+# The recipe `paper` without averaged weights and with twice the learning rate, since there are few epochs.
 RECIPE = Recipe("paper-tables", epochs=6, learning_rate=1.0, warmup_epochs=0.5, min_crop_area=0.5)
 
 _NO_SHUFFLE = "_no_shuffle"

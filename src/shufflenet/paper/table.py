@@ -1,4 +1,4 @@
-"""A table that is printed as text, Markdown or JSON: named columns, rows of values, notes."""
+"""Tables with named columns, rows of values and notes, printed as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ _LINE = 110  # characters of a note
 
 @dataclass(frozen=True)
 class Column:
-    """``key``: of the values in the rows; ``source``: whose figures they are, where there is more than one.
+    """A column of a table."""
 
-    ``deviation``: key of a value that is written behind the first.
-    """
-
-    key: str
+    key: str  # of the column's value in a row
     title: str
-    source: str = ""
-    form: str = ""  # how `format` writes the values
-    deviation: str = ""
+    source: str = ""  # whose figures they are, "paper" or "ours", where a table has both
+    form: str = ""  # format specification of the values, such as ",.1f"
+    deviation: str = ""  # key of the standard deviation, which is written behind the value; "": there is none
 
     @property
     def heading(self) -> str:
+        """The source and the title."""
         return f"{self.source}: {self.title}" if self.source else self.title
 
     def write(self, row: dict[str, Any]) -> str:
+        """The row's value as text, "-" if it has none."""
         value, deviation = row.get(self.key), row.get(self.deviation)
         if value is None:
             return _NOTHING
@@ -40,7 +39,7 @@ class Column:
 
 @dataclass
 class Table:
-    """Table ``number`` of the paper; a row lacks the keys that it has no value of."""
+    """Table ``number`` of the paper. A row holds values by the columns' keys, and lacks those that are unknown."""
 
     number: int
     title: str
@@ -49,10 +48,11 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def cells(self) -> list[list[str]]:
+        """The texts of all rows, a list per row in the order of the columns."""
         return [[column.write(row) for column in self.columns] for row in self.rows]
 
     def text(self) -> str:
-        """For a terminal; the first column holds names."""
+        """The table for a terminal: the first column is aligned left, the others right."""
         heads = [[column.source for column in self.columns], [column.title for column in self.columns]]
         lines = [*heads, *self.cells()] if any(heads[0]) else [heads[1], *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -64,7 +64,7 @@ class Table:
         return "\n".join([f"{self.heading}\n", *(line.rstrip() for line in printed), "", *notes]).rstrip()
 
     def markdown(self) -> str:
-        """Without the heading."""
+        """The table and its notes in Markdown, without the heading."""
         heads = [column.heading for column in self.columns]
         marks = ["---", *["---:"] * (len(heads) - 1)]
         lines = ["| " + " | ".join(cells) + " |" for cells in (heads, marks, *self.cells())]
@@ -72,10 +72,11 @@ class Table:
 
     @property
     def heading(self) -> str:
+        """The number and the title."""
         return f"Table {self.number}: {self.title}"
 
     def document(self) -> dict[str, Any]:
-        """As JSON; values that are missing are null."""
+        """The table for JSON; missing values are null."""
         keys = [key for column in self.columns for key in (column.key, column.deviation) if key]
         return {
             "table": self.number,

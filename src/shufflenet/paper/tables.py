@@ -1,6 +1,6 @@
-"""Tables 1 to 7: the published figures, and ours beside them.
+"""Tables 1 to 7 of the paper: the published figures, and ours beside them.
 
-Trained errors of ours are those of `small_scale`.
+Our errors are small-scale errors, see `small_scale`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def table1(trained: Trained) -> Table:
-    """ShuffleNet's complexity by groups."""
+    """Table 1: ShuffleNet's complexity by groups, at 1x."""
     rows = []
     for groups, paper in published.TABLE1.items():
         arch = ShuffleNetV1(groups, 1.0)
@@ -52,7 +52,7 @@ def table1(trained: Trained) -> Table:
 
 
 def table2(trained: Trained) -> Table:
-    """Error by groups at equal complexity."""
+    """Table 2: error by groups at equal complexity, at three scales."""
     rows = []
     for scale, errors in published.TABLE2.items():
         for groups, error in errors.items():
@@ -67,7 +67,7 @@ def table2(trained: Trained) -> Table:
 
 
 def table3(trained: Trained) -> Table:
-    """Error with and without channel shuffle."""
+    """Table 3: error with and without channel shuffle."""
     rows = []
     for (scale, groups), (without, with_shuffle) in published.TABLE3.items():
         name = ShuffleNetV1(groups, scale).name
@@ -91,11 +91,11 @@ def table3(trained: Trained) -> Table:
 
 
 def table4(trained: Trained) -> Table:
-    """Error of several structures at equal complexity."""
+    """Table 4: error of networks built from other units, at equal complexity."""
     rows = []
     for budget, errors in published.TABLE4.items():
         for name, error in errors.items():
-            # With one group ShuffleNet is the Xception-like network, and is trained under that name.
+            # The Xception-like network is ShuffleNet with one group (section 4.2), and is trained under that name.
             trained_as = "shufflenet_g1_x0_25" if name == "xception_like_13m" else name
             row = _entry(name, budget, error) | _trained(trained, trained_as)
             counted = cost(name)
@@ -114,21 +114,21 @@ def table4(trained: Trained) -> Table:
 
 
 def table5(trained: Trained) -> Table:
-    """ShuffleNet and MobileNet."""
+    """Table 5: ShuffleNet and MobileNet v1."""
     rows = [_entry(*entry) | _trained(trained, entry.network) for entry in published.TABLE5]
     notes = [*_reasons(rows), *_order(rows[-3:]), *_training_notes(trained)]
     return Table(5, "ShuffleNet and MobileNet v1", [_NETWORK, *_MACS, _PAPER_ERROR, *_ERROR], rows, notes)
 
 
 def table6(trained: Trained) -> Table:
-    """Complexity of well-known networks and of ShuffleNets of the same error."""
+    """Table 6: complexity of well-known networks and of ShuffleNets with about the same error."""
     rows = [_entry(*entry) for entry in published.TABLE6]
     notes = ["SqueezeNet is counted for 227 x 227 pixels. VGG-16 and GoogLeNet are not built here.", *_reasons(rows)]
     return Table(6, "complexity of well-known networks and ShuffleNets", [_NETWORK, *_MACS, _PAPER_ERROR], rows, notes)
 
 
 def table7(trained: Trained) -> Table:
-    """Object detection: the paper's figures alone."""
+    """Table 7: object detection, the published figures only."""
     rows = [{"network": name, "map300": at300, "map600": at600} for name, (at300, at600) in published.TABLE7.items()]
     columns = [
         _NETWORK,
@@ -145,6 +145,7 @@ TABLES: dict[int, Callable[[Trained], Table]] = {
 
 
 def _entry(network: str, paper_macs: int, paper_error: float | None) -> Row:
+    """A row's multiply-adds, published and ours, and the published error."""
     return {"network": network, **_macs(paper_macs, million(network)), "paper_error": paper_error}
 
 
@@ -156,6 +157,7 @@ def _macs(paper: int, ours: float | None) -> Row:
 
 
 def _trained(trained: Trained, name: str) -> Row:
+    """A row's small-scale error of the network ``name``; empty if it was not trained."""
     mean = trained.mean(name)
     if mean is None:
         return {}
@@ -163,6 +165,7 @@ def _trained(trained: Trained, name: str) -> Row:
 
 
 def _mean_gain(trained: Trained, name: str, over: str) -> Row:
+    """A row's gain, the error of ``over`` less that of ``name``; empty if one of them was not trained."""
     mean = trained.mean_gain(name, over)
     return {} if mean is None else {"gain": mean.error, "gain_deviation": mean.deviation}
 
@@ -176,7 +179,7 @@ def _gain(title: str) -> Column:
 
 
 def _reasons(rows: list[Row]) -> list[str]:
-    """Why multiply-adds differ."""
+    """Notes on the rows whose multiply-adds differ from the published ones: the reasons."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         ours = row.get("million_macs")
@@ -186,7 +189,7 @@ def _reasons(rows: list[Row]) -> list[str]:
 
 
 def _order(rows: list[Row]) -> list[str]:
-    """Which of the trained networks came out better."""
+    """Two notes: the order of the trained networks by our error, and by the paper's."""
     trained = [row for row in rows if "error" in row]
     if len(trained) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Milliseconds of the paper's networks on this machine, and Table 8: what fewer multiply-adds are worth in time."""
+"""Milliseconds of the paper's networks on this machine, and Table 8: speed-up in time beside that in multiply-adds."""
 
 from __future__ import annotations
 
@@ -20,21 +20,27 @@ from shufflenet.paper.table import Column, Table
 from shufflenet.paper.trained import ResultsError
 
 _NAME = "times.json"
-_PASSES = 3
-# The paper compares with AlexNet; the half MobileNet costs what ShuffleNet 1x does.
+_PASSES = 3  # of all cases, see `_best_pass`
+# Table 8's networks, and MobileNet v1 0.5x, which has about as many multiply-adds as ShuffleNet 1x.
 NETWORKS = (*published.TABLE8, "mobilenet_v1_x0_5")
-_AGAINST = "alexnet"
+_AGAINST = "alexnet"  # speed-ups are over this network
+# Pairs that the notes compare: the first network against the second.
 _PAIRS = (("shufflenet_g3_x0_5", "alexnet"), ("shufflenet_g3_x1_0", "mobilenet_v1_x0_5"))
 
 
 def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status = lambda _: None) -> Results:
-    """Times Table 8's networks at its sizes, and every other network with a published error at 224 x 224 on our engine.
+    """Times Table 8's networks at its sizes on all ``runtimes``, and writes the results to times.json in ``folder``.
 
-    One thread, one picture, float32, random weights; the results are kept in ``folder``.
+    The other networks with a published error are timed at 224 x 224 pixels on the engine alone. All with one thread,
+    batch 1, float32 and random weights.
+
+    Args:
+        rounds: turns of each runtime and case, over all passes.
+        status: shows what is under way.
 
     Raises:
-        RuntimeError: our engine gave a wrong answer.
-        OSError: the results can't be kept.
+        RuntimeError: the engine failed, or gave logits that differ from PyTorch's.
+        OSError: the results can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     others = [name for name in published.errors() if name not in NETWORKS and build(name) is not None]
@@ -51,7 +57,7 @@ def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status =
 
 
 def load(folder: Path) -> Results | None:
-    """What `measure` kept there; None: nothing yet.
+    """The results that `measure` wrote to ``folder``; None if there are none yet.
 
     Raises:
         ResultsError: the file is damaged.
@@ -59,7 +65,7 @@ def load(folder: Path) -> Results | None:
     path = folder / _NAME
     try:
         found = Results.from_document(json.loads(path.read_text(encoding="utf-8")))
-        table8(found)  # only to see that it can be made
+        table8(found)  # raises if the results lack something that the table needs
         return found
     except FileNotFoundError:
         return None
@@ -68,7 +74,11 @@ def load(folder: Path) -> Results | None:
 
 
 def table8(times: Results | None) -> Table:
-    """Each network's time, beside the best other runtime's, and its speed-up over AlexNet."""
+    """Table 8: each network's milliseconds, the fastest other runtime's, and the speed-up over AlexNet.
+
+    Args:
+        times: our results; None: published figures only.
+    """
     cases = [(name, column) for column in range(len(published.TABLE8_SIZES)) for name in NETWORKS]
     rows = [_row(name, column, times) for name, column in cases]
     columns = [
@@ -88,9 +98,10 @@ def table8(times: Results | None) -> Table:
 
 
 def _best_pass(cases: list[tuple[str, int, int]], runtimes: list[Runtime], rounds: int, status: Status) -> Results:
-    """All cases several times over, each row from its fastest pass.
+    """Times all (name, height, width) in several passes; each row is that of its fastest pass.
 
-    `bench` times one network after the other, so that a slow minute of the machine would count against some alone.
+    A pass times one case after the other, so a slow minute of the machine counts against a few cases only; the next
+    pass makes up for it.
     """
     turns = -(-rounds // _PASSES)
     passes = [bench((_case(*case) for case in cases), runtimes, turns, status) for _ in range(min(_PASSES, rounds))]
@@ -103,6 +114,7 @@ def _case(name: str, height: int, width: int) -> Case:
 
 
 def _build(name: str) -> Graph:
+    """The network ``name``, which must be one that `build` knows."""
     built = build(name)
     assert built is not None
     return built
@@ -113,6 +125,7 @@ def _macs(name: str, column: int) -> int:
 
 
 def _row(name: str, column: int, times: Results | None) -> dict[str, Any]:
+    """The row of a network at the size ``TABLE8_SIZES[column]``."""
     height, width = published.TABLE8_SIZES[column]
     macs, against_macs = _macs(name, column), _macs(_AGAINST, column)
     row: dict[str, Any] = {"network": name, "size": f"{height} x {width}"}

@@ -1,4 +1,4 @@
-"""Errors of the networks that were trained by `small_scale`, kept as JSON: trained.json in a folder of results."""
+"""Small-scale errors of trained networks, kept as trained.json in a folder of results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from shufflenet.atomic_file import atomic_file
 
-KEPT = Path(__file__).parent / "results"  # what comes with the package
+KEPT = Path(__file__).parent / "results"  # the results that come with the package
 _NAME = "trained.json"
 
 
 class ResultsError(ValueError):
-    """A file of results can't be used. The message names it and says why."""
+    """A file of results can't be used. The message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One trained network; errors in percent of the validation pictures."""
+    """A network trained with one seed; its errors are in percent of the validation pictures."""
 
     network: str
     seed: int
@@ -35,31 +35,32 @@ class Mean:
     """Top-1 error of a network in percent, over ``runs`` seeds."""
 
     error: float
-    deviation: float | None  # standard deviation; None of a single run
+    deviation: float | None  # standard deviation in points; None: a single run
     runs: int
 
 
 @dataclass
 class Trained:
-    """``settings``: data, input and recipe, which all runs share."""
+    """All runs of a folder of results."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # data, preprocessing and recipe, which all runs share; empty: no run yet
     runs: list[Run]
 
     def find(self, network: str, seed: int) -> Run | None:
+        """The run of ``network`` with ``seed``; None if there is none."""
         return next((run for run in self.runs if (run.network, run.seed) == (network, seed)), None)
 
     def mean(self, network: str) -> Mean | None:
-        """None: it was not trained."""
+        """The top-1 error of ``network`` over its seeds; None if it was not trained."""
         return _mean([run.top1_error for run in self.runs if run.network == network])
 
     def mean_gain(self, network: str, over: str) -> Mean | None:
-        """By how much the error of ``network`` is below that of ``over``, seed by seed."""
+        """Top-1 error of ``over`` less that of ``network``, in points, over pairs of equal seed; None: no pair."""
         pairs = ((run, self.find(over, run.seed)) for run in self.runs if run.network == network)
         return _mean([other.top1_error - run.top1_error for run, other in pairs if other is not None])
 
     def describe(self) -> str:
-        """How the errors came about, in a sentence."""
+        """A sentence that says how the networks were trained and validated."""
         data, size = self.settings, self.settings["preprocessing"]["size"]
         return (
             f"Small-scale error: top-1 on {data['val']['pictures']:,} validation pictures of {data['data']} "
@@ -69,7 +70,11 @@ class Trained:
         )
 
     def save(self, folder: Path) -> None:
-        """Raises OSError if it can't be written; an earlier file stays whole then."""
+        """Writes trained.json to ``folder``.
+
+        Raises:
+            OSError: it can't be written; an earlier file is left as it was.
+        """
         runs = sorted(self.runs, key=lambda run: (run.network, run.seed))
         text = json.dumps({"settings": self.settings, "runs": [asdict(run) for run in runs]}, indent=1)
         with atomic_file(folder / _NAME) as file:
@@ -77,7 +82,7 @@ class Trained:
 
 
 def load(folder: Path) -> Trained:
-    """What `Trained.save` wrote there; without settings and runs if that is nothing yet.
+    """The runs that `Trained.save` wrote to ``folder``; no settings and no runs if there is no file yet.
 
     Raises:
         ResultsError: the file is damaged.
@@ -87,7 +92,7 @@ def load(folder: Path) -> Trained:
         document = json.loads(path.read_text(encoding="utf-8"))
         found = Trained(document["settings"], [Run(**run) for run in document["runs"]])
         found.describe()
-        statistics.fmean([0.0, *(run.top1_error for run in found.runs)])  # both only to see that they can be done
+        statistics.fmean([0.0, *(run.top1_error for run in found.runs)])  # both raise if something is missing
         return found
     except FileNotFoundError:
         return Trained({}, [])
@@ -96,6 +101,7 @@ def load(folder: Path) -> Trained:
 
 
 def _mean(values: list[float]) -> Mean | None:
+    """Mean and standard deviation; None of no values."""
     if not values:
         return None
     deviation = statistics.stdev(values) if len(values) > 1 else None

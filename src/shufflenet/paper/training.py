@@ -1,4 +1,4 @@
-"""`shufflenet paper tableN --train`: trains a table's networks and keeps their errors."""
+"""`shufflenet paper tableN --train`: trains the networks of a table and keeps their errors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ def train_networks(
     recipe: Recipe = small_scale.RECIPE,
     seeds: Iterable[int] = small_scale.SEEDS,
 ) -> Trained:
-    """Trains each network with each seed, seed by seed; what ``folder`` has a result of already is not repeated.
+    """Trains each network with each seed, seed by seed; runs that ``folder`` has results of are not repeated.
 
-    An interrupted run goes on from its checkpoint. Each is in a run folder of its own below ``folder``.
+    Every run has a run folder of its own in ``folder``; an interrupted run continues from its checkpoint.
+
+    Args:
+        names: networks of `small_scale.network`.
+        data: data folder, as `shufflenet train` takes.
+        log: called with a line about each finished run.
 
     Raises:
-        ResultsError: ``folder`` has results of other data or another recipe.
+        ResultsError: ``folder`` holds results of other data or another recipe.
         stop.Stopped, and all errors of `job.prepare` and `train.train_job`: see there.
     """
     plain = prepare(data, recipe, size=small_scale.SIZE)
@@ -46,7 +51,7 @@ def train_networks(
         result = train_job(job, folder / f"{name}-seed{seed}", cache=folder / "cache").result()
         assert result is not None
         run = Run(name, seed, round(result[0], 3), round(result[1], 3), machine()["processor"], _versions())
-        kept = _kept(folder, plain)  # read again: another process may train another table
+        kept = _kept(folder, plain)  # read anew, since another process may have added runs
         kept.runs.append(run)
         kept.save(folder)
         log(f"{name}, seed {seed}: top-1 error {run.top1_error:.2f} %, top-5 {run.top5_error:.2f} %")
@@ -55,6 +60,7 @@ def train_networks(
 
 
 def _kept(folder: Path, job: Job) -> Trained:
+    """The runs in ``folder``; raises ResultsError if they are of other data or another recipe than ``job``'s."""
     settings = _settings(job)
     kept = trained.load(folder)
     if not kept.settings:
@@ -74,7 +80,7 @@ def _job(plain: Job, name: str, seed: int) -> Job:
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    """All that the runs share."""
+    """What all runs share and their results depend on: the data, the preprocessing and the recipe."""
     dataset = job.dataset
     recipe = asdict(job.recipe)
     del recipe["seed"]
