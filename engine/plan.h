@@ -55,12 +55,14 @@ struct plan_weights {
     uint32_t offset;
 };
 
-// What is applied to a sum, element by element.
+// What is applied to a sum, element by element. The zeros between the lines of a plane stay zeros. PLAN_SCALE, which does not
+// know where they are, takes linear and ReLU.
 enum plan_activation {
     PLAN_LINEAR = 0,
     PLAN_RELU = 1,
     PLAN_SIGMOID = 2,
 };
+enum { PLAN_ACTIVATIONS = 1 + PLAN_SIGMOID }; // their number
 
 enum plan_kind {
     PLAN_INPUT = 1,

@@ -1,8 +1,11 @@
-// What stands behind a fully connected layer, one value at a time. Also the reference's, since C's own exponential is not
-// there in every environment.
+// Activations, one value at a time. The reference takes them from here too, since C's own exponential is not there in every
+// environment.
 #ifndef SHUFFLENET_ACTIVATION_H
 #define SHUFFLENET_ACTIVATION_H
 
+#include "../plan.h"
+
+#include <stddef.h>
 #include <string.h>
 
 // e^x within 2e-7 of it: 2^n times a polynomial of the rest, which is at most ln(2) / 2.
@@ -24,11 +27,40 @@ static inline float exponential(float x)
 
 static inline float activate(uint32_t activation, float x)
 {
-    if (activation == PLAN_RELU)
+    switch ((enum plan_activation)activation) {
+    case PLAN_LINEAR:
+        break;
+    case PLAN_RELU:
         return x < 0 ? 0 : x;
-    if (activation == PLAN_SIGMOID)
+    case PLAN_SIGMOID:
         return 1 / (1 + exponential(-x));
+    }
     return x;
+}
+
+// Whether an activation is more than a lower bound, which the kernels apply as they write: it follows in a second pass over
+// what is still in the first-level cache.
+static inline int needs_pass(uint32_t activation)
+{
+    return activation > PLAN_RELU;
+}
+
+// y[p] = activation(y[p]) for the pixels from begin to before end that lie in a line: of width pixels, pitch from one to the
+// next.
+static inline void activate_pixels(uint32_t activation, float *y, size_t begin, size_t end, size_t width, size_t pitch)
+{
+    for (size_t line = begin / pitch * pitch; line < end; line += pitch) {
+        const size_t first = line < begin ? begin : line, last = line + width < end ? line + width : end;
+        switch ((enum plan_activation)activation) { // outside of the loop, so that the compiler can use vectors
+        case PLAN_LINEAR:
+        case PLAN_RELU:
+            break;
+        case PLAN_SIGMOID:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_SIGMOID, y[p]);
+            break;
+        }
+    }
 }
 
 #endif

@@ -46,6 +46,9 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     }
     for (size_t i = 0; i < few; i++, p++)
         columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
+    if (needs_pass(s->activation))
+        for (size_t m = 0; m < count * run->mr; m++)
+            activate_pixels(s->activation, y + s->out[row + m], pixels.begin, pixels.end, s->width, s->pitch);
     if (s->width < s->pitch)
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
 }

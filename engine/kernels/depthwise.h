@@ -104,6 +104,8 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
         const struct three_rows rows = {.of = {plane - pitch, plane, plane + pitch}};
         stride1_windows(w, broadcast(s->bias[c]), broadcast(s->lower_bound), rows, pixels, some, neighbours,
                         y + s->out[c], relu, gaps);
+        if (needs_pass(s->activation))
+            activate_pixels(s->activation, y + s->out[c], some.begin, some.end, s->width, pitch);
     }
 }
 
@@ -120,6 +122,9 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
             stride1_windows(w, broadcast(s->bias[c]), broadcast(s->lower_bound), rows, s->in_pitch, line, neighbours,
                             y + s->out[c] + i * s->out_pitch, 1, 1);
         }
+        if (needs_pass(s->activation))
+            activate_pixels(s->activation, y + s->out[c], lines.begin * s->out_pitch, lines.end * s->out_pitch,
+                            s->width, s->out_pitch);
     }
 }
 
@@ -215,6 +220,10 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
         depthwise_stride2_narrow(s, x, y, some, range_of(share, s->channels));
     else
         depthwise_stride2_wide(s, x, y, some, range_of(share, s->channels));
+    const struct range channels = range_of(share, s->channels);
+    for (size_t c = channels.begin; needs_pass(s->activation) && c < channels.end; c++)
+        activate_pixels(s->activation, y + s->out[c], some.begin * s->out_pitch, some.end * s->out_pitch, out_width,
+                        s->out_pitch);
 }
 
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)

@@ -120,6 +120,8 @@ static void stem(const struct convolution *s, const float *picture, float *y, st
                     stem_functions[run->mr / 4 - 1][nv - 1](s, packed, rows, first, s->out + run->row + tile * run->mr,
                                                             line, column, inside);
         }
+        for (size_t m = 0; needs_pass(s->activation) && m < s->m; m++)
+            activate_pixels(s->activation, line + s->out[m], 0, out_width, out_width, out_width);
         for (; column < s->pitch; column += VECTOR_FLOATS)
             for (size_t m = 0; m < s->m; m++)
                 store(line + s->out[m] + column, (vector){0});

@@ -44,7 +44,7 @@ static void convolution(const struct convolution *s, const float *x, float *y, s
                 sum += packed[1 + k] * x[in[k] + p / s->pitch * s->in_pitch + p % s->pitch];
             if (s->residual)
                 sum += y[s->residual[row] + p];
-            y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : sum < s->lower_bound ? s->lower_bound : sum;
+            y[s->out[row] + p] = p % s->pitch >= s->width ? 0 : activate(s->activation, sum);
         }
     }
 }
@@ -70,7 +70,7 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
                 sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
                                                         (int64_t)(i * s->stride) + tap / 3 - 1,
                                                         (int64_t)(j * s->stride) + tap % 3 - 1);
-            y[s->out[c] + p] = j >= out_width ? 0 : sum < s->lower_bound ? s->lower_bound : sum;
+            y[s->out[c] + p] = j >= out_width ? 0 : activate(s->activation, sum);
         }
     }
 }
@@ -144,7 +144,7 @@ static void scale(const struct scale *s, float *arena, struct share share)
         for (uint32_t p = 0; p < s->pixels; p++) {
             const float sum =
                 arena[*s->factors + c] * arena[s->in[c] + p] + (s->residual ? arena[s->residual[c] + p] : 0);
-            arena[s->out[c] + p] = sum < s->lower_bound ? s->lower_bound : sum;
+            arena[s->out[c] + p] = activate(s->activation, sum);
         }
 }
 

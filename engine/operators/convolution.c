@@ -62,7 +62,7 @@ static void build_convolution(struct builder *b, const struct plan_step *plan, s
     require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch && is_size(s->in_pitch));
     require(b, s->in_pitch == s->pitch || (s->in_pitch > s->pitch && s->pitch % ROW_ALIGNMENT == 0));
     require(b, outputs < LIMIT && outputs * s->k < LIMIT);
-    require(b, p->activation <= PLAN_RELU && p->cold <= 1);
+    require(b, p->activation < PLAN_ACTIVATIONS && p->cold <= 1);
     // In strips the kernel would write behind the lines that are a thread's, and find no line of what is added.
     require(b, b->strips ? step->sliding_lines && p->residual == PLAN_NO_TABLE && s->halo < LIMIT : s->halo == 0);
     if (b->failed)

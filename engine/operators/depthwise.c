@@ -38,7 +38,7 @@ static void build_depthwise(struct builder *b, const struct plan_step *plan, str
         .zero_row = b->zero_row,
         .in_strips = b->strips != NULL,
     };
-    require(b, (s->stride == 1 || s->stride == 2) && p->activation <= PLAN_RELU);
+    require(b, (s->stride == 1 || s->stride == 2) && p->activation < PLAN_ACTIVATIONS);
     require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width));
     require(b, s->width <= b->plan.width); // as long as zero_row
     require(b, s->in_pitch >= s->width && is_size(s->in_pitch) && is_size(s->out_pitch));

@@ -26,7 +26,7 @@ static void build_fully_connected(struct builder *b, const struct plan_step *pla
     struct fully_connected *s = &step->as.fully_connected;
     *s = (struct fully_connected){.k = p->k, .m = p->m, .activation = p->activation};
     const size_t block = b->kernels->fully_connected_block;
-    require(b, is_size(s->k) && is_size(s->m) && (uint64_t)s->k * s->m < LIMIT && s->activation <= PLAN_SIGMOID);
+    require(b, is_size(s->k) && is_size(s->m) && (uint64_t)s->k * s->m < LIMIT && s->activation < PLAN_ACTIVATIONS);
     require(b, p->output != PLAN_NO_TABLE || s->m == b->plan.classes);
     require(b, p->weights < b->plan.block_count);
     if (b->failed)

@@ -4,12 +4,12 @@
 //   test_kernels LEVEL      that one
 #include "test_case.h"
 
-static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixels, int relu, int residual,
+static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixels, uint32_t activation, int residual,
                           const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "pointwise groups %u k %u m %u pixels %u%s%s", groups, k, m, pixels,
-             relu ? " relu" : "", residual ? " residual" : "");
+    snprintf(t->name, sizeof t->name, "pointwise groups %u k %u m %u pixels %u activation %u%s", groups, k, m, pixels,
+             activation, residual ? " residual" : "");
     const uint32_t in = add_rows(t, groups * k, pixels, 1), out = add_rows(t, groups * m, pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_CONVOLUTION,
                                  .source = PLAN_WHOLE,
@@ -20,7 +20,7 @@ static int test_pointwise(uint32_t groups, uint32_t k, uint32_t m, uint32_t pixe
                                                     .width = pixels,
                                                     .pitch = pixels,
                                                     .in_pitch = pixels,
-                                                    .activation = relu ? PLAN_RELU : PLAN_LINEAR,
+                                                    .activation = activation,
                                                     .input = in,
                                                     .output = out,
                                                     .residual = residual ? out : PLAN_NO_TABLE,
@@ -38,9 +38,10 @@ static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t h
 {
     struct test_case *t = new_case();
     const uint32_t taps = kernel * kernel, k = taps * channels, in_pitch = (out_pitch ? out_pitch : width) + kernel - 1;
-    const uint32_t pitch = out_pitch ? out_pitch : in_pitch;
-    snprintf(t->name, sizeof t->name, "dense groups %u channels %u m %u height %u width %u kernel %u pitch %u%s",
-             groups, channels, m, height, width, kernel, pitch, zeros ? " zeros" : "");
+    const uint32_t pitch = out_pitch ? out_pitch : in_pitch, activation = random_below(PLAN_ACTIVATIONS);
+    snprintf(t->name, sizeof t->name,
+             "dense groups %u channels %u m %u height %u width %u kernel %u pitch %u activation %u%s", groups, channels,
+             m, height, width, kernel, pitch, activation, zeros ? " zeros" : "");
     const uint32_t planes = add_rows(t, groups * channels, (height + kernel) * in_pitch, 1), in = t->table_count;
     for (uint32_t i = 0; i < groups * k; i++)
         t->tables[t->table_count++] = t->tables[planes + i / taps] + i % taps / kernel * in_pitch + i % kernel;
@@ -54,7 +55,7 @@ static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t h
                                                     .width = zeros ? width : pitch,
                                                     .pitch = pitch,
                                                     .in_pitch = in_pitch,
-                                                    .activation = PLAN_RELU,
+                                                    .activation = activation,
                                                     .input = in,
                                                     .output = out,
                                                     .residual = PLAN_NO_TABLE,
@@ -65,12 +66,12 @@ static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t h
     return run_case(t, only);
 }
 
-static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, uint32_t gap, int relu,
-                          const char *only)
+static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, uint32_t gap,
+                          uint32_t activation, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u%s", channels, height,
-             width, stride, gap, relu ? " relu" : "");
+    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u activation %u",
+             channels, height, width, stride, gap, activation);
     t->height = t->width = width < 8 ? 8 : width;
     const uint32_t in_pitch = width + gap, out_pitch = (width - 1) / stride + 1 + gap;
     // What lies behind the last line is written at stride 2 only.
@@ -85,7 +86,7 @@ static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, ui
                                                   .stride = stride,
                                                   .in_pitch = in_pitch,
                                                   .out_pitch = out_pitch,
-                                                  .activation = relu ? PLAN_RELU : PLAN_LINEAR,
+                                                  .activation = activation,
                                                   .input = in,
                                                   .output = out,
                                                   .weights = add_weights(t, 9 * channels),
@@ -241,7 +242,8 @@ int main(int count, char **arguments)
     static const uint32_t pixels[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 18, 24, 31, 33, 49, 63, 65, 97, 98, 196, 784};
     for (size_t p = 0; p < sizeof pixels / sizeof *pixels; p++)
         for (uint32_t m = 1; m <= 13; m++)
-            CASE(test_pointwise(1 + random_below(4), 1 + random_below(12), m, pixels[p], m % 2, m % 3 == 0, only));
+            CASE(test_pointwise(1 + random_below(4), 1 + random_below(12), m, pixels[p], (m + p) % PLAN_ACTIVATIONS,
+                                m % 3 == 0, only));
     // Channels per group of the family, and a strip that does not fit at once.
     static const uint32_t group_channels[] = {5, 10, 17, 20, 30, 34, 40, 60, 80};
     for (size_t i = 0; i < sizeof group_channels / sizeof *group_channels; i++)
@@ -259,9 +261,9 @@ int main(int count, char **arguments)
         CASE(test_dense(2, 2, 5, 36 - size, size, 3, 1, 0, only));
         CASE(test_dense(1, 1, 3, size, 36 - size, 5, 0, 0, only));
         for (uint32_t stride = 1; stride <= 2; stride++) {
-            CASE(test_depthwise(3, size, 36 - size, stride, 0, 0, only));
-            CASE(test_depthwise(2, size, size, stride, 0, 1, only));
-            CASE(test_depthwise(2, size, 36 - size, stride, 1 + size % 5, 1, only));
+            CASE(test_depthwise(3, size, 36 - size, stride, 0, size % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(2, size, size, stride, 0, (size + 1) % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(2, size, 36 - size, stride, 1 + size % 5, size % PLAN_ACTIVATIONS, only));
             CASE(test_input(size, 36 - size, 3, stride, 1, 1, only));
             CASE(test_input(36 - size, size, 1, stride, 0, 0, only));
         }
@@ -294,10 +296,10 @@ int main(int count, char **arguments)
         CASE(test_depthwise(1, 1, 299, stride, 0, 0, only));
         CASE(test_depthwise(1, 299, 1, stride, 0, 0, only));
         CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
-        CASE(test_depthwise(2, 12, 112, stride, 1, 0, only));
+        CASE(test_depthwise(2, 12, 112, stride, 1, PLAN_SIGMOID, only));
     }
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)
-        CASE(test_fully_connected(1 + random_below(60), m, m % 3, m % 2, m / 2 % 2, only));
+        CASE(test_fully_connected(1 + random_below(60), m, m % PLAN_ACTIVATIONS, m % 2, m / 2 % 2, only));
     printf("%d cases on", cases);
     for (size_t level = 0; shufflenet_isa(level); level++)
         if (!only || !strcmp(only, shufflenet_isa(level)))
