@@ -37,7 +37,7 @@ SHUFFLENET_LOCAL void *take(struct builder *b, uint64_t bytes);
 
 SHUFFLENET_LOCAL uint64_t round_up(uint64_t value, uint64_t multiple);
 
-// From 1 to below LIMIT.
+// Whether it is from 1 to below LIMIT.
 SHUFFLENET_LOCAL int is_size(uint32_t value);
 
 // Words of a plane without what lies behind its last line.
@@ -62,7 +62,7 @@ SHUFFLENET_LOCAL const uint32_t *read_table(struct builder *b, const struct step
 // count values of a block of this dtype.
 SHUFFLENET_LOCAL const void *weights(struct builder *b, uint32_t block, enum plan_dtype dtype, uint64_t count);
 
-// The same for float32, which most blocks are.
+// count values of a float32 block.
 SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t count);
 
 // The least value that an activation leaves; minus infinity if it is another function than a bound.

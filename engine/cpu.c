@@ -7,7 +7,7 @@
 #include <cpuid.h>
 #endif
 
-// Best first.
+// The levels, best first.
 static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
     &shufflenet_kernels_avx512,
@@ -24,10 +24,10 @@ static const struct kernels *const all_kernels[] = {
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
 
 #ifdef SHUFFLENET_X86
-// Registers that the system saves, by their bits in XCR0: those of AVX, and those of AVX-512 besides.
+// The bits in XCR0 of the registers that the system saves for AVX and for AVX-512.
 enum { AVX_STATE = 0x06, AVX512_STATE = 0xe6 };
 
-// Asked of the processor itself: a compiler's __builtin_cpu_supports needs a runtime library that not all of them bring along.
+// Asks the processor itself: a compiler's __builtin_cpu_supports needs a runtime library that not every compiler has.
 static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx)
 {
     unsigned eax, ebx, ecx, edx;

@@ -29,7 +29,7 @@ SHUFFLENET_LOCAL const struct kind *kind_of(uint32_t kind)
     return kind < kinds && kind_functions[kind] ? kind_functions[kind]() : NULL;
 }
 
-// As demanding of memory as any level: masks for the widest vectors, the largest blocks of fully connected layers, and no
+// A level that needs as much memory as any: masks for the widest vectors, the largest blocks of fully connected layers, and no
 // weights of half precision.
 static const struct kernels widest = {
     .name = SHUFFLENET_WIDEST,

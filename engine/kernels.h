@@ -89,7 +89,7 @@ struct pool {
 };
 
 // y[c, i, j] = mean of x[c] over window i, j of out_height * out_width windows that divide the plane as evenly as they can:
-// lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), columns likewise. y is one row. One window
+// lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), and columns by the same rule. y is one row. One window
 // is the global average pool.
 struct adaptive_average_pool {
     uint32_t channels, height, width, in_pitch, out_height, out_width;

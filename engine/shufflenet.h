@@ -59,7 +59,7 @@ SHUFFLENET_API shufflenet_status shufflenet_create(const void *plan, size_t plan
 SHUFFLENET_API shufflenet_status shufflenet_run(const shufflenet_network *network, void *arena, size_t arena_bytes,
                                                 const float *input, size_t batch, float *output);
 
-// The same by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
+// shufflenet_run by a team of one or more threads, which share the work of each step: every one of them makes this call, with its
 // number from 0 to threads - 1, a team that is handed to the barrier and nothing else, and all else equal. They call it after each
 // step. The arena has arena_bytes and thread_bytes for each thread. The results are the same as by one thread, bit for bit.
 SHUFFLENET_API shufflenet_status shufflenet_run_shared(const shufflenet_network *network, void *arena,

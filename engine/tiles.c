@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-// What a tile of mr outputs and nv vectors takes for an input row, in half cycles: its multiply-adds or its loads, whatever is
+// The half cycles that a tile of mr outputs and nv vectors takes for an input row: its multiply-adds or its loads, whatever is
 // more at two a cycle, its start and end, and if the pixels of all k rows don't fit the first-level cache, waiting for those
 // that all tiles read again from the second.
 static float cost_of_tile(const struct kernels *kernels, uint32_t mr, uint32_t nv, uint32_t k)
@@ -25,14 +25,14 @@ static float cost_of_pixels(const struct kernels *kernels, uint32_t mr, uint32_t
     return cost;
 }
 
-// Mostly by one thread. What two take that have half of the pixels each decides between tiles that are about as good.
+// The cost for one thread. The cost for two, which have half of the pixels each, decides between tiles that are about as good.
 static float cost_of(const struct kernels *kernels, uint32_t mr, uint32_t pixels, uint32_t k)
 {
     const float halves = 2 * cost_of_pixels(kernels, mr, (pixels + 1) / 2, k);
     return cost_of_pixels(kernels, mr, pixels, k) + halves / 8;
 }
 
-// The tiles that cost least; returns how many they are.
+// Fills in the tiles of the lowest cost; returns how many there are.
 static uint32_t choose(const struct kernels *kernels, uint32_t m, uint32_t pixels, uint32_t k, struct tile_run *runs)
 {
     enum { SMALL = 64 }; // a larger m only repeats the cheapest tile

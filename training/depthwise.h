@@ -24,9 +24,9 @@ static struct plane_scratch plane_scratch(float *scratch, size_t height, size_t 
     return s;
 }
 
-static void affine(const float *x, size_t pixels, float scale, float offset, float least, float *y)
+static void affine(const float *x, size_t pixels, float scale, float offset, float lower_bound, float *y)
 {
-    const vector a = broadcast(scale), b = broadcast(offset), lowest = broadcast(least);
+    const vector a = broadcast(scale), b = broadcast(offset), lowest = broadcast(lower_bound);
     for (size_t p = 0; p < pixels; p += VECTOR_FLOATS)
         store(y + p, keep(vector_max(lowest, a * load(x + p) + b), first_lanes(pixels - p)));
 }
@@ -70,7 +70,7 @@ static void train_depthwise_forward(const void *arguments, struct workspace spac
             w[tap] = broadcast(s->w[c * 9 + tap]);
         for (size_t n = 0; n < s->images; n++) {
             float *y = s->y + c * s->y_pitch + n * out_pixels, *to = s->stride == 1 ? y : plane.b;
-            affine(s->x + c * s->x_pitch + n * pixels, pixels, s->scale[c], s->offset[c], s->least, plane.a);
+            affine(s->x + c * s->x_pitch + n * pixels, pixels, s->scale[c], s->offset[c], s->lower_bound, plane.a);
             // What is written past the plane is the next one's, or the row's tail.
             for (size_t p = 0; p < pixels; p += VECTOR_FLOATS)
                 store(to + p, convolve3x3(&plane, w, plane.a, width, p));
@@ -98,9 +98,9 @@ ALWAYS_INLINE void add_tap_products(const struct plane_scratch *s, const float *
 
 // The gradient at the plane whose affine map is n (NULL: without a bound) and x the plane itself.
 static void depthwise_grad_x(const struct plane_scratch *s, const vector *flipped, const float *d, const float *n,
-                             float least, size_t width, float *grad_x)
+                             float lower_bound, size_t width, float *grad_x)
 {
-    const vector lowest = broadcast(least);
+    const vector lowest = broadcast(lower_bound);
     for (size_t p = 0; p < s->pixels; p += VECTOR_FLOATS) {
         vector sum = convolve3x3(s, flipped, d, width, p);
         if (n)
@@ -129,13 +129,13 @@ static void train_depthwise_backward(const void *arguments, struct workspace spa
                 put_even(plane.c, s->height, width, plane.a);
             float *grad_x = s->grad_x + c * s->x_pitch + n * pixels;
             if (!s->x) {
-                depthwise_grad_x(&plane, flipped, plane.a, NULL, s->least, width, grad_x);
+                depthwise_grad_x(&plane, flipped, plane.a, NULL, s->lower_bound, width, grad_x);
                 continue;
             }
             const float *x = s->x + c * s->x_pitch + n * pixels;
-            affine(x, pixels, s->scale[c], s->offset[c], s->least, plane.b);
+            affine(x, pixels, s->scale[c], s->offset[c], s->lower_bound, plane.b);
             add_tap_products(&plane, plane.a, plane.b, width, products);
-            depthwise_grad_x(&plane, flipped, plane.a, plane.b, s->least, width, grad_x);
+            depthwise_grad_x(&plane, flipped, plane.a, plane.b, s->lower_bound, width, grad_x);
             add_sums(grad_x, x, pixels, s->sums + 2 * c);
         }
         for (size_t tap = 0; s->x && tap < 9; tap++)

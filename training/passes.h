@@ -8,7 +8,7 @@
 // Pixels that a pass works on before it goes on to the next: the rows of a group stay in the second-level cache.
 enum { CHUNK = 512, CHUNK_PITCH = CHUNK + 16 }; // an odd number of cache lines
 
-// What a thread has for itself: memory for its use, and its own sums, zero before.
+// The memory of a thread: memory for its use, and its own sums, zero before.
 struct workspace {
     float *scratch;
     float *grad_w;

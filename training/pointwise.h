@@ -21,7 +21,7 @@ static void pack_group(const float *w, size_t m, size_t k, size_t o_stride, size
 static void multiply(size_t m, size_t k, const float *packed, const uint32_t *in, const uint32_t *out, int add,
                      const float *x, float *y, size_t pixels)
 {
-    // far: a batch is more than a second-level cache holds.
+    // cold: a batch is more than a second-level cache holds.
     const struct convolution shape = {.k = (uint32_t)k, .lower_bound = -__builtin_inff(), .cold = 1};
     const struct parts parts = split((pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS, widest_tile[MR]);
     const size_t whole = m / MR, rest = m % MR;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Of each thread.
+// The memory of each thread.
 struct needs {
     size_t scratch_floats, grad_w_floats, sums_doubles;
 };

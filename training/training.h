@@ -50,11 +50,11 @@ struct shufflenet_pointwise_backward {
     double *sums; // [groups * k - first][2]: of each row of grad_x from first on, and of its products with partner
 };
 
-// 3x3, padding 1: y[c] = depthwise convolution of max(least, scale[c] * x[c] + offset[c]).
+// 3x3, padding 1: y[c] = depthwise convolution of max(lower_bound, scale[c] * x[c] + offset[c]).
 struct shufflenet_depthwise_forward {
     uint32_t channels, images, height, width, stride;
     size_t x_pitch, y_pitch;
-    float least;
+    float lower_bound;
     const float *w;              // [channels][9]
     const float *scale, *offset; // [channels]
     const float *x;
@@ -62,17 +62,17 @@ struct shufflenet_depthwise_forward {
     double *sums; // [channels][2]: of each row of y, and of its squares; or NULL
 };
 
-// With d = grad_scale * g + raw_scale * raw + constant and n = max(least, scale * x + offset):
-//   grad_w = sum over pixels of d * n at each tap; grad_x = transposed convolution of d, where n is above least.
+// With d = grad_scale * g + raw_scale * raw + constant and n = max(lower_bound, scale * x + offset):
+//   grad_w = sum over pixels of d * n at each tap; grad_x = transposed convolution of d, where n is above lower_bound.
 struct shufflenet_depthwise_backward {
     uint32_t channels, images, height, width, stride;
     size_t x_pitch, y_pitch;
-    float least;
+    float lower_bound;
     const float *w;
     const float *g, *raw; // raw may be NULL: d = grad_scale * g
     const float *grad_scale, *raw_scale, *constant;
     const float *scale, *offset;
-    const float *x; // may be NULL: no grad_w, no sums, n is above least everywhere
+    const float *x; // may be NULL: no grad_w, no sums, n is above lower_bound everywhere
     float *grad_x;
     double *grad_w; // [channels][9]
     double *sums;   // [channels][2]: of each row of grad_x, and of grad_x * x

@@ -1,4 +1,4 @@
-// Activations, one value at a time. The reference takes them from here too, since C's own exponential is not there in every
+// Activations of one value. The reference takes them from here too, since C's own exponential is not there in every
 // environment.
 #ifndef SHUFFLENET_ACTIVATION_H
 #define SHUFFLENET_ACTIVATION_H

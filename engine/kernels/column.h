@@ -3,7 +3,7 @@
 
 enum { COLUMN_TILES = 4 }; // at once: they share each pixel
 
-// tiles tiles of mr outputs, at most VECTOR_FLOATS; packed, out and residual as in tile().
+// Computes one pixel for tiles tiles of mr outputs, at most VECTOR_FLOATS; packed, out and residual as in tile().
 ALWAYS_INLINE void column(const size_t tiles, const struct convolution *s, size_t mr, const float *packed,
                           const uint32_t *in, const uint32_t *out, const uint32_t *residual, const float *x, float *y)
 {
@@ -17,7 +17,7 @@ ALWAYS_INLINE void column(const size_t tiles, const struct convolution *s, size_
         const vector value = broadcast(x[in[k]]);
 #pragma GCC unroll 4
         for (size_t t = 0; t < tiles; t++)
-            sum[t] += load(packed + t * tile_floats) * value; // the lanes from mr on are of no use
+            sum[t] += load(packed + t * tile_floats) * value; // lanes from mr on are not used
     }
 #pragma GCC unroll 4
     for (size_t t = 0; t < tiles; t++, out += mr) {

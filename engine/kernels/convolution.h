@@ -1,17 +1,17 @@
 // Pointwise group convolutions, and dense ones through shifted rows: nearly all of a network's multiply-adds.
 // The microkernel is in tile.h.
 
-// Planes of fewer vectors a thread are shared by channels, groups or tiles: where two threads' pixels meet in a row, each core
-// fetches ahead what the other writes. Measured on two cores with AVX-512: 28x28 planes are better shared so.
+// Vectors a thread: planes of fewer are partitioned by channels, groups or tiles, since at the border of two threads' pixels in a
+// row each core prefetches what the other writes. Measured on two cores with AVX-512: 28x28 planes are faster so.
 enum { SHARED_VECTORS = VECTOR_FLOATS == 16 ? 30 : 9 };
 
-// Planes of fewer are shared by tiles: half of their pixels would leave lanes of vectors unused.
+// Vectors of a plane: planes of fewer are partitioned by tiles, since half of their pixels would leave lanes unused.
 enum { FEW_VECTORS = 8 };
 
-// Of weights that pass by again and again: 64 KB.
+// Weights that are read again for each part of the pixels: 64 KB of them.
 enum { BLOCK_FLOATS = 16 << 10 };
 
-// What the tiles have just written between the lines, of pixels begin to end.
+// Writes zeros between the lines, where the tiles have just written, among pixels begin to end.
 static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end,
                       float *y)
 {
@@ -22,7 +22,7 @@ static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t c
                     y[out[i] + p] = 0;
 }
 
-// Of one group: count tiles, which are those of run from number first on, on the given pixels.
+// Computes count tiles of one group, which are those of run from number first on, on the given pixels.
 static void convolve(const struct convolution *s, size_t group, const struct tile_run *run, size_t first, size_t count,
                      struct range pixels, const float *x, float *y)
 {
@@ -53,8 +53,8 @@ static void convolve(const struct convolution *s, size_t group, const struct til
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
 }
 
-// As convolve; if the weights outweigh the pixels, a few tiles at a time, so that every pass over the pixels finds their
-// weights in a cache.
+// Does what convolve does; if there are more weights than pixels, a few tiles at a time, so that every pass over the pixels
+// finds their weights in a cache.
 static void convolve_in_blocks(const struct convolution *s, size_t group, const struct tile_run *run, size_t first,
                                size_t count, struct range pixels, const float *x, float *y)
 {
@@ -64,7 +64,7 @@ static void convolve_in_blocks(const struct convolution *s, size_t group, const 
         convolve(s, group, run, first, end - first < block ? end - first : block, pixels, x, y);
 }
 
-// The pixels in some of a range's vectors. Threads share whole vectors, so that none writes zeros behind its last pixel where
+// The pixels in some of a range's vectors. Threads get whole vectors, so that none writes zeros behind its last pixel where
 // another writes.
 static struct range pixels_in(struct range all, struct range vectors)
 {
@@ -73,8 +73,8 @@ static struct range pixels_in(struct range all, struct range vectors)
     return pixels;
 }
 
-// Of all groups, those of all their tiles that are in the range. First the groups that are all in it: of another one some rows
-// may still be in the cache of the thread that it is shared with.
+// Computes the tiles in a range over the tiles of all groups. Groups that are all in it come first: rows of another one may
+// still be in the cache of the thread that has the rest of it.
 static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x,
                             float *y)
 {
@@ -99,7 +99,7 @@ static void convolve_pixels(const struct convolution *s, const float *x, float *
 }
 
 // A thread has whole groups, and a part of the pixels of one or two more. It finds them in its own cache if the convolution
-// before was shared likewise; with tiles in place of pixels it would have to fetch half of a shared group's rows.
+// before was partitioned alike; with tiles instead of pixels it would have to fetch half of the rows of a group.
 static void convolve_shared_groups(const struct convolution *s, struct range all, size_t vectors, struct share share,
                                    const float *x, float *y)
 {
@@ -113,8 +113,8 @@ static void convolve_shared_groups(const struct convolution *s, struct range all
     }
 }
 
-// Shared by pixels where there are many; on smaller planes by groups and pixels, on the smallest by tiles; by lines if each
-// is written by itself.
+// Threads partition the pixels where there are many, groups and pixels on smaller planes, tiles on the smallest, and lines if
+// each is convolved by itself.
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
 {
     if (s->in_pitch != s->pitch) {

@@ -7,13 +7,13 @@ ALWAYS_INLINE void broadcast_taps(const float *weights, size_t channel, vector *
         w[tap] = broadcast(weights[channel * 9 + tap]);
 }
 
-// Of stride 1. The products of pixels and a window's left taps are of use to the pixels' right neighbours, those of its right
+// Sums with stride 1. The products of pixels and a window's left taps belong to the pixels' right neighbours, those of its right
 // taps to the left neighbours: three columns are summed up first, and then shifted.
 struct column_sums {
     vector left, centre, right;
 };
 
-// See depthwise.masks. period: in floats.
+// The masks of struct depthwise. period: in floats.
 struct neighbours {
     const int32_t *has_left, *has_right, *inside;
     size_t period;
@@ -26,7 +26,7 @@ static struct neighbours neighbours_of(const struct depthwise *s)
     return neighbours;
 }
 
-// Of a vector of pixels of the middle row, from p on.
+// The sums of a vector of pixels of the middle line, from p on.
 ALWAYS_INLINE struct column_sums sum_columns(const vector *w, vector bias, struct three_rows rows, size_t p,
                                              struct neighbours neighbours, size_t phase)
 {
@@ -43,7 +43,7 @@ ALWAYS_INLINE struct column_sums sum_columns(const vector *w, vector bias, struc
     return sums;
 }
 
-// One column of taps at pixel p, in all lanes: rounded as above, so that it is the same where two threads' pixels meet.
+// One column of taps at pixel p, in all lanes: rounded as above, so that it is the same at the border of two threads' pixels.
 ALWAYS_INLINE vector sum_column(const vector *w, size_t tap, struct three_rows rows, size_t p)
 {
     vector sum = {0};
@@ -53,7 +53,7 @@ ALWAYS_INLINE vector sum_column(const vector *w, size_t tap, struct three_rows r
     return sum;
 }
 
-// The windows around some of the middle row's pixels.
+// Writes the windows around some of the middle line's pixels.
 ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector lower_bound, struct three_rows rows,
                                    size_t pixels, struct range some, struct neighbours neighbours, float *y,
                                    const int relu, const int gaps)
@@ -84,15 +84,15 @@ ALWAYS_INLINE void stride1_windows(const vector *w, vector bias, vector lower_bo
     }
 }
 
-// Stride 1, over the plane as one long row of pixels: zeros stand before and behind the plane, and between its lines if
-// there is room.
+// Computes stride 1 over the plane as one long row of pixels: zeros stand before and behind the plane, and between its lines
+// if there is room.
 ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, float *y, struct share share,
                                      const int relu, const int gaps)
 {
     const size_t pixels = (size_t)(s->height - 1) * s->in_pitch + s->width, pitch = s->in_pitch;
     const struct range all = {0, pixels};
     const size_t vectors = (all.end - all.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    // By pixels, as the convolutions around it are shared, so that a thread finds what it has written itself.
+    // Partitioned by pixels, as the convolutions around it are, a thread finds what it has written itself.
     const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
     const struct range channels = by_pixels ? (struct range){0, s->channels} : range_of(share, s->channels);
     const struct range some = by_pixels ? pixels_in(all, range_of(share, vectors)) : all;
@@ -109,7 +109,7 @@ ALWAYS_INLINE void depthwise_stride1(const struct depthwise *s, const float *x, 
     }
 }
 
-// Stride 1, line by line: a window of a plane has no zeros above and below. Lines are whole vectors.
+// Computes stride 1 line by line: a sliding buffer has no zeros above and below. Lines are whole vectors.
 static void depthwise_stride1_lines(const struct depthwise *s, const float *x, float *y, struct lines lines)
 {
     const struct range line = {0, s->in_pitch};
@@ -128,7 +128,7 @@ static void depthwise_stride1_lines(const struct depthwise *s, const float *x, f
     }
 }
 
-// What a vector of windows sums up of one line, by the window's column: the left one's part belongs to the next window.
+// Adds one line's products to the sums of a vector of windows, by the window's column: the left one's belong to the next window.
 ALWAYS_INLINE void add_line(const vector *w, struct columns_of_windows see, struct column_sums *sums)
 {
     sums->left += w[0] * see.right;
@@ -136,8 +136,8 @@ ALWAYS_INLINE void add_line(const vector *w, struct columns_of_windows see, stru
     sums->right += w[2] * see.right;
 }
 
-// A vector of windows. right_inside: NULL if all their right columns are. left: the left columns' part, in order, of the windows
-// before, and then of these.
+// The sums of a vector of windows. right_inside: NULL if all their right columns are inside. left: the left columns' part, in
+// order, of the windows before, and then of these.
 ALWAYS_INLINE vector sum_of_windows(struct column_sums sums, const vector_mask *right_inside, vector *left)
 {
     const vector before = *left, right = right_inside ? keep(sums.right, *right_inside) : sums.right;
@@ -145,7 +145,7 @@ ALWAYS_INLINE vector sum_of_windows(struct column_sums sums, const vector_mask *
     return in_order(sums.centre + right) + shifted_right(before, *left);
 }
 
-// A line of the output is one vector. Of the two lines that windows below one another share the floats stay in registers.
+// Computes stride 2 where a line of the output is one vector. The lines that windows below one another share stay in registers.
 static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, float *y, struct range lines,
                                      struct range channels)
 {
@@ -174,7 +174,7 @@ static void depthwise_stride2_narrow(const struct depthwise *s, const float *x, 
     }
 }
 
-// Of windows whose middle columns are column, column + 2, ...
+// The sums of the windows whose middle columns are column, column + 2, ...
 ALWAYS_INLINE vector windows_of_lines(const vector *w, vector bias, struct three_rows rows, size_t column, size_t width,
                                       const vector_mask *right_inside, vector *left)
 {

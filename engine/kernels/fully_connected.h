@@ -1,4 +1,4 @@
-// Fully connected layers: weights are read once, in the order in which they lie.
+// Fully connected layers: weights are read once, in the order in which they are packed.
 
 // FULLY_CONNECTED_VECTORS sums in registers hide the latency of two multiply-add units.
 enum { FULLY_CONNECTED_BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };

@@ -42,7 +42,7 @@ static struct columns columns_of(const struct input *s, size_t phase)
     return columns;
 }
 
-// One line of a phase's plane, of which the last of the given lines ends at end, from a line x of the input.
+// Writes one line of a phase's plane, from a line x of the input. end: where the last of the lines to be written ends.
 ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *end, float *line)
 {
     zero_some(end, line, 0, c.before);
@@ -50,7 +50,7 @@ ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct colu
     zero_some(end, line, c.before + c.count, s->out_pitch);
 }
 
-// The same for stride 2 and two phases, of which even starts with the line's first float.
+// Writes the lines of both phases of stride 2; the even one starts with the line's first float.
 ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, const float *even_end,
                                     float *even_line, struct columns odd, const float *odd_end, float *odd_line)
 {

@@ -1,7 +1,7 @@
-// How lines are written one after the other: the zeros behind a line are overwritten by the next one. Behind the last line they
-// would be another thread's.
+// Lines are written one after the other: the zeros behind a line are overwritten by the next one. Behind the last line lies
+// what another thread writes.
 
-// At y, of which the last of the given lines ends at end.
+// Stores v at y, but nothing at or past end.
 ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
 {
     if (__builtin_expect(y + VECTOR_FLOATS <= end, 1))
@@ -10,14 +10,14 @@ ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
         store_first(y, v, (size_t)(end - y));
 }
 
-// In a line from first to before last, and up to a vector beyond it: what is there is written later.
+// Writes zeros to a line from first to before last, and up to a vector beyond, which is written later.
 ALWAYS_INLINE void zero_some(const float *end, float *line, size_t first, size_t last)
 {
     for (size_t j = first; j < last; j += VECTOR_FLOATS)
         store_before(end, line + j, (vector){0});
 }
 
-// Behind a line of width floats, whose last vector ends with zeros.
+// Writes zeros between a line of width floats, whose last vector ends with zeros, and the next line.
 ALWAYS_INLINE void zero_gap(const float *end, float *line, size_t width, size_t pitch)
 {
     zero_some(end, line, (width + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS, pitch);

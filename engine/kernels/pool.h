@@ -36,8 +36,8 @@ ALWAYS_INLINE vector left_of_windows(const struct pool *s, struct three_rows row
     return s->padding ? (vector){0} : broadcast(pool_rows(rows, 0, kind, all)[0]);
 }
 
-// A vector of windows of what three lines became. right_inside: NULL if all their right columns are. last_right: of the
-// windows before, and then of these.
+// Pools a vector of windows from what three lines became. right_inside: NULL if all their right columns are inside. last_right:
+// the right columns of the windows before, and then of these.
 ALWAYS_INLINE vector pool_columns(struct columns_of_windows see, const vector_mask *right_inside, vector *last_right,
                                   const enum pooling kind)
 {
@@ -47,8 +47,8 @@ ALWAYS_INLINE vector pool_columns(struct columns_of_windows see, const vector_ma
     return kind == SUM ? window * (1.0f / 9) : window;
 }
 
-// The windows of a line are one vector. Of the two lines that windows below one another share the floats stay in registers.
-// Both return 0 if a kind that takes numbers only met something else.
+// Pools where the windows of a line are one vector. The lines that windows below one another share stay in registers. This and
+// pool_wide return 0 if a kind that takes numbers only found something else.
 ALWAYS_INLINE int pool_narrow(const struct pool *s, const float *x, float *y, struct range lines, struct range channels,
                               const enum pooling kind)
 {

@@ -18,7 +18,7 @@ ALWAYS_INLINE void pick_taps(size_t nv, const float *x, int has_left, vector (*t
     }
 }
 
-// sum[m][v] += of three taps, for outputs first to end of mr.
+// Adds the products of three taps to sum[m][v], for outputs first to end of mr.
 ALWAYS_INLINE void add_taps(size_t mr, size_t first, size_t end, size_t nv, vector (*tap)[STEM_VECTORS],
                             const float *packed, vector (*sum)[STEM_VECTORS])
 {
@@ -33,8 +33,8 @@ ALWAYS_INLINE void add_taps(size_t mr, size_t first, size_t end, size_t nv, vect
         }
 }
 
-// mr outputs by nv vectors of one line, from number column of it on. rows: the three around it of each channel, of which all
-// floats from number first on are there that the vectors see.
+// Computes mr outputs by nv vectors of one line, from column on. rows: the three lines around it of each channel, which have all
+// floats from first on that the vectors read.
 ALWAYS_INLINE void stem_tile(const size_t mr, const size_t nv, const struct convolution *s, const float *packed,
                              const float *const *rows, size_t first, const uint32_t *out, float *y, size_t column,
                              vector_mask inside)

@@ -5,7 +5,7 @@ struct three_rows {
     const float *of[3];
 };
 
-// The rows around image row i, each with zeros where the image has none.
+// The lines around line i of a plane; zero_row where the plane has none.
 ALWAYS_INLINE struct three_rows rows_around(const float *x, size_t i, size_t height, size_t pitch,
                                             const float *zero_row)
 {
@@ -33,13 +33,13 @@ ALWAYS_INLINE vector load_before(const float *line, size_t column, size_t width)
     return column < width ? load_once(line + column) : (vector){0};
 }
 
-// Of the windows whose middle columns are column, column + 2, ..., in a line of width floats.
+// The columns of the windows whose middle ones are column, column + 2, ..., in a line of width floats.
 ALWAYS_INLINE struct columns_of_windows columns_of_line(const float *line, size_t column, size_t width)
 {
     return pick_columns(load_once(line + column), load_before(line, column + VECTOR_FLOATS, width));
 }
 
-// Of windows whose middle columns are column, column + 2, ..., those whose right column is inside, in picked order.
+// A mask of the windows whose middle columns are column, column + 2, ...: whether their right column is inside, in picked order.
 ALWAYS_INLINE vector_mask has_right(size_t column, size_t width)
 {
     return 2 * (vector_mask){PICKED_ORDER} < (int32_t)width - 1 - (int32_t)column;

@@ -5,7 +5,7 @@
 typedef void tile_function(const struct convolution *s, size_t tiles, const float *packed, const uint32_t *in,
                            const uint32_t *out, const uint32_t *residual, const float *x, float *y, size_t pixels);
 
-// A pixel by itself, of mr outputs, at most VECTOR_FLOATS, one in each lane: writes what is at y + out[m].
+// Stores one pixel of mr outputs, at most VECTOR_FLOATS, at y + out[m]: output m is lane m of sum.
 ALWAYS_INLINE void store_column(const size_t mr, float lower_bound, vector sum, const uint32_t *out,
                                 const uint32_t *residual, float *y)
 {
@@ -19,7 +19,7 @@ ALWAYS_INLINE void store_column(const size_t mr, float lower_bound, vector sum, 
     }
 }
 
-// Fetches ahead what the next tile on the same row reads.
+// Prefetches the pixels that the next tile on the same row reads.
 ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
 {
 #pragma GCC unroll 8
@@ -27,7 +27,7 @@ ALWAYS_INLINE void prefetch_next(const float *pixels, size_t nv)
         __builtin_prefetch(pixels + nv * VECTOR_FLOATS + p);
 }
 
-// sum[m][v] += of one input row, for outputs first to end.
+// Adds the products of one input row to sum[m][v], for outputs first to end.
 ALWAYS_INLINE void add_products(size_t first, size_t end, size_t nv, const float *row, const float *packed,
                                 vector (*sum)[MAX_TILE_VECTORS])
 {
@@ -44,7 +44,7 @@ ALWAYS_INLINE void add_products(size_t first, size_t end, size_t nv, const float
     }
 }
 
-// sum[c] += of the pixels behind a row's nv vectors, each by itself.
+// Adds the products of each pixel behind a row's nv vectors to sum[c].
 ALWAYS_INLINE void add_columns(size_t columns, size_t nv, const float *row, const float *packed, vector *sum)
 {
 #pragma GCC unroll 2
@@ -52,7 +52,7 @@ ALWAYS_INLINE void add_columns(size_t columns, size_t nv, const float *row, cons
         sum[c] += load(packed) * broadcast(row[nv * VECTOR_FLOATS + c]);
 }
 
-// y[v] = max(lower_bound, sum[v] + residual[v]), each as soon as it is known; of the last vector the lanes inside.
+// y[v] = max(lower_bound, sum[v] + residual[v]), stored vector by vector; in the last one lanes that are not inside become 0.
 ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, const vector *sum, vector lower_bound,
                                 vector_mask inside)
 {
@@ -66,17 +66,17 @@ ALWAYS_INLINE void write_output(size_t nv, float *y, const float *residual, cons
     }
 }
 
-// Of a tile of more vectors than the level can store at once, so many outputs at a time get their last inputs, and are written.
+// A tile of more vectors than MOST_STORES_AT_ONCE adds its last inputs for a few outputs at a time, and stores those.
 enum { OUTPUTS_AT_ONCE = 2, LAST_INPUTS = 2 };
 #ifndef MOST_STORES_AT_ONCE
 #define MOST_STORES_AT_ONCE (MAX_TILE_ROWS * MAX_TILE_VECTORS)
 #endif
 
-// So far ahead weights are fetched: with few pixels each is used a few times only, and comes from the third-level cache.
+// How far ahead weights are prefetched: with few pixels each is used a few times only, and comes from the third-level cache.
 enum { WEIGHTS_AHEAD = 1024 }; // floats
 
-// tiles of mr outputs each. pixels: of nv vectors those that lie inside the line; the last vector's others are written as
-// zeros. There are so many columns, single pixels, behind them, for which the weights need not be read again.
+// Computes tiles tiles of mr outputs each, on nv vectors of which pixels pixels lie inside the line: the last vector's others are
+// written as zeros. columns: single pixels behind the vectors, which use the weights while these are in registers.
 ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, const struct convolution *s,
                         size_t tiles, const float *packed, const uint32_t *in, const uint32_t *out,
                         const uint32_t *residual, const float *x, float *y, size_t pixels)
@@ -92,12 +92,12 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
 #pragma GCC unroll 8
             for (size_t v = 0; v < nv; v++)
                 sum[m][v] = broadcast(packed[m]);
-        vector sum_of_column[MOST_COLUMNS]; // the lanes from mr on are of no use
+        vector sum_of_column[MOST_COLUMNS]; // lanes from mr on are not used
 #pragma GCC unroll 2
         for (size_t c = 0; c < columns; c++)
             sum_of_column[c] = load(packed);
         packed += mr;
-        // Rows lie so far apart that no processor foresees what is read next of all of them.
+        // Rows are too many and too far apart for hardware prefetchers.
         if (prefetched_by_each) {
             const size_t end = prefetched + prefetched_by_each < count ? prefetched + prefetched_by_each : count;
             for (; prefetched < end; prefetched++)

@@ -21,7 +21,7 @@
 // Outputs of the stem by two vectors, their three taps of two vectors and a weight in registers.
 #define STEM_ROWS 12
 
-// Likewise of weight gradients in training: mr * nr sums, mr vectors and one more in registers.
+// Tiles of weight gradients in training: mr * nr sums, mr vectors and one more in registers.
 #define OUTER_TABLE(T) T(1, 5) T(2, 5) T(3, 5) T(4, 5) T(5, 5)
 
 #include "level.h"

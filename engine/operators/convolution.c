@@ -28,7 +28,7 @@ static struct plane convolution_writes(const struct step *step)
     return (struct plane){(s->pixels + s->pitch - 1) / s->pitch, s->pitch, s->groups * s->m, s->out};
 }
 
-// What the stem kernel takes for granted.
+// Checks what the stem kernel assumes.
 static void check_stem(struct builder *b, const struct plan_convolution *p, const struct step *step)
 {
     const uint32_t height = (b->plan.height - 1) / 2 + 1, width = (b->plan.width - 1) / 2 + 1;

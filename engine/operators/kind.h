@@ -4,7 +4,7 @@
 
 #include "../builder.h"
 
-// What all steps of a run find.
+// What a run gives to all its steps.
 struct run {
     const struct kernels *kernels;
     const float *picture;
@@ -23,7 +23,7 @@ struct plane {
 struct kind {
     // Checks the fields of a step in the plan, and fills in the step.
     void (*build)(struct builder *, const struct plan_step *, struct step *);
-    // By the whole team, each thread its share.
+    // Runs a thread's share of the step.
     void (*run)(const struct run *, const struct step *);
 
     // The rest is NULL for kinds that never run in strips.

@@ -1,4 +1,4 @@
-// A vector of VECTOR_FLOATS floats and what the kernels do with it, through GCC's and Clang's vector extensions. A
+// A vector of VECTOR_FLOATS floats and its operations, through GCC's and Clang's vector extensions. A
 // level defines VECTOR_FLOATS (4, 8 or 16) and, where one instruction does it, vector_max, kept_max, store_first,
 // sum_of_lanes and load_halves.
 #ifndef SHUFFLENET_VECTOR_H
@@ -10,13 +10,13 @@
 
 typedef float vector __attribute__((vector_size(4 * VECTOR_FLOATS)));
 typedef int32_t vector_mask __attribute__((vector_size(4 * VECTOR_FLOATS))); // all ones or all zeros in each lane
-// As they lie in memory: at any multiple of a float.
+// The same in memory, at any multiple of four bytes.
 typedef float unaligned_vector __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
 typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), aligned(4), may_alias));
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
 
-// What one instruction picks of two neighbouring vectors: every other float, from the first or from the second. Without
+// One instruction picks every other float of two neighbouring vectors, from the first or from the second on. Without
 // AVX-512 that is within each 16 bytes, so the floats come in PICKED_ORDER; in_order puts them back.
 #if VECTOR_FLOATS == 4
 #define LANES 0, 1, 2, 3
@@ -54,7 +54,7 @@ ALWAYS_INLINE vector load(const float *p)
     return *(const unaligned_vector *)p;
 }
 
-// As load, for a vector of several uses: the compiler would load it again for each, and a wide vector from two cache lines.
+// Loads a vector of several uses: after load the compiler would load it again for each, and a wide vector from two cache lines.
 ALWAYS_INLINE vector load_once(const float *p)
 {
     vector v = load(p);
@@ -64,7 +64,7 @@ ALWAYS_INLINE vector load_once(const float *p)
     return v;
 }
 
-// sum + a * b, in sum's register: the compiler would move many sums about, and run out of registers.
+// sum + a * b, in sum's register: the compiler would copy many sums, and run out of registers.
 ALWAYS_INLINE vector multiply_add(vector sum, vector a, vector b)
 {
 #ifdef HAS_AVX512
@@ -95,14 +95,14 @@ ALWAYS_INLINE vector keep(vector v, vector_mask mask)
     return (vector)((vector_mask)v & mask);
 }
 
-// The first count lanes; count may be more than there are.
+// A mask of the first count lanes; count may be more than there are.
 ALWAYS_INLINE vector_mask first_lanes(size_t count)
 {
     const vector_mask lane = {LANES};
     return lane < (int32_t)(count < VECTOR_FLOATS ? count : VECTOR_FLOATS);
 }
 
-// See PICKED_ORDER.
+// Every other float of two vectors, in PICKED_ORDER.
 ALWAYS_INLINE vector pick_even(vector first, vector second)
 {
     return __builtin_shufflevector(first, second, EVEN_LANES);
@@ -118,13 +118,13 @@ ALWAYS_INLINE vector in_order(vector picked)
     return __builtin_shufflevector(picked, picked, IN_ORDER);
 }
 
-// What lies one float to the left of v, behind the vector before.
+// v shifted right by a lane, where the last one of the vector before comes in.
 ALWAYS_INLINE vector shifted_right(vector before, vector v)
 {
     return __builtin_shufflevector(before, v, SHIFTED_RIGHT);
 }
 
-// What lies one float to the right of v, in front of the vector behind it.
+// v shifted left by a lane, where the first one of the vector behind comes in.
 ALWAYS_INLINE vector shifted_left(vector v, vector behind)
 {
     return __builtin_shufflevector(v, behind, SHIFTED_LEFT);
@@ -147,7 +147,7 @@ ALWAYS_INLINE vector kept_max(vector a, vector b, vector_mask mask)
 }
 #endif
 
-// The first count lanes of v, fewer than all.
+// Stores the first count lanes of v, fewer than all.
 #ifndef store_first
 ALWAYS_INLINE void store_first(float *p, vector v, size_t count)
 {

@@ -1,5 +1,5 @@
-// Threads that wait for the next run and, in a team, for one another: awake for a moment, since it is mostly a short one, then
-// asleep, so that a thread that has lost its processor to another program can go on where one waits for it.
+// Threads wait for the next run and, in a team, for one another: awake for a moment, since most waits are short, then asleep, so
+// that a thread that has lost its processor to another program gets that of a waiting one.
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // sched_getcpu
 #endif
@@ -16,25 +16,25 @@
 
 enum {
     SPINS_BETWEEN_LOOKS_AT_THE_CLOCK = 1024,
-    // Nanoseconds from here on. Another thread of the pool may have been woken on this processor, and is let in.
+    // Nanoseconds from here on. Another thread of the pool may have been woken on this processor, and needs it.
     BEFORE_YIELD = 10000,
-    // For the next run: more than Python takes from one call to the next, less than another program would notice.
+    // Between runs: more than Python takes from one call to the next, less than another program would notice.
     AWAKE_BETWEEN_RUNS = 200000,
-    // Within one: a sleeping processor can take half a millisecond to wake up, and then the others would sleep in their turn.
+    // Within a run: a sleeping processor can take half a millisecond to wake up, and then the others would sleep as well.
     AWAKE_IN_A_RUN = 1000000,
 };
 
 struct shufflenet_pool {
     pthread_mutex_t one_run;       // held by the caller whose run it is
-    atomic_uint run;               // counts them
-    atomic_uint working;           // workers that have not ended this run
-    atomic_uint arrived, barriers; // of a team: how many wait at the barrier, and how many barriers all have passed
+    atomic_uint run;               // the number of the latest run
+    atomic_uint working;           // workers that have not finished this run
+    atomic_uint arrived, barriers; // how many threads wait at the barrier, and how many barriers all have passed
     atomic_uint asleep;            // threads that wait for a change of one of these numbers
     pthread_mutex_t falling_asleep;
     pthread_cond_t changed;
     struct backoff backoff;
     uint32_t threads, started;
-    // Of this run, written before it is counted:
+    // The latest run, written before its number:
     shufflenet_pool_work *work;
     void *argument;
     int caller; // the processor that it began on
@@ -43,7 +43,7 @@ struct shufflenet_pool {
         shufflenet_pool *pool;
         uint32_t number;
         pthread_t thread;
-        int64_t work; // in the last run by the team: nanoseconds of its processor without its waiting
+        int64_t work; // nanoseconds of processor time in the last run by the team, without waiting
     } workers[];      // by their numbers; 0 is the caller's
 };
 
@@ -54,8 +54,8 @@ static int64_t nanoseconds(clockid_t clock)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-// Until the number is no longer what it was, for so many nanoseconds awake. Returns how many the processor spent on it; 0 if
-// that was not long.
+// Waits until the number is no longer what it was, the first awake nanoseconds without sleeping. Returns the processor time that
+// took, in nanoseconds, or 0 if it was short.
 static int64_t wait_for_change(shufflenet_pool *pool, atomic_uint *number, unsigned was, int64_t awake)
 {
     int64_t began = 0, now = 0, waited = 0,
@@ -84,7 +84,7 @@ static int64_t wait_for_change(shufflenet_pool *pool, atomic_uint *number, unsig
     return waited;
 }
 
-// Behind each change. Who counted itself asleep after this look sees the change before it sleeps.
+// Called after each change of a number. A thread that counts itself asleep after this look sees the change before it sleeps.
 static void wake_all(shufflenet_pool *pool)
 {
     if (!atomic_load(&pool->asleep))
@@ -184,7 +184,7 @@ uint32_t shufflenet_pool_threads(const shufflenet_pool *pool)
     return pool->threads;
 }
 
-// By whoever holds one_run.
+// Runs work in all threads; the caller holds one_run.
 static void call(shufflenet_pool *pool, shufflenet_pool_work *work, void *argument)
 {
     pool->work = work;
@@ -215,7 +215,7 @@ struct run {
     shufflenet_status status;
 };
 
-// One thread's part in a run.
+// What a thread of the team tells the barrier.
 struct part {
     shufflenet_pool *pool;
     int64_t waited; // nanoseconds of its processor
@@ -245,7 +245,7 @@ static void run_part(void *argument, uint32_t number, uint32_t parts)
                                                            run->batch, run->output, barrier, &part, number, parts);
     run->pool->workers[number].work = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began - part.waited;
     if (number == 0)
-        run->status = status; // every part's
+        run->status = status; // the same for all
 }
 
 static void run_by_team(struct run *run, int64_t now)
@@ -261,7 +261,7 @@ static void run_by_team(struct run *run, int64_t now)
 shufflenet_status shufflenet_pool_run(shufflenet_pool *pool, const shufflenet_network *network, void *arena,
                                       size_t arena_bytes, const float *input, size_t batch, float *output)
 {
-    // Refused here or by nobody, since the threads would return without a barrier; no picture needs none either.
+    // An error is found here, before the threads start: one that returned would leave the others at a barrier.
     const shufflenet_status check =
         shufflenet_run_shared(network, arena, arena_bytes, input, 0, output, barrier, NULL, 0, pool->threads);
     if (check || batch == 0)

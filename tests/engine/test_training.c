@@ -50,9 +50,9 @@ static void close_to(const char *name, double got, double want, double terms)
     fprintf(stderr, "%s: %s is %g, not %g\n", what, name, got, want);
 }
 
-static double positive(double value, double least)
+static double positive(double value, double lower_bound)
 {
-    return value > least ? value : least;
+    return value > lower_bound ? value : lower_bound;
 }
 
 // Sums of a row and of its products with another.
@@ -202,7 +202,7 @@ static double at(const double *plane, ptrdiff_t height, ptrdiff_t width, ptrdiff
     return i < 0 || j < 0 || i >= height || j >= width ? 0 : plane[i * width + j];
 }
 
-static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_shape s, float least)
+static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_shape s, float lower_bound)
 {
     const size_t height = half(s.height, s.stride), width = half(s.width, s.stride), plane = (size_t)s.height * s.width;
     const size_t in_pixels = s.images * plane, out_plane = height * width, out_pixels = s.images * out_plane;
@@ -214,7 +214,7 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
     check_status(shufflenet_train_depthwise_forward(
         pool, isa,
         &(struct shufflenet_depthwise_forward){s.channels, s.images, s.height, s.width, s.stride, x_pitch, y_pitch,
-                                               least, w, scale, offset, x, y, sums}));
+                                               lower_bound, w, scale, offset, x, y, sums}));
     float *g = random_rows(s.channels, out_pixels), *grad_x = random_rows(s.channels, in_pixels);
     double *grad_sums = malloc(2 * s.channels * sizeof *grad_sums);
     check_status(shufflenet_train_depthwise_backward(pool, isa,
@@ -225,7 +225,7 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
                                                                                              s.stride,
                                                                                              x_pitch,
                                                                                              y_pitch,
-                                                                                             least,
+                                                                                             lower_bound,
                                                                                              w,
                                                                                              g,
                                                                                              y,
@@ -245,7 +245,7 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
             const float *from = x + c * x_pitch + image * plane;
             const size_t to = c * y_pitch + image * out_plane;
             for (size_t p = 0; p < plane; p++) {
-                n[p] = positive((double)scale[c] * (double)from[p] + (double)offset[c], (double)least);
+                n[p] = positive((double)scale[c] * (double)from[p] + (double)offset[c], (double)lower_bound);
                 grad_n[p] = 0;
             }
             for (size_t o = 0; o < out_plane; o++) {
@@ -266,7 +266,7 @@ static void test_depthwise(shufflenet_pool *pool, const char *isa, struct plane_
             }
             for (size_t p = 0; p < plane; p++)
                 close_to("grad_x", (double)grad_x[c * x_pitch + image * plane + p],
-                         n[p] > (double)least ? grad_n[p] : 0, 60);
+                         n[p] > (double)lower_bound ? grad_n[p] : 0, 60);
         }
         for (size_t tap = 0; tap < 9; tap++)
             close_to("grad_w", grad_w[c * 9 + tap], want_w[tap], 8 * (double)out_pixels);

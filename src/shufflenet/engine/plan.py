@@ -60,7 +60,7 @@ def make_plan(model: Model, height: int, width: int, sliding_words: int = SLIDIN
 
 
 def step_names(model: Model, height: int, width: int, sliding_words: int = SLIDING_WORDS) -> list[str]:
-    """What each step of the plan is called: the layer that it computes, where it is one.
+    """The name of each step of the plan: that of the layer that it computes, where it is one.
 
     Raises:
         ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets; or the
@@ -243,7 +243,7 @@ class _Planner:
         return node in self.planes and shape == (3, 2, 1, 1) and fits
 
     def _shifted_rows(self, node: Convolution) -> Rows:
-        """Every tap of every channel, in the order of the weights."""
+        """The rows of every tap of every channel, in the order of the weights."""
         rows, pitch = self.rows[node.inputs[0]], self.layouts[node].pitch
         y, x = np.divmod(np.arange(node.kernel_size**2), node.kernel_size)
         shifts = (y - node.padding) * pitch + x - node.padding

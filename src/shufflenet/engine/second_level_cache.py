@@ -12,7 +12,7 @@ _CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2")
 
 @cache
 def bytes_of_a_core() -> int:
-    """By what Linux says of the first core; elsewhere 512 KB."""
+    """Bytes of the second-level cache a core, from what Linux says of the first one; 512 KB on other systems."""
     try:
         size, sharers = (_CACHE.joinpath(name).read_text() for name in ("size", "shared_cpu_list"))
     except OSError:

@@ -72,7 +72,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """What a row table lists: row i starts ``offsets[i]`` words behind the start of buffer number ``buffers[i]``."""
+    """The rows of a row table: row i starts ``offsets[i]`` words behind the start of buffer number ``buffers[i]``."""
 
     buffers: Indices
     offsets: Indices
@@ -154,7 +154,7 @@ class Steps:
             self.names[-1] += f" + {name}" if self.names[-1] else name
 
     def begin_strips(self, count: int, height: int, lines: int, sizes: Sequence[tuple[int, int]]) -> list[Rows]:
-        """What is added until `end_strips` is run in strips, and has one name; returns rows of sliding buffers.
+        """Begins a group of steps that are run in strips and have one name; returns rows of sliding buffers.
 
         Args:
             count: how many steps there will be.
@@ -175,7 +175,7 @@ class Steps:
         return rows
 
     def end_strips(self) -> None:
-        """What the steps since `begin_strips` use they use all the time."""
+        """Ends the group: the buffers that its steps use are in use from its first to its last step."""
         assert self._strips is not None
         for buffer in self._buffers:
             if buffer.last_use > self._strips:
@@ -208,11 +208,11 @@ class Steps:
         return Rows.join(parts)
 
     def retain(self, rows: Rows) -> None:
-        """A value consists of ``rows``."""
+        """Notes that a value consists of ``rows``."""
         self._references.update(rows.places())
 
     def release(self, rows: Rows) -> None:
-        """The value is not needed any more; rows that are part of no other become idle."""
+        """Ends the use of a value's ``rows``; those that are part of no other become idle."""
         for place in rows.places():
             self._references[place] -= 1
             layout = self._buffers[place[0]].layout
@@ -220,7 +220,7 @@ class Steps:
                 self._idle.setdefault(layout, []).append(place)
 
     def only_reference(self, rows: Rows) -> bool:
-        """No other value has a part in ``rows``."""
+        """Whether no other value has a part in ``rows``."""
         return all(self._references[place] == 1 for place in rows.places())
 
     def serialise(self, in_channels: int, height: int, width: int, classes: int) -> bytes:

@@ -38,7 +38,7 @@ def choose_strips(
     layouts: Mapping[Node, Layout],
     sliding_words: int,
 ) -> Strips | None:
-    """As many operators as have room for their sliding buffers. None if strips would not help.
+    """The longest beginning of a network that has room for its sliding buffers; None if strips would not help.
 
     Args:
         added_to: convolutions that add another value.
@@ -108,7 +108,7 @@ def _can_join(node: Node, layout: Layout) -> bool:
 
 
 def _skips_lines(node: Node) -> bool:
-    """Reads windows of 3 lines, one for every second line."""
+    """Whether it reads windows of 3 lines, one for every second line."""
     return isinstance(node, Pool) or (isinstance(node, Convolution) and runs_depthwise(node) and node.stride == 2)
 
 

@@ -46,13 +46,14 @@ class PointwiseBackward(ctypes.Structure):
 
 class DepthwiseForward(ctypes.Structure):
     _fields_ = _fields(
-        "channels:u images:u height:u width:u stride:u x_pitch:s y_pitch:s least:f w:p scale:p offset:p x:p y:p sums:p"
+        "channels:u images:u height:u width:u stride:u x_pitch:s y_pitch:s lower_bound:f w:p scale:p offset:p"
+        " x:p y:p sums:p"
     )
 
 
 class DepthwiseBackward(ctypes.Structure):
     _fields_ = _fields(
-        "channels:u images:u height:u width:u stride:u x_pitch:s y_pitch:s least:f w:p g:p raw:p grad_scale:p"
+        "channels:u images:u height:u width:u stride:u x_pitch:s y_pitch:s lower_bound:f w:p g:p raw:p grad_scale:p"
         " raw_scale:p constant:p scale:p offset:p x:p grad_x:p grad_w:p sums:p"
     )
 

@@ -363,9 +363,9 @@ class _Unit:
         grad1, sums = torch.empty_like(raw1), _sums(raw1)
         grad_w2 = torch.empty(len(w2), 9, dtype=torch.float64)
         run(
-            DepthwiseBackward, **_plane_arguments(raw1, planes, module.stride), y_pitch=raw2.stride(0), least=0.0, w=w2,
-            g=grad2, raw=raw2, **to_raw2, scale=bn1.scale, offset=bn1.offset, x=raw1, grad_x=grad1, grad_w=grad_w2,
-            sums=sums,
+            DepthwiseBackward, **_plane_arguments(raw1, planes, module.stride), y_pitch=raw2.stride(0), lower_bound=0.0,
+            w=w2, g=grad2, raw=raw2, **to_raw2, scale=bn1.scale, offset=bn1.offset, x=raw1, grad_x=grad1,
+            grad_w=grad_w2, sums=sums,
         )  # fmt: skip
 
         to_raw1 = bn1.backward(sums)
@@ -390,7 +390,7 @@ class _Unit:
         weight, one, zero = _average(self.first)
         grad_x = torch.empty_like(self.x)
         run(
-            DepthwiseBackward, **_plane_arguments(self.x, self.planes, 2), y_pitch=g.stride(0), least=_ANYTHING,
+            DepthwiseBackward, **_plane_arguments(self.x, self.planes, 2), y_pitch=g.stride(0), lower_bound=_ANYTHING,
             w=weight, g=g, raw=None, grad_scale=one, raw_scale=zero, constant=zero, scale=one, offset=zero, x=None,
             grad_x=grad_x, grad_w=None, sums=None,
         )  # fmt: skip
@@ -450,6 +450,6 @@ def _depthwise(
     sums: Tensor | None,
 ) -> None:  # fmt: skip
     run(
-        DepthwiseForward, **_plane_arguments(x, planes, stride), y_pitch=y.stride(0), least=lower_bound, w=w,
+        DepthwiseForward, **_plane_arguments(x, planes, stride), y_pitch=y.stride(0), lower_bound=lower_bound, w=w,
         scale=scale, offset=offset, x=x, y=y, sums=sums,
     )  # fmt: skip
