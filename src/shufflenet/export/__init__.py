@@ -1,6 +1,7 @@
-"""A model file becomes what other programs run: one file for each target, and one row in `TARGETS`.
+"""`shufflenet export`: writes a model in the formats of other runtimes, or as plain C.
 
-Every result is run beside the package's engine before it is put in its place.
+Each target is one module here and one row of `TARGETS`. A result is written to a temporary place, run, and compared
+with the package's engine before it is moved to its own.
 """
 
 from __future__ import annotations
@@ -27,23 +28,25 @@ from shufflenet.networks.model import Model
 _MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
 TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}
 
-# In every folder that is written: what is in it, so that the next export replaces nothing that is someone else's.
+# File in every exported folder with the hashes of the others, so that a later export replaces only files of an earlier
+# one.
 MARKER = "EXPORT.json"
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and how it compares with the engine."""
+    """The result of `export`."""
 
     path: Path
     target: str
     height: int
     width: int
     file_bytes: int
-    check: Check | None  # None: there was none
+    check: Check | None  # the comparison with the engine; None: not compared
 
     @property
     def ok(self) -> bool:
+        """Whether the result agreed with the engine, or was not compared; otherwise nothing was kept."""
         return self.check is None or self.check.ok
 
 
@@ -56,17 +59,20 @@ def export(
     pictures: Iterable[Image.Image] | None = None,
     checking: bool = True,
 ) -> Export:
-    """Writes ``model`` for ``target`` and compares the result with the engine; if it differs, nothing is kept.
+    """Writes ``model`` in the format of ``target`` and compares the result with the engine; a wrong result is not kept.
 
     Args:
-        name: what the result is called, made an identifier first.
+        name: of the network in the result; `identifier` replaces characters that C and file systems don't take.
         target: a name of `TARGETS`.
-        out: the file or folder; default: named after the model, here. An earlier result of this function is replaced.
-        size: height and width of the network's input; default: the model's, or any where the target can.
-        pictures: to compare on; default: synthetic ones.
+        out: the file or folder to write; default: named ``name``, in the working directory. An earlier result of this
+            function is replaced.
+        size: height and width of the network's input; default: the model's, or any size where the format can have that.
+        pictures: pictures for the comparison; default: synthetic ones.
+        checking: compare; False needs fewer packages.
 
     Raises:
-        ExportError: the target is unknown, something that it needs is missing, or ``out`` is someone else's.
+        ExportError: the target is unknown, something that it needs is missing, or ``out``
+            exists and was not written by this function.
         ValueError: the size is too small or too large.
         OSError: the result can't be written.
     """
@@ -99,13 +105,14 @@ def _target(name: str) -> Target:
 
 
 def targets() -> str:
-    """In a few words, what there is and which line installs what it needs."""
+    """A sentence for messages: the targets, and the line that installs the packages of one."""
     ready = [name for name, target in TARGETS.items() if not target.install]
     needs = f"pip install 'shufflenet[TARGET]' installs what it needs (for {' and '.join(ready)}: nothing)"
     return f"there are {', '.join(TARGETS)}; {needs}"
 
 
 def _require(target: Target, checking: bool) -> None:
+    """Raises ExportError if a package or the C compiler that ``target`` needs is missing."""
     packages = target.writes_with + (target.runs_with if checking else ())
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
@@ -119,6 +126,7 @@ def _require(target: Target, checking: bool) -> None:
 
 
 def _check_replaceable(path: Path, target: Target) -> None:
+    """Raises ExportError unless ``path`` is free, or holds nothing but an earlier export."""
     if not path.absolute().parent.is_dir():
         raise ExportError(f"{path}: its folder does not exist")
     if not os.path.lexists(path):
@@ -145,6 +153,7 @@ def _check_replaceable(path: Path, target: Target) -> None:
 
 
 def _mark(folder: Path, order: Order, target: Target) -> None:
+    """Writes `MARKER` to ``folder``."""
     text = {
         "made_by": made_by(target.name),
         "architecture": order.model.graph.name,
@@ -154,6 +163,7 @@ def _mark(folder: Path, order: Order, target: Target) -> None:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in ``folder`` except `MARKER`, by its path in the folder."""
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
         for file in _files(folder)
@@ -162,12 +172,14 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
+    """All files and links below the folder ``path``; ``path`` itself if it is a file."""
     return sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()) or (
         [path] if path.is_file() else []
     )
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
+    """Renames ``temporary`` to ``path``, in place of an earlier result; if that fails, the earlier result stays."""
     if temporary.is_file():
         temporary.replace(path)
         return

@@ -1,7 +1,7 @@
-"""The network as ONNX Runtime runs it best.
+"""Depthwise convolutions padded to a multiple of four channels, for ONNX Runtime.
 
-It lays a depthwise convolution out in blocks only if that has a multiple of four channels. Any other, such as the 30 of
-ShuffleNet 0.5x with three groups, takes it five times as long.
+ONNX Runtime uses its blocked layout (NCHWc) for a depthwise convolution only if the channels are a multiple of four.
+Other numbers, such as the 30 of ShuffleNet 0.5x with three groups, take it five times as long.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MULTIPLE = 4
 
 
 def aligned(model: Model) -> Model:
-    """A `gathered` network whose shuffled depthwise convolutions have a multiple of four channels.
+    """A `gathered` network with the depthwise convolutions in front of gathers padded to a multiple of four channels.
 
-    The gather that shuffles them leaves the new ones out, so nothing else changes.
+    The gathers leave the added channels out, so the logits are the same.
     """
     source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
     channels = _channels(source)
@@ -43,7 +43,10 @@ def aligned(model: Model) -> Model:
 
 
 def _channels(graph: Graph) -> dict[Node, int]:
-    """How many the convolutions get that get more: those in front too, where they can have any number."""
+    """The new number of channels of each padded convolution.
+
+    A dense convolution that only a padded depthwise one reads is padded as well; other inputs are padded by a gather.
+    """
     readers = graph.readers()
     channels: dict[Node, int] = {}
     for node in graph.nodes:
@@ -58,4 +61,5 @@ def _channels(graph: Graph) -> dict[Node, int]:
 
 
 def _with_zeros(tensor: Floats, rows: int) -> Floats:
+    """``tensor`` with zeros appended to its first axis up to the length ``rows``."""
     return np.concatenate((tensor, np.zeros((rows - len(tensor), *tensor.shape[1:]), dtype=np.float32)))

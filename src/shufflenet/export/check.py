@@ -1,4 +1,4 @@
-"""An exported network beside the package's engine, and beside PyTorch where that is installed."""
+"""Comparison of an exported network with the package's engine, and with PyTorch where it is installed."""
 
 from __future__ import annotations
 
@@ -21,85 +21,92 @@ from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
-# Largest error of a logit that is let pass, relative to the picture's largest; of probabilities, as they are.
-TOLERANCE = 1e-4
-PROBABILITY_TOLERANCE = 1e-3
+TOLERANCE = 1e-4  # accepted error of a logit, relative to the largest logit of the same picture
+PROBABILITY_TOLERANCE = 1e-3  # accepted error of a probability
 
-_RUNS = 7  # of each network on each picture
+_RUNS = 7  # timed runs of each network on each picture
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture to compare on."""
+    """A picture for the comparison."""
 
-    pixels: NDArray[np.uint8] | None  # [H, W, 3]; None: there is only the network's input
-    x: Floats  # [3, height, width]
+    pixels: NDArray[np.uint8] | None  # RGB [H, W, 3] before preprocessing; None: unknown
+    x: Floats  # the network's input [3, height, width]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An exported network against another that computes the same."""
+    """An exported network compared with another implementation of the same network."""
 
-    name: str
-    error: float  # the largest of a logit, relative to the picture's largest
-    agreement: float  # share of the pictures with the same first class; classes within the tolerance count as equal
-    ms: float  # that the other takes
+    name: str  # of the other implementation
+    error: float  # largest error of a logit, relative to the largest logit of the same picture
+    agreement: float  # share (0 to 1) of pictures with the same top-1 class; logits within the tolerance count as equal
+    ms: float  # the other implementation's time
 
 
 @dataclass(frozen=True)
 class Check:
-    """How an exported network did. Times: on one thread, the best for each picture, of these the median."""
+    """The comparison of an exported network. Times are on one thread: the median over pictures of the best run."""
 
     pictures: int
-    ms: float | None  # None: something else ran in the runtime's place
+    ms: float | None  # the exported network's time; None: another program ran in place of its runtime
     comparisons: tuple[Comparison, ...]
-    stand_in: str  # `Runner.stand_in`
-    # Largest error of a probability where the exported code does the preprocessing too; None: it does not.
+    stand_in: str  # see `Runner.stand_in`
+    # Largest error of a probability computed from pixels; None: the exported network has no preprocessing of its own.
     probability_error: float | None
 
     @property
     def ok(self) -> bool:
+        """Whether all errors are within the tolerances and all top-1 classes agree."""
         return (self.probability_error is None or self.probability_error <= PROBABILITY_TOLERANCE) and all(
             c.error <= TOLERANCE and c.agreement == 1 for c in self.comparisons
         )
 
 
 def samples(model: Model, height: int, width: int, pictures: Iterable[Image.Image] | None) -> Iterator[Sample]:
-    """``pictures``, or synthetic ones of several shapes and the built-in test picture, as the network's input."""
-    how = model.preprocessing
+    """Yields ``pictures`` with their network input of height x width; None: synthetic ones of several shapes.
+
+    Where the size is the model's, the synthetic ones begin with the input of the model file's self-test.
+    """
+    preprocessing = model.preprocessing
     if pictures is None:
         pictures = [_synthetic(*shape) for shape in ((500, 375), (240, 640), (97, 61), (1700, 1500))]
-        if height == width == how.size:
-            yield Sample(None, test_input(how))
+        if height == width == preprocessing.size:
+            yield Sample(None, test_input(preprocessing))
     for picture in pictures:
-        yield Sample(np.asarray(picture), network_input(picture, how, height, width))
+        yield Sample(np.asarray(picture), network_input(picture, preprocessing, height, width))
 
 
-def network_input(picture: Image.Image, how: Preprocessing, height: int, width: int) -> Floats:
-    """`preprocess` for another input size: of the picture as much as there, in the input's proportions."""
-    if height == width == how.size:
-        return preprocess(picture, how)
+def network_input(picture: Image.Image, preprocessing: Preprocessing, height: int, width: int) -> Floats:
+    """The network's input [3, height, width] for ``picture``.
+
+    At the model's own size that is `preprocess`. At another it covers the same share of the picture, cropped to the
+    proportions of the input.
+    """
+    if height == width == preprocessing.size:
+        return preprocess(picture, preprocessing)
     tall = picture.width * height <= picture.height * width
-    across = (picture.width if tall else picture.height * width / height) * how.size / how.resize
-    down = (picture.width * height / width if tall else picture.height) * how.size / how.resize
+    across = (picture.width if tall else picture.height * width / height) * preprocessing.size / preprocessing.resize
+    down = (picture.width * height / width if tall else picture.height) * preprocessing.size / preprocessing.resize
     left, top = (picture.width - across) / 2, (picture.height - down) / 2
     box = (left, top, left + across, top + down)
     resized = picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     pixels = np.asarray(resized, dtype=np.float32)
-    scale, shift = how.scale_and_shift()
+    scale, shift = preprocessing.scale_and_shift()
     return np.ascontiguousarray((pixels * scale + shift).transpose(2, 0, 1))
 
 
 def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> Check:
-    """Runs what ``target`` wrote at ``path`` on every sample.
+    """Runs the export of ``target`` at ``path``, the engine and PyTorch on every sample and compares their logits.
 
     Raises:
-        ExportError: it can't be run at all.
+        ExportError: the export can't be opened.
     """
     on = iter(on)
-    first = list(islice(on, 1))  # a picture that can't be read is found before something is built
+    first = list(islice(on, 1))  # an unreadable picture fails before the export is built
     runner = target.open(order, path)
     engine = Engine(order.model)
     networks: dict[str, Callable[[Floats], Floats]] = {target.name: runner.logits}
@@ -134,6 +141,7 @@ def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
 
 
 def _pytorch(model: Model) -> Callable[[Floats], Floats]:
+    """The model in PyTorch, before folding: [3, H, W] -> logits [classes]."""
     import torch
 
     from shufflenet.export.graph import one_torch_thread
@@ -150,7 +158,7 @@ def _pytorch(model: Model) -> Callable[[Floats], Floats]:
 
 
 def _difference(given: Sequence[Floats], expected: Sequence[Floats]) -> tuple[float, float]:
-    """Largest relative error, and the share of equal first classes."""
+    """(error, agreement) as in `Comparison`, over the logits of all pictures."""
     errors, equal = [], 0
     for ours, theirs in zip(given, expected, strict=True):
         largest = max(float(np.abs(theirs).max()), 1e-30)
@@ -160,13 +168,13 @@ def _difference(given: Sequence[Floats], expected: Sequence[Floats]) -> tuple[fl
 
 
 def _largest(differences: NDArray[np.floating]) -> float:
-    """The largest in magnitude; infinite if any is not a number."""
+    """The largest absolute value; infinity if any is not a number."""
     value = float(np.abs(differences).max())
     return value if np.isfinite(value) else float("inf")
 
 
 def _synthetic(width: int, height: int) -> Image.Image:
-    """Waves of several lengths, some with edges, and a little noise; always the same."""
+    """A picture of smooth and square waves with a little noise, always the same for a size."""
     random = np.random.default_rng(width)
     x, y = np.linspace(0, 6.3, width, dtype=np.float32), np.linspace(0, 6.3, height, dtype=np.float32)
     values = random.integers(118, 138, (height, width, 3)).astype(np.float32)

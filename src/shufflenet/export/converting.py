@@ -1,4 +1,4 @@
-"""Other projects' converters and runtimes: without their messages, and with their failures in one line."""
+"""Context managers around other projects' converters and runtimes: silence, and errors of one line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MAX_REASON = 300  # characters
 
 
 @contextmanager
-def converting(project: str, deed: str = "convert the network") -> Iterator[None]:
-    """Runs the block `quiet`; what it raises, of whatever kind, becomes an `ExportError` that names the project."""
+def converting(project: str, action: str = "convert the network") -> Iterator[None]:
+    """Runs the block `quiet`; any exception in it becomes an ExportError, "PROJECT can't ACTION: REASON"."""
     try:
         with quiet():
             yield
@@ -23,12 +23,15 @@ def converting(project: str, deed: str = "convert the network") -> Iterator[None
         raise
     except Exception as error:
         reason = (f"{type(error).__name__}: {error}".strip().splitlines() or [""])[0][:_MAX_REASON]
-        raise ExportError(f"{project} can't {deed}: {reason}") from error
+        raise ExportError(f"{project} can't {action}: {reason}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what converters print, from Python and from C, to stdout among others, where results go."""
+    """Drops what the block prints to stdout and stderr, from Python and from C, and its warnings.
+
+    The command line's results go to stdout, where converters print too.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     saved = os.dup(1), os.dup(2)

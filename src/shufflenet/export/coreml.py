@@ -1,6 +1,7 @@
-"""Target ``coreml``: an .mlpackage for Apple's systems: it takes a picture and gives labels; one picture size.
+"""Target ``coreml``: an .mlpackage for Apple's systems that takes a picture and gives a label; fixed input size.
 
-Core ML runs on Apple's systems only: what is compared with the engine is the file, read back by coreml_file.
+Core ML runs on Apple's systems only, so the comparison with the engine uses `coreml_file`, which computes the file's
+operators in PyTorch.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ def write(order: Order, folder: Path) -> None:
 
     from shufflenet.export.graph import TunedNetwork, example
 
-    how = order.model.preprocessing
-    # Core ML takes a mean for each colour but one scale for all: conv1 divides by the standard deviations.
-    divided = order.model.tensors["conv1.weight"] / np.array(how.std, dtype=np.float32)[:, None, None]
+    preprocessing = order.model.preprocessing
+    # Core ML has a mean for each colour but a single scale, so conv1's weights take the standard deviations.
+    divided = order.model.tensors["conv1.weight"] / np.array(preprocessing.std, dtype=np.float32)[:, None, None]
     model = replace(order.model, tensors={**order.model.tensors, "conv1.weight": divided})
     network = torch.nn.Sequential(TunedNetwork(model, "transpose"), torch.nn.Softmax(dim=1))
     folder.mkdir()
@@ -39,7 +40,7 @@ def write(order: Order, folder: Path) -> None:
                     name="image",
                     shape=(1, 3, order.height, order.width),
                     scale=1 / 255,
-                    bias=[-mean for mean in how.mean],
+                    bias=[-mean for mean in preprocessing.mean],
                     color_layout=coremltools.colorlayout.RGB,
                 )
             ],
@@ -53,7 +54,9 @@ def write(order: Order, folder: Path) -> None:
         made.author = made_by("coreml")
         made.user_defined_metadata["shufflenet"] = json.dumps(describe(order.model), ensure_ascii=False)
         made.save(str(package))
-        (package / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # of no use here
+        (package / "executorch_debug_handle_mapping.json").unlink(
+            missing_ok=True
+        )  # coremltools writes it for another program
 
 
 def open_(order: Order, folder: Path) -> Runner:
@@ -61,8 +64,8 @@ def open_(order: Order, folder: Path) -> Runner:
         file = CoreMLFile(folder / f"{order.name}.mlpackage")
     if file.labels != order.model.labels:
         raise ExportError("Core ML Tools did not keep the labels as they are")
-    how = order.model.preprocessing
-    mean, std = np.array(how.mean)[:, None, None], np.array(how.std)[:, None, None]
+    preprocessing = order.model.preprocessing
+    mean, std = np.array(preprocessing.mean)[:, None, None], np.array(preprocessing.std)[:, None, None]
     return Runner(
         lambda x: file.logits((255 * (x * std + mean)).astype(np.float32)),
         stand_in="Core ML runs on Apple's systems only: its file was read back and computed by PyTorch",

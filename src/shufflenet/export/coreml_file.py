@@ -1,4 +1,4 @@
-"""An .mlpackage read back and computed by the definitions of Core ML's operators, where there is no Core ML."""
+"""An interpreter of .mlpackage files in PyTorch, for systems without Core ML."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shufflenet.export.folded import Floats
 
 
 class CoreMLFile:
-    """The classifier in a package whose input is a picture.
+    """The classifier in a package that takes an RGB picture.
 
     Raises:
-        ValueError: it is not one, or has operators that are not known here.
+        ValueError: the package holds something else, or an operator that is not in `_OPERATORS`.
     """
 
     def __init__(self, package: Path) -> None:
@@ -41,7 +41,7 @@ class CoreMLFile:
         self.labels: list[str] = [str(label) for label in self.operators[-1].classes.val]
 
     def logits(self, pixels: Floats) -> Floats:
-        """What goes into the softmax: float32 [3, H, W] from 0 to 255 -> [classes]."""
+        """The input of the softmax: ``pixels`` float32 [3, H, W] from 0 to 255 -> [classes]."""
         import torch
 
         values: dict[str, Any] = {self.input: torch.from_numpy(np.ascontiguousarray(pixels[None]))}
@@ -60,7 +60,7 @@ class CoreMLFile:
 
 
 def _constant(value: Any) -> Any:
-    """Weights as tensors, all else as plain Python."""
+    """A constant argument: weights as a tensor, other values as Python numbers and lists."""
     import torch
 
     if isinstance(value, np.ndarray) and value.dtype == np.float32:

@@ -1,4 +1,4 @@
-"""Target ``executorch``: one .pte program for PyTorch on phones, computed by XNNPACK; one picture size."""
+"""Target ``executorch``: a .pte program for ExecuTorch, PyTorch on phones, with XNNPACK's kernels; fixed input size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_(order: Order, folder: Path) -> Runner:
         from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
         from executorch.runtime import Runtime
 
-        _unsafe_reset_threadpool(1)  # there is no other way to set the threads from Python
+        _unsafe_reset_threadpool(1)  # the only way from Python to set the number of threads
         program = Runtime.get().load_program((folder / f"{order.name}.pte").read_bytes())
         kept = program, program.load_method("forward")  # a method does not keep its program alive
 

@@ -1,8 +1,8 @@
-"""The network in the operators that other runtimes have and run best; what converters and writers of files start from.
+"""The folded network, the common start of all exports: batch norm is gone and shuffles are where they cost least.
 
-Batch norm is folded into the convolution before it. A channel shuffle moves behind the depthwise convolutions that read
-it, where stride 2 has made it a quarter of the size, and into the dense convolutions, which take their inputs in any
-order; for both the weights are reordered.
+Batch norm is folded into the convolution before it. A channel shuffle moves behind the depthwise convolution that reads
+it, where stride 2 has left a quarter of the pixels, and disappears in a dense convolution; the weights of both are
+reordered to match.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from shufflenet.networks.model import Model
 
 Floats = NDArray[np.float32]
 
-INPUT, OUTPUT = "input", "logits"  # what the first and the last operator are called
+INPUT, OUTPUT = "input", "logits"  # names of the first and the last node
 
 
 @dataclass(frozen=True, eq=False)
 class Gather(Node):
-    """Channels of the input, by their numbers."""
+    """Channel i of the output is channel ``order[i]`` of the input."""
 
-    order: NDArray[np.int64]
+    order: NDArray[np.int64]  # [channels]
 
 
 def folded(model: Model) -> Model:
-    """The same network without batch norm, with its shuffles where they cost least."""
+    """The model without batch norm and with its shuffles moved; the logits are the same up to rounding."""
     source = model.graph
     folding = _Folding(model, Graph(source.name, source.in_channels))
     folding.values[source.input] = folding.graph.input
@@ -39,7 +39,7 @@ def folded(model: Model) -> Model:
 
 
 def gathered(model: Model) -> Model:
-    """A `folded` network with a gather in place of each shuffle, which also takes the channels that a split wants."""
+    """A `folded` network with a gather in place of each shuffle, and of each split that follows a shuffle."""
     source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
     readers = source.readers()
     values: dict[Node, Node] = {source.input: graph.input}
@@ -57,13 +57,16 @@ def gathered(model: Model) -> Model:
 
 @dataclass
 class _Folding:
+    """The folded graph while it is built, node by node."""
+
     model: Model
     graph: Graph
     tensors: dict[str, Floats] = field(default_factory=dict)
-    values: dict[Node, Node] = field(default_factory=dict)  # for every node of the model its counterpart
-    pending: dict[Node, Shuffle] = field(default_factory=dict)  # what still has to be done to a counterpart
+    values: dict[Node, Node] = field(default_factory=dict)  # the folded graph's node for each node of the model
+    pending: dict[Node, Shuffle] = field(default_factory=dict)  # shuffles not yet applied to those nodes' values
 
     def add(self, node: Node, name: str) -> None:
+        """Appends ``node``, called ``name``, to the folded graph; its inputs must have been added."""
         if isinstance(node, Shuffle):
             self.values[node] = self._value(node.inputs[0])
             if 1 < node.groups < node.channels:
@@ -98,7 +101,7 @@ class _Folding:
         return self.graph.append(replace(node, name=name, inputs=(self.values[source],), batch_norm=""))
 
     def _value(self, node: Node) -> Node:
-        """The counterpart of ``node`` with its channels in the model's order."""
+        """The folded graph's node for ``node``, with the pending shuffle applied."""
         shuffle = self.pending.pop(node, None)
         if shuffle is not None:
             name = node.name if node is shuffle else f"{node.name}.shuffle"

@@ -1,4 +1,4 @@
-"""The folded network in PyTorch, for the converters that start there."""
+"""The folded network as a PyTorch module, for the converters that start from PyTorch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ Shuffle = Literal["gather", "transpose"]  # one gather over channels; or reshape
 
 
 class TunedNetwork(GraphNetwork):
-    """float32 [N, in_channels, H, W] -> logits [N, classes], as the model's own module.
+    """The folded network: float32 [N, in_channels, H, W] -> logits [N, classes].
 
-    ``pads``: average pools get their zeros from a layer of its own.
+    Args:
+        shuffle: how channel shuffle is written.
+        pads: pads average pools by an operator of its own.
     """
 
     def __init__(self, model: Model, shuffle: Shuffle, pads: bool = False) -> None:
@@ -56,6 +58,7 @@ def example(order: Order) -> Tensor:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
+    """Runs the block with one thread of PyTorch, and restores their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -65,11 +68,12 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def _order_of(node: Gather) -> str:
+    """The name of the buffer with the node's order of channels."""
     return f"{node.name}.order".replace(".", "_")
 
 
 def _shuffle(x: Tensor, groups: int) -> Tensor:
-    """`network.channel_shuffle` without a tensor of five dimensions, which some runtimes do not take."""
+    """`network.channel_shuffle` with tensors of at most four dimensions, since some runtimes lack five."""
     batch, channels, height, width = x.shape
     x = x.view(batch, groups, channels // groups, height * width)
     return x.transpose(1, 2).reshape(batch, channels, height, width)

@@ -1,4 +1,4 @@
-"""Target ``litert``: one .tflite file for LiteRT (TensorFlow Lite), pixels first as it computes; one picture size."""
+"""Target ``litert``: one .tflite file for LiteRT (TensorFlow Lite), which takes NHWC; fixed input size."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def write(order: Order, file: Path) -> None:
     from shufflenet.export.graph import TunedNetwork, example
 
     file.write_bytes(convert(TunedNetwork(order.model, "transpose"), example(order)))
-    # A zip archive behind the network, where LiteRT's own tools keep labels too; the runtime does not read that far.
+    # Labels go into a zip archive behind the network, as in files of LiteRT's own tools; the runtime ignores it.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         for name, text in companions(order, "litert", "NHWC").items():
             archive.writestr(zipfile.ZipInfo(name), text)
 
 
 def convert(network: TunedNetwork, example: Tensor) -> bytes:
-    """A .tflite that takes [N, H, W, 3].
+    """The content of a .tflite file that takes [N, H, W, 3], for a network that takes ``example`` [N, 3, H, W].
 
     Raises:
-        ExportError: litert-torch can't.
+        ExportError: litert-torch can't convert the network.
     """
     with converting("litert-torch"), TemporaryDirectory() as folder:
         import litert_torch
@@ -44,6 +44,7 @@ def convert(network: TunedNetwork, example: Tensor) -> bytes:
 
 
 def interpreter(data: bytes, threads: int) -> Interpreter:
+    """A .tflite file's content, ready to run on ``threads`` threads."""
     from ai_edge_litert.interpreter import Interpreter
 
     network = Interpreter(model_content=data, num_threads=threads)
@@ -52,12 +53,12 @@ def interpreter(data: bytes, threads: int) -> Interpreter:
 
 
 def set_input(network: Interpreter, x: Floats) -> None:
-    """float32 [N, 3, H, W]."""
+    """Sets the input to ``x``, float32 [N, 3, H, W]."""
     network.set_tensor(network.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1).copy())
 
 
 def invoke(network: Interpreter) -> Floats:
-    """-> [N, classes]."""
+    """Runs the network; returns its logits [N, classes]."""
     network.invoke()
     return network.get_tensor(network.get_output_details()[0]["index"])  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""Target ``mnn``: MNN's .mnn, converted from the ONNX graph."""
+"""Target ``mnn``: MNN's .mnn file, converted from ONNX by MNN's converter."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shufflenet.export.converting import converting
 from shufflenet.export.folded import INPUT, OUTPUT, Floats
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
 
-# MNN's converter without its program mnnconvert, which installs packages with pip and reports to its makers. It runs in
-# a process of its own, since it may exit.
+# Calls MNN's converter directly: its program mnnconvert installs packages with pip and sends reports over the network.
+# The converter runs in a process of its own, since it may exit.
 _CONVERT = "import sys, _tools; _tools.mnnconvert(sys.argv)"
 
 
@@ -31,10 +31,10 @@ def write(order: Order, folder: Path) -> None:
 
 
 def convert(source: Path, target: Path) -> None:
-    """An ONNX file to an .mnn file.
+    """Converts the ONNX file ``source`` to the .mnn file ``target``.
 
     Raises:
-        ExportError: MNN can't.
+        ExportError: MNN can't convert the network.
     """
     options = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(target), "--bizCode", "shufflenet"]
     command = [sys.executable, "-c", _CONVERT, *options]
@@ -44,7 +44,7 @@ def convert(source: Path, target: Path) -> None:
 
 
 def load(path: Path, source: str, result: str, threads: int) -> Any:
-    """An MNN module in float32; ``source`` and ``result`` are what the network's input and logits are called."""
+    """An MNN module in float32; ``source`` and ``result`` are the names of the network's input and output."""
     import MNN
 
     settings = {"backend": "CPU", "precision": "high", "memory": "high", "numThread": threads}
@@ -53,14 +53,14 @@ def load(path: Path, source: str, result: str, threads: int) -> Any:
 
 
 def placeholder(shape: tuple[int, ...]) -> Any:
-    """An input to be written."""
+    """An input variable of this shape, NCHW."""
     import MNN
 
     return MNN.expr.placeholder(shape, MNN.expr.NCHW, MNN.numpy.float32)
 
 
 def forward(module: Any, x: Any) -> Floats:
-    """A placeholder [N, 3, H, W] -> [N, classes]."""
+    """Runs the module on a `placeholder` [N, 3, H, W]; returns its logits [N, classes]."""
     (logits,) = module.onForward([x])
     return np.array(logits.read()).reshape(x.shape[0], -1)
 

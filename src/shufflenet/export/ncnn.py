@@ -1,6 +1,6 @@
-"""Target ``ncnn``: ncnn's .param and .bin, written directly; any picture size.
+"""Target ``ncnn``: ncnn's .param and .bin files, written without a converter; any input size.
 
-Of ncnn's layers these are those that its own converters choose: convolutions with their ReLU, and ShuffleChannel.
+The layers are those that ncnn's own converters choose: convolutions with a fused ReLU, and ShuffleChannel.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ncnn import Mat, Net
 
 _MAGIC = "7767517"
-_FLOAT32 = b"\0\0\0\0"  # in front of a layer's weights: they are not compressed
+_FLOAT32 = b"\0\0\0\0"  # tag in front of a layer's weights: not compressed
 
 
 def write(order: Order, folder: Path) -> None:
@@ -45,17 +45,20 @@ def write(order: Order, folder: Path) -> None:
 
 
 def make(model: Model) -> tuple[str, bytes]:
-    """What .param and .bin hold: ``input`` float32 [3, H, W] -> ``logits`` [classes].
+    """The contents of .param and .bin: ``input`` float32 [3, H, W] -> ``logits`` [classes].
 
     Raises:
-        ExportError: ncnn lacks an operator.
+        ExportError: ncnn can't express the network.
     """
     writer = _Writer(folded(model))
     return "\n".join([_MAGIC, f"{len(writer.lines)} {writer.blobs}", *writer.lines, ""]), b"".join(writer.weights)
 
 
 class _Writer:
-    """A line for each layer. A blob has one reader: one with more is split into a copy for each, at no cost."""
+    """Lines of .param and weights of .bin, layer by layer.
+
+    In ncnn a blob has one reader; a Split layer, which copies nothing at run time, gives each of several its own.
+    """
 
     def __init__(self, model: Model) -> None:
         self.tensors = model.tensors
@@ -80,13 +83,13 @@ class _Writer:
             self._line("BinaryOp", name, inputs, (name,), "0=0" if isinstance(node, Add) else "0=2")
             if node.relu:
                 self._line("ReLU", node.name, (name,), (node.name,))
-        elif not isinstance(node, Split):  # which its source has written
+        elif not isinstance(node, Split):  # a split is written with its input, by `_hand_out`
             kind, parameters = _plain(node)
             self._line(kind, node.name, inputs, (node.name,), parameters)
         self._hand_out(node)
 
     def _hand_out(self, node: Node) -> None:
-        """A copy of the node's value, or a part of its channels, for each reader."""
+        """Writes the layer behind ``node`` that gives each of several readers its blob: Slice or Split."""
         readers = self.readers[node]
         if parts := [reader for reader in readers if isinstance(reader, Split)]:
             ends = [0, *accumulate(part.channels for part in parts)]
@@ -99,7 +102,7 @@ class _Writer:
             self._line("Split", f"{node.name}.split", (node.name,), copies)
 
     def _copy(self, node: Node, reader: Node) -> str:
-        """What ``reader`` calls the value of ``node``."""
+        """The name of the blob in which ``reader`` gets the value of ``node``."""
         return node.name if len(self.readers[node]) == 1 else f"{node.name}.for.{reader.name}"
 
     def _line(
@@ -110,8 +113,8 @@ class _Writer:
         self.blobs += len(outputs)
 
 
-# Parameters have numbers; those that are missing have their defaults.
 def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str, str]:
+    """Layer type and parameters of an operator with weights. ncnn numbers a layer's parameters: NUMBER=VALUE."""
     if isinstance(node, FullyConnected):
         activation = {"linear": "", "relu": " 9=1", "sigmoid": " 9=4"}[node.activation]
         return "InnerProduct", f"0={node.channels} 1=1 2={weight.size}{activation}"
@@ -121,9 +124,10 @@ def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str
 
 
 def _plain(node: Node) -> tuple[str, str]:
+    """Layer type and parameters of an operator without weights."""
     match node:
         case Pool():
-            average = int(node.kind == "average")  # which counts the padding (6=1)
+            average = int(node.kind == "average")  # average pooling counts the padding (6=1)
             window = f"1={node.kernel_size} 2={node.stride} 3={node.padding} 5={int(not node.ceil)}"
             return "Pooling", f"0={average} {window} 6={average}"
         case Means(size=1):
@@ -139,13 +143,17 @@ def _plain(node: Node) -> tuple[str, str]:
 
 
 def load(param: Path, weights: Path, threads: int) -> Net:
-    """Ready to run in float32."""
+    """The network of the two files, ready to run in float32.
+
+    Raises:
+        ExportError: ncnn can't open them.
+    """
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = threads
-    net.opt.openmp_blocktime = 0  # its threads must not spin when it is done: others need the cores
-    # Storage and arithmetic in 16 bits is another precision.
+    net.opt.openmp_blocktime = 0  # threads don't spin after a run, when others need the cores
+    # 16-bit storage and arithmetic are off, for float32.
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.opt.use_bf16_storage = False
     if net.load_param(str(param)) != 0 or net.load_model(str(weights)) != 0:
@@ -154,15 +162,15 @@ def load(param: Path, weights: Path, threads: int) -> Net:
 
 
 def mat(x: Floats) -> Mat:
-    """An input: float32 [3, H, W]."""
+    """An input of the network, float32 [3, H, W]."""
     import ncnn
 
     contiguous = np.ascontiguousarray(x)
-    return ncnn.Mat(contiguous).clone()  # which has memory of its own: the first does not keep the array alive
+    return ncnn.Mat(contiguous).clone()  # a copy, since a Mat does not keep the array alive
 
 
 def forward(net: Net, x: Mat) -> Floats:
-    """-> [classes]."""
+    """Runs the network; returns its logits [classes]."""
     with net.create_extractor() as extractor:
         extractor.input(INPUT, x)
         _, logits = extractor.extract(OUTPUT)

@@ -1,6 +1,6 @@
-"""Target ``onnx``: one file that takes any batch and, unless a size is asked for, any picture size.
+"""Target ``onnx``: one .onnx file that takes any batch and, unless a size is given, any input size.
 
-Built from the model directly, with labels and preprocessing in the metadata. The channel shuffle is one Gather.
+The graph is built without an exporter, with labels and preprocessing in its metadata. Channel shuffle is one Gather.
 """
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ from shufflenet.networks.model import Model
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-OPSET = 13  # the lowest with all that is needed, so that older runtimes read the file too
-IR_VERSION = 7  # of the same release
+OPSET = 13  # the lowest that has all operators, so that older runtimes read the file too
+IR_VERSION = 7  # of the release with that opset
 
 
 class _Graph:
-    """Nodes and weights in the order of running. ``size``: the input's, if there is only one."""
+    """ONNX nodes and weights in the order of execution.
+
+    Args:
+        model: a `gathered` network.
+        size: height and width of the input; None: any.
+    """
 
     def __init__(self, model: Model, size: tuple[int, int] | None) -> None:
         self.model = model
@@ -49,7 +54,7 @@ class _Graph:
             self._add(node, *(source.name for source in node.inputs))
 
     def _add(self, node: Node, *inputs: str) -> None:
-        """The operator and its activation; its value has the operator's name."""
+        """Appends the operator and its activation; the node's name is that of the last of them."""
         activation = _activation(node)
         name = _before(node, activation) if activation else node.name
         match node:
@@ -111,17 +116,19 @@ class _Graph:
 
 
 def _activation(node: Node) -> str:
-    """ONNX's operator behind ``node``; "": none."""
+    """The ONNX operator of the activation behind ``node``; "": none."""
     if isinstance(node, FullyConnected):
         return {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}[node.activation]
     return "Relu" if isinstance(node, Convolution | Add | Scale) and node.relu else ""
 
 
 def _before(node: Node, activation: str) -> str:
+    """The name of the node's value before its activation."""
     return f"{node.name}.before_{activation.lower()}"
 
 
 def _window(node: Convolution | Pool) -> dict[str, list[int]]:
+    """The ONNX attributes of kernel size, stride and padding."""
     return {"kernel_shape": [node.kernel_size] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
 
 
@@ -134,14 +141,14 @@ def write(order: Order, file: Path) -> None:
 
 
 def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning: bool = False) -> ModelProto:
-    """``input`` float32 [batch, 3, height, width] -> ``logits`` float32 [batch, classes].
+    """The ONNX model: ``input`` float32 [batch, in_channels, height, width] -> ``logits`` float32 [batch, classes].
 
     Args:
-        size: the only height and width that the network shall take.
-        aligning: for ONNX Runtime; others convert the network from what has no more channels than needed.
+        size: height and width of the input; None: any.
+        aligning: pad channels for ONNX Runtime, see `aligned`; for other runtimes the padding would be a waste.
 
     Raises:
-        ExportError: the network needs ``size``, or another one.
+        ExportError: the network needs a ``size``, or can't have this one.
     """
     from onnx import TensorProto, helper
 
@@ -172,9 +179,10 @@ def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning:
 
 
 def _open_shapes(graph: Graph) -> list[ValueInfoProto]:
-    """Sizes by name, which shape inference loses at the first stride.
+    """The symbolic shape of every value, such as height/2, which ONNX's shape inference loses at the first stride.
 
-    ONNX Runtime fuses and lays out in blocks only what it knows to be of one size: a tenth of the time.
+    ONNX Runtime fuses operators and uses its blocked layout only where it knows that sizes are equal: a tenth of the
+    time.
     """
     from onnx import TensorProto, helper
 
@@ -192,7 +200,7 @@ def _open_shapes(graph: Graph) -> list[ValueInfoProto]:
 
 
 def _size_name(size: str, node: Node) -> str:
-    """What ``size`` is called behind ``node``. Strides that round up multiply: height/2, then height/4."""
+    """The symbolic size behind ``node`` of an input of ``size``. Divisions that round up combine to height/4."""
     if not isinstance(node, Convolution | Pool):
         return size
     ceil = isinstance(node, Pool) and node.ceil
@@ -214,7 +222,7 @@ def open_(order: Order, file: Path) -> Runner:
     options.intra_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of no common kind
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise ExportError(f"ONNX Runtime can't open the exported file: {str(error).splitlines()[0]}") from error
 
     def logits(x: Floats) -> Floats:
@@ -230,7 +238,7 @@ TARGET = Target(
     suffix=".onnx",
     write=write,
     open=open_,
-    signature=b"\x12\x0ashufflenet\x1a",  # its producer, in front of the version
+    signature=b"\x12\x0ashufflenet\x1a",  # the field of the producer's name
     writes_with=("onnx",),
     runs_with=("onnxruntime",),
 )

@@ -1,4 +1,4 @@
-"""Target ``openvino``: OpenVINO's .xml and .bin, from the ONNX graph."""
+"""Target ``openvino``: OpenVINO's .xml and .bin files, converted from ONNX by OpenVINO."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(order: Order, folder: Path) -> None:
 
 
 def request(network: Model | Path, threads: int) -> InferRequest:
-    """Ready to run in float32."""
+    """An inference request for a network or its .xml file, in float32 and tuned for latency."""
     import openvino
 
     settings: dict[str, Any] = {

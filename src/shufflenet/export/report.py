@@ -1,4 +1,4 @@
-"""What the command line prints about an export."""
+"""An export's result as text and as JSON, for the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shufflenet.files import printable
 
 
 def described(done: Export) -> dict[str, Any]:
-    """For JSON, which has no infinity: an error that is not a number is null."""
+    """The result for JSON. JSON has no infinity, so an infinite error becomes null."""
     rows = {**asdict(done), "path": str(done.path), "ok": done.ok}
     if done.check is not None:
         check = rows["check"]
@@ -31,7 +31,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def text(done: Export) -> str:
-    """For people."""
+    """The result for a terminal: the file, and a line for each comparison."""
     path = printable(str(done.path))
     if done.ok:
         lines = [f"{path}: {done.file_bytes:,} bytes, {TARGETS[done.target].title}"]

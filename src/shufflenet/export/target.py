@@ -1,4 +1,4 @@
-"""What every target of the export says about itself, and how a result is run to be checked."""
+"""The description of an export target, and what all targets share: names, labels and preprocessing beside a network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from shufflenet.networks.model import Model
 
 
 class ExportError(ValueError):
-    """A model can't be exported. The message is one line and says what to do."""
+    """A model can't be exported. The message is one line and says what to do about it."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be exported, and for which input size."""
+    """A model to export, and the input size to export it for."""
 
     model: Model
-    name: str  # an `identifier`
+    name: str  # of the result, an `identifier`
     height: int
     width: int
-    fixed: bool = True  # no other size is wanted, even where the target could take any
+    fixed: bool = True  # the size was asked for; False: write a network for any size where the format can
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,26 @@ class Runner:
     """An exported network, ready to run on this machine with one thread."""
 
     logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]  # [3, H, W] -> [classes]
-    # uint8 [H, W, 3] of any size -> [classes]; None: preprocessing is the caller's.
+    # uint8 [H, W, 3] of any size -> [classes]; None: the exported network leaves preprocessing to the caller.
     probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
-    stand_in: str = ""  # what runs in place of a runtime that is not for this machine, and why; its time says nothing
+    stand_in: str = ""  # what runs in place of a runtime that this machine lacks, and why; its time is not reported
 
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table of targets.
+    """A row of the table of targets.
 
     Args:
-        suffix: of the file or folder that is written, behind the model's name.
-        write: writes an order to a path that is not there yet.
-        open: prepares the result of an order, at that path, for running.
-        folder: a folder is written, not a file.
-        signature: stands in a file that this target wrote, of whatever version, and in no other's.
-        writes_with, runs_with: packages that must be installed to write, and besides to check; from the extra of the
-            target's name.
-        runs_with_compiler: the check builds the result with a C compiler.
+        name: the command line's --to, and the extra that installs its packages.
+        title: what it writes, for messages.
+        suffix: of the file or folder that is written; the model's name goes before it.
+        write: writes an order to a path that does not exist yet.
+        open: opens the result of an order at a path for running.
+        folder: it writes a folder, not a file.
+        signature: bytes that every file of this target has, whatever version wrote it, and other files don't have.
+        writes_with: packages that must be installed to write.
+        runs_with: packages that must be installed besides to compare the result with the engine.
+        runs_with_compiler: the comparison builds the result with a C compiler.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Target:
 
     @property
     def install(self) -> str:
-        """The line that installs what the target needs; "": nothing."""
+        """The line that installs the target's packages; "": it needs none."""
         return f"pip install 'shufflenet[{self.name}]'" if self.writes_with + self.runs_with else ""
 
 
@@ -78,7 +80,7 @@ Layout = Literal["NCHW", "NHWC"]
 
 
 def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
-    """What must be known to use the network, as in a model file. Softmax over the logits gives probabilities."""
+    """Architecture, preprocessing, labels and accuracy, as in a model file: what is needed to use the network."""
     return {
         "architecture": described_architecture(model.graph),
         "preprocessing": {"colour_order": "RGB", "layout": layout, **asdict(model.preprocessing)},
@@ -88,7 +90,7 @@ def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
 
 
 def companions(order: Order, target: str, layout: Layout = "NCHW") -> dict[str, str]:
-    """The small files that go with a network, their texts by name: its labels, a line each, and `describe` as JSON."""
+    """The texts of labels.txt, one label per line, and model.json, the content of `describe`, by file name."""
     description = {
         "made_by": made_by(target),
         **describe(order.model, layout),
@@ -101,15 +103,17 @@ def companions(order: Order, target: str, layout: Layout = "NCHW") -> dict[str, 
 
 
 def write_companions(order: Order, target: str, folder: Path) -> None:
+    """Writes the files of `companions` to ``folder``."""
     for name, text in companions(order, target).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def made_by(target: str) -> str:
+    """The line in exported files that says what wrote them."""
     return f"shufflenet {__version__} export --to {target}"
 
 
-# What a name must not be: words of C and names of its headers, CMake's targets, and files of an exported folder.
+# Names that a result can't have: keywords and headers of C, CMake's targets, and files of an exported folder.
 _TAKEN = (
     " alignas alignof asm auto bool break case char const constexpr continue default do double else enum extern false"
     " float for goto if inline int long nullptr register restrict return short signed sizeof static static_assert"
@@ -122,7 +126,7 @@ _TAKEN = (
 
 
 def identifier(text: str) -> str:
-    """``text`` as a name that C, CMake and file systems take: letters, digits and underscores.
+    """``text`` as a name that C, CMake and file systems accept: letters, digits and underscores, at most 70.
 
     >>> identifier("my cat-model.v2")
     'my_cat_model_v2'

@@ -1,4 +1,4 @@
-"""Target ``torchscript``: one file for PyTorch in C++ and Python, traced; any batch and picture size."""
+"""Target ``torchscript``: one traced .pt file for PyTorch in C++ and Python; any batch and input size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(order: Order, file: Path) -> None:
 
     buffer = BytesIO()
     with converting("PyTorch"), torch.inference_mode(False):
-        # The gather, since a trace would keep the reshapes' sizes.
+        # The shuffle is a gather, since tracing would make the sizes of reshapes constants.
         traced = torch.jit.trace(TunedNetwork(order.model, "gather"), example(order))  # type: ignore[no-untyped-call]
         torch.jit.save(traced, buffer, _extra_files=companions(order, "torchscript"))
     file.write_bytes(buffer.getvalue())
