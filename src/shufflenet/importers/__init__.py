@@ -18,7 +18,6 @@ from shufflenet.importers.convert import convert
 from shufflenet.importers.download import cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
-from shufflenet.labels import numbered_labels
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 
@@ -68,10 +67,11 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
     model = Model(
         graph=arch.graph(),
         preprocessing=source.convention.preprocessing,
-        labels=numbered_labels(arch.classes) if labels is None else labels,
         tensors=tensors,
         training=_provenance(source, network, name or source.name, address, file, data),
     )
+    if labels is not None:
+        model.labels = model.classes = labels  # even if there are none, which no model file can hold
     model.self_test = _self_test(model)
     return model
 
