@@ -1,4 +1,4 @@
-"""`shufflenet summary`: what an architecture costs."""
+"""`shufflenet summary`: multiply-adds, parameters and memory of a network, layer by layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Count multiply-adds, parameters and memory.")
 @click.argument("network", metavar="NAME|MODEL")
-@click.option("--size", help="Pixels: N, or HxW.  [default: 224, or the model's]")
+@click.option("--size", help="Input size in pixels, N or HxW.  [default: 224, or the model's]")
 @click.option("--classes", type=click.IntRange(min=1), help="Number of classes.  [default: 1000]")
-@click.option("--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 for small pictures.  [default: 2]")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 is for small pictures.  [default: 2]")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def summary(network: str, size: str | None, classes: int | None, stem_stride: int | None, as_json: bool) -> None:
-    """Print what each layer costs: multiply-adds, parameters and memory, of an architecture or a model file.
+    """Print the multiply-adds, parameters and memory of each layer, of an architecture or a model file.
+
+    A NAME is a ShuffleNet such as shufflenet_g3_x1_0 or another network of the package; an unknown name lists all.
 
     \b
     Examples:
