@@ -1,4 +1,4 @@
-"""What a target's runtime computes, in a process of its own: runtimes of several projects in one disturb each other."""
+"""Runs exported networks, each runtime in a process of its own, since several runtimes in one disturb each other."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ R = TypeVar("R")
 
 
 def apart(function: Callable[..., R], *args: Any) -> R:
-    """Calls ``function`` in a new process. If that crashes, the test fails and the others go on."""
+    """Calls ``function`` in a new process; if that crashes, only this test fails."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_quietly, function, *args).result()
 
 
 def _quietly(function: Callable[..., R], *args: Any) -> R:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other projects' are not for here
+        warnings.simplefilter("ignore")  # warnings of other projects
         return function(*args)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model file exported for one size or any, then run at ``sizes``."""
+    """A model file to export for ``size`` (None: any) and to run at each of ``sizes``."""
 
     model: Path
     size: tuple[int, int] | None
@@ -42,7 +42,7 @@ class Case:
 
 
 def largest_errors(target: str, cases: list[Case], folder: Path) -> list[float]:
-    """For each case that of a logit, relative to the largest; the exports stay in ``folder``, by the cases' numbers."""
+    """Each case's largest error of a logit, relative to the largest logit; its export stays in ``folder``/NUMBER."""
     errors = []
     for number, case in enumerate(cases):
         model, path = load(case.model), folder / str(number)
@@ -55,5 +55,5 @@ def largest_errors(target: str, cases: list[Case], folder: Path) -> list[float]:
             expected = engine.run(x[None])[0]
             logits = TARGETS[target].open(order, path).logits(x)
             error = np.abs(logits - expected).max() / np.abs(expected).max()
-            errors[-1] = float(np.maximum(errors[-1], error))  # not a number is one
+            errors[-1] = float(np.maximum(errors[-1], error))  # NaN stays NaN
     return errors

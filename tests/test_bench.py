@@ -1,4 +1,4 @@
-"""The benchmark: it checks before it times, its documents hold what they should, its tuned network is the same."""
+"""The benchmark: logits are checked before times are taken, results have the right fields, exports keep the logits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ONE_OF_EACH_FAMILY = (
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)  # small networks on a busy machine: more threads only wait for each other
+    torch.set_num_threads(1)  # small networks gain nothing from more threads
 
 
 def small_case(batch: int = 1, **fields: object) -> Case:
@@ -69,7 +69,7 @@ def small_case(batch: int = 1, **fields: object) -> Case:
 
 
 class FakeRuntime(Runtime):
-    """Answers PyTorch's logits plus an error of the largest, one for each of its configurations."""
+    """A runtime of PyTorch's logits, each configuration with an error relative to the largest logit."""
 
     def __init__(self, name: str, *errors: float) -> None:
         super().__init__(name, "", (), ())
@@ -108,7 +108,7 @@ def test_tuned_baselines_equal_plain(name: str, shuffle: str) -> None:
 
 
 def errors(runtime: str) -> list[float | str | None]:
-    """A runtime's on small networks with all that the large ones have."""
+    """The runtime's errors, or its problems, on small networks that have every operator."""
     graphs = every_operator(), baselines.graph("shufflenet_v2_x0_5", classes=10)
     cases = [make_case(random_model(graph), 1, 32, 32, threads=1) for graph in graphs]
     return [row.problem or row.max_error for row in bench(cases, select([runtime]), rounds=1).rows]
@@ -191,7 +191,7 @@ def test_the_faster_configuration_counts_and_each_core_has_a_peak() -> None:
 
 
 def test_the_peak_is_what_the_core_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the first run behind others nor the best sample."""
+    """The peak is the median of samples, without each sample's first run; the best sample is not sustained."""
     calibration, samples = [0.004], [[0.010] + [0.004] * 6, [0.002] * 7, [0.002] + [0.0041] * 6]
     seconds = iter(sum(samples, calibration))
     now = [0.0]
@@ -384,7 +384,7 @@ def test_folder_of_pictures(embedded: bool, photos: Path, tmp_path: Path) -> Non
         pytest.importorskip(package)
     out = tmp_path / "folder.json"
     which = ["--models", SMALL]
-    if embedded:  # for another preprocessing than the benchmark's
+    if embedded:  # its preprocessing is not the benchmark's
         model_file.save(load_model(DEFAULT_MODEL), tmp_path / "model.safetensors")
         which = ["--model-file", str(tmp_path / "model.safetensors")]
     ran = CliRunner().invoke(commands, ["bench", "--folder", "4", *which, "--photos", str(photos), "--json", str(out)])
@@ -415,7 +415,7 @@ def test_training(tmp_path: Path) -> None:
 
 
 def test_training_step_is_the_same_by_both() -> None:
-    """Otherwise the benchmark would compare two things."""
+    """The package's step and the plain PyTorch step compute the same, so that their times can be compared."""
     network = ShuffleNet(ShuffleNetV1.from_name(SMALL, classes=3)).train()
     plain = copy.deepcopy(network).to(memory_format=torch.channels_last)
     x = torch.randn(4, 3, 64, 64)

@@ -1,4 +1,4 @@
-"""The command line: what it prints, where, and its exit codes; some of it in a process of its own."""
+"""The command line: its output on stdout and stderr, and its exit codes; partly in a process of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_unknown_command() -> None:
 
 
 def test_every_command_has_its_file() -> None:
-    """A file that no command's name leads to would never be loaded."""
+    """Every module with a command is listed in `cli.COMMANDS`; otherwise it would never be loaded."""
     folder = Path(cli.__file__).parent / "commands"
     decorated = {path.stem.rstrip("_") for path in folder.glob("*.py") if "@click.command" in path.read_text()}
     assert decorated == set(cli.COMMANDS)
@@ -189,7 +189,7 @@ def test_folders_globs_and_lists(model_path: Path, photos: Path, tmp_path: Path)
     assert sources(folder / "?.*[gG]") == ["a.jpeg", "b.JPG"]
     assert sorted(sources(folder / "**" / "*.*p*g")) == ["[d].jpg", "a.jpeg", "day 2/c.png"]
     assert sorted(sources(folder / "*.jpg", folder / "day*")) == ["[d].jpg", "day 2/c.png"]
-    assert sources(folder / "[d].jpg") == ["[d].jpg"]  # a file of that name comes before the glob
+    assert sources(folder / "[d].jpg") == ["[d].jpg"]  # a file with that very name takes precedence over the glob
     listed = f"{folder}/a.jpeg\n\n{folder}/day 2\n".encode()
     assert sources("-", stdin=listed) == ["a.jpeg", "day 2/c.png"]
     assert sources("-", folder / "b.JPG", stdin=listed.replace(b"\n", b"\0")) == ["a.jpeg", "day 2/c.png", "b.JPG"]
@@ -391,7 +391,7 @@ def test_progress_bar_on_a_terminal_only(model_path: Path, photos: Path) -> None
         finally:
             os.close(stderr)
         text = b""
-        with contextlib.suppress(OSError):  # that is how the end shows
+        with contextlib.suppress(OSError):  # a closed terminal raises on reading
             while piece := os.read(terminal, 4096):
                 text += piece
         os.close(terminal)
@@ -407,13 +407,13 @@ def test_progress_bar_on_a_terminal_only(model_path: Path, photos: Path) -> None
 
 
 def _heed_ctrl_c() -> None:
-    """A shell's background job, as CI may be, hands down that Ctrl-C is ignored."""
+    """Restores Ctrl-C in the child: processes started by a shell's background job ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def in_the_middle(slow: str, *arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that has come to the function ``slow`` and stays there: it has heard of no signal yet."""
+    """A running command that has reached the function ``slow`` and sleeps in it; it has received no signal yet."""
     code = (
         f"import time, {slow.rpartition('.')[0]}; from shufflenet import cli\n"
         "def wait(*arguments): print('began', flush=True); time.sleep(300)\n"
@@ -525,7 +525,7 @@ def test_torch_is_never_imported(model_path: Path, photos: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="takes the processor's time as Unix tells it")
 @pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (0.7, "predict")])
 def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) -> None:
-    """The processor's, and the best of a few, since other work on the machine only adds."""
+    """Processor time of the start, the least of a few attempts, since other load on the machine only adds to it."""
     import resource
 
     def total() -> float:

@@ -1,4 +1,4 @@
-"""The export as a whole: targets, names, what is replaced, and that a wrong result is found. Without a compiler."""
+"""`export` without a compiler: targets, names, which files it replaces, and that it refuses a wrong result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_name(order: Order, path: Path) -> None:
 
 
 def target_that(changes: Callable[[Floats], Floats], folder: bool = False) -> Target:
-    """Its result computes what the engine does, then ``changes`` it."""
+    """A target whose exported network gives the engine's logits after ``changes``."""
 
     def open_(order: Order, path: Path) -> Runner:
         assert path.exists()
@@ -45,7 +45,7 @@ def target_that(changes: Callable[[Floats], Floats], folder: bool = False) -> Ta
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times don't matter here, and PyTorch is slow to start."""
+    """Times each network once, and puts the engine in PyTorch's place, which is slow to start."""
     monkeypatch.setattr(check, "_RUNS", 1)
     monkeypatch.setattr(check, "_pytorch", lambda model: lambda x: Engine(model).run(x[None])[0])
 
@@ -116,7 +116,7 @@ def test_missing_compiler(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_what_is_replaced(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "x.test"
     path.touch()
-    for _ in range(2):  # an empty file, then its own
+    for _ in range(2):  # replaces first an empty file, then its own result
         assert export.export(model, "x", "test", path).ok
     path.write_bytes(b"somebody's work")
     with pytest.raises(ExportError, match="not from this command"):
@@ -202,7 +202,7 @@ def test_a_full_disk_names_what_was_to_be_written(
 
 
 def test_wrong_preprocessing(model: Model, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a target that takes pictures: the network is right, what it is given is not."""
+    """A target with right logits but wrong probabilities of pixels is refused."""
 
     def open_(order: Order, path: Path) -> Runner:
         right = target_that(lambda logits: logits).open(order, path)
@@ -246,13 +246,13 @@ def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_network_input_is_that_of_predict(model: Model) -> None:
-    """For the model's own size to the bit, and its rule goes on for others."""
+    """Equal bits at the model's own size, and the same share of the picture at others."""
     how = Preprocessing(size=32, resize=64)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))
     assert np.array_equal(check.network_input(picture, how, 32, 32), preprocess(picture, how))
     twice = check.network_input(picture, how, 64, 64)
     assert np.abs(twice - preprocess(picture, Preprocessing(size=64, resize=128))).max() < 1e-6
-    # Half of the picture's height, and the width that goes with it.
+    # The crop has half of the picture's height, and the width of the input's proportions.
     wide = check.network_input(picture, how, 50, 32)
     box = (200 / 2 - 48, 75, 200 / 2 + 48, 225)
     resized = picture.resize((32, 50), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)

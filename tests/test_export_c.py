@@ -1,4 +1,4 @@
-"""The folder of plain C: built as its README says, it gives Python's labels and probabilities."""
+"""The folder of plain C: built by its README's commands, it gives Python's labels and probabilities."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
 
 
 def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
-    """Every command of the README, in a fresh folder; and the same label and probabilities as `predict`."""
+    """The README's commands run in a fresh folder, and the program gives `predict`'s labels and probabilities."""
     export(model, "cats and dogs", "c", tmp_path / "cats_and_dogs", checking=False)
     picture = images.decode(photos / "cat.jpg")
     picture.save(tmp_path / "cat.ppm")
@@ -89,7 +89,7 @@ def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_pa
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr.startswith(f"{bad}: ")
     undefined = command("nm", "-u", *(tmp_path / "build").glob("*.a"), folder=tmp_path)
-    assert "memcpy" in undefined  # the list is one of names
+    assert "memcpy" in undefined  # the list does have names
     assert not {"malloc", "calloc", "realloc", "free"} & set(undefined.split())
     defined = command("nm", "-g", "--defined-only", *(tmp_path / "build").glob("*.a"), folder=tmp_path)
     names = {line.split()[2] for line in defined.splitlines() if len(line.split()) == 3}
@@ -126,7 +126,7 @@ def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path]
 
 
 def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_path: Path) -> None:
-    """The same pixels for any size of picture: enlarged, reduced, reduced in two steps, thin."""
+    """Preprocessing in C equals Python's for pictures that are enlarged, reduced, reduced in two steps, and thin."""
     random = np.random.default_rng(0)
     for how, size in [
         (Preprocessing(size=32, resize=36, mean=(0.1, 0.5, 0.9), std=(0.1, 0.3, 1.0)), (32, 32)),
@@ -143,7 +143,7 @@ def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_
             (251, 1999), (1201, 1000), (433, 649),
         ]:  # fmt: skip
             pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-            pixels[: height // 2] //= 16  # not only noise, whose mean is everywhere the same
+            pixels[: height // 2] //= 16  # halves of different brightness, as noise alone has one mean everywhere
             library.net_preprocess(pointer(pixels), width, height, pointer(given))
             expected = network_input(Image.fromarray(pixels), how, *size)
             assert np.abs(given - expected).max() < 2e-6 * np.abs(expected).max(), (how, size, height, width)
@@ -160,7 +160,7 @@ def test_hostile_labels(model: Model, objects: list[Path], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("groups", [1, 8])
 def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
-    """With the plan that is written, also where the engine here would choose another: in strips, or without."""
+    """The memory sizes in the exported folder suffice for its plan at every level of the engine."""
     for number, (size, classes) in enumerate([((32, 32), 1), ((97, 131), 129), ((128, 128), 5), ((224, 224), 1000)]):
         _, model = random_network(ShuffleNetV1(groups, 0.25, classes=classes))
         folder = tmp_path / str(number)
@@ -185,7 +185,7 @@ def test_the_models_that_come_with_the_package(
 
 
 def test_levels_have_their_flags() -> None:
-    """Every level of the engine whose sources hold instructions of their own."""
+    """Every level whose source includes intrinsics has compiler flags in the export."""
     special = {file.stem for file in (c.engine_folder() / "levels").glob("*.c") if "intrin.h" in file.read_text()}
     assert special == set(c._X86_TARGETS)
 
@@ -223,7 +223,7 @@ def test_clang(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def the_example_answers(model: Model, photos: Path, folder: Path, *emulator: str) -> None:
-    """Built by the compiler that CC names, its first line has the engine's best label."""
+    """Builds the folder with the compiler CC and checks that the program's first label is the engine's."""
     picture = images.decode(photos / "cat.jpg")
     picture.save(folder / "cat.ppm")
     export(model, "net", "c", folder / "net", checking=False)

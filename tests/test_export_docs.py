@@ -1,4 +1,4 @@
-"""The pages in docs: what they show runs as it stands, and gives the label that the package gives."""
+"""The examples in docs/export-*.md run as they stand, and give the package's label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_page(target: str) -> None:
     text = (DOCS / f"export-{target}.md").read_text(encoding="utf-8")
     assert f"shufflenet export {MODEL} --to {target}" in text
     install = TARGETS[target].install
-    assert install.replace("shufflenet[", ".[") in text  # from the repository, where the message is for the installed
+    assert install.replace("shufflenet[", ".[") in text  # the page installs from a checkout
     assert bool(install) == (f"\n{target} = [" in (DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -41,6 +41,6 @@ def test_first_label(target: str, photos: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = Classifier(MODEL).predict(photos / "cat.jpg").labels[0]
-    if target == "coreml":  # which can't classify here
+    if target == "coreml":  # Core ML needs Apple's systems
         expected = str(load_model(MODEL).preprocessing.size)
     assert done.stdout.splitlines()[-1] == expected

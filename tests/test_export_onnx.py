@@ -1,4 +1,4 @@
-"""The ONNX file in ONNX Runtime equals the engine, for any batch and size."""
+"""The ONNX file in ONNX Runtime gives the engine's logits, for any batch and input size."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def test_other_networks(name: str, sizes: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize(
     ("arch", "unaligned"),
     [
-        (ShuffleNetV1(3, 0.5, classes=7), 0),  # 30 channels behind a dense and behind group convolutions
+        (ShuffleNetV1(3, 0.5, classes=7), 0),  # 30 channels behind dense and group convolutions
         (ShuffleNetV1(3, 0.25, classes=7, inverse_shuffle=True), 0),  # 15 and 30
-        (ShuffleNetV1(3, 0.5, classes=7, shuffle=False), 4),  # without a gather to leave the new channels out
+        (ShuffleNetV1(3, 0.5, classes=7, shuffle=False), 4),  # no gather that could leave added channels out
     ],
     ids=["x0_5", "x0_25", "no shuffle"],
 )
 def test_depthwise_convolutions_are_in_fours(arch: ShuffleNetV1, unaligned: int) -> None:
-    """ONNX Runtime runs others channel by channel."""
+    """Depthwise convolutions have a multiple of four channels where a gather follows; others are slow."""
     _, model = random_network(arch)
     proto = make(model, "net", aligning=True)
     onnx.checker.check_model(proto, full_check=True)
@@ -135,7 +135,7 @@ def test_what_the_file_says(model: Model, tmp_path: Path) -> None:
     assert metadata["preprocessing"]["colour_order"] == "RGB"
     assert metadata["architecture"]["name"] == model.graph.name
     assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 13)]
-    # Of each unit: three convolutions, and one Gather behind the depthwise one. Nothing is left of batch norm.
+    # A unit has three convolutions and one Gather behind the depthwise one, and no batch norm.
     kinds = [node.op_type for node in proto.graph.node if not node.name.endswith(".aligned")]
     assert (kinds.count("Conv"), kinds.count("Gather"), kinds.count("BatchNormalization")) == (1 + 3 * 16, 16, 0)
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)

@@ -29,7 +29,7 @@ from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore"),  # other projects' warnings are not for here
+    pytest.mark.filterwarnings("ignore"),  # warnings of other projects
 ]
 
 COMMAND = [sys.executable, "-m", "shufflenet", "export"]
@@ -51,7 +51,7 @@ def test_every_target_is_tested() -> None:
 def test_is_checked_and_says_what_it_is(
     target: str, model: Model, model_path: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """By the command, as users do."""
+    """The export command accepts the target's result, which names its model, labels and preprocessing."""
     needs(target)
     path = tmp_path / f"net{TARGETS[target].suffix}"
     options = ["--to", target, "--out", str(path), "--check-on", str(photos / "cat.jpg"), "--json"]
@@ -124,7 +124,7 @@ def test_every_architecture_and_size(target: str, tmp_path: Path) -> None:
         path = tmp_path / f"{number}.safetensors"
         model_file.save(random_network(arch)[1], path)
         cases.append(Case(path, None, ((64, 64), (33, 47), (96, 32))))
-    if target != "ncnn":  # which has no networks for one size
+    if target != "ncnn":  # its networks take any size
         cases.append(Case(cases[0].model, (47, 33), ((47, 33),)))
     for case, error in zip(cases, apart(largest_errors, target, cases, tmp_path), strict=True):
         assert error <= 1e-5, case
@@ -134,7 +134,7 @@ def test_every_architecture_and_size(target: str, tmp_path: Path) -> None:
 
 
 def labels_in_xml(path: Path) -> Any:
-    """What OpenVINO's file says without those beside it."""
+    """The labels in OpenVINO's .xml file itself."""
     (labels,) = ElementTree.parse(path).findall("rt_info/shufflenet/labels")
     return json.loads(labels.attrib["value"])
 
@@ -153,7 +153,7 @@ def test_ncnn_layers(model: Model, tmp_path: Path) -> None:
     assert len(set(written)) == len(written)
     assert sorted([*read, "logits"]) == sorted(written)
     kinds = [row[0] for row in rows]
-    # Of each of the 16 units: two group convolutions and a depthwise one; the very first pointwise one has no groups.
+    # Each of the 16 units has two group convolutions and a depthwise one; the first unit's first one has no groups.
     assert (kinds.count("Convolution"), kinds.count("ConvolutionDepthWise")) == (2, 3 * 16 - 1)
     assert (kinds.count("ShuffleChannel"), kinds.count("ReLU")) == (16, 13)
     size = 0
@@ -166,7 +166,7 @@ def test_ncnn_layers(model: Model, tmp_path: Path) -> None:
 
 
 def test_core_ml_file_is_read_not_remembered(model: Model, tmp_path: Path) -> None:
-    """A package with other weights or labels does not pass for this model's."""
+    """The check refuses a package with other weights or other labels."""
     needs("coreml")
     export(model, "net", "coreml", tmp_path / "net", checking=False)
     (x,) = random_input(1, 32, 32)

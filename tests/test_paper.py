@@ -1,4 +1,4 @@
-"""The paper's tables: published figures that agree with each other, complexities, the command, times."""
+"""The paper's tables: consistency of the published figures, multiply-adds, the command, Table 8's times."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_reasons_are_true() -> None:
 
 
 def test_tables_without_torch() -> None:
-    """Every table is printed with nothing but the base dependencies."""
+    """Every table is printed without PyTorch and matplotlib."""
     code = (
         "import sys; sys.modules.update(torch=None, matplotlib=None)\n"
         "from shufflenet.cli import commands\n"
@@ -143,7 +143,7 @@ def test_damaged_results(table: str, file: str, text: str, tmp_path: Path) -> No
 
 
 def made_up_times() -> Results:
-    """Our time: a microsecond per thousand multiply-adds, a tenth of that for AlexNet; others take longer."""
+    """Results in which the engine takes 1 us per thousand multiply-adds, a tenth for AlexNet, and others longer."""
     results = Results({"processor": "p", "shufflenet": "1"}, {}, 50.0)
     for height, width in published.TABLE8_SIZES:
         for name in times.NETWORKS:

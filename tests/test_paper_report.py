@@ -1,4 +1,4 @@
-"""The report is one page of well-formed HTML that fetches nothing, and a browser opens it without complaint."""
+"""The report is one page of well-formed HTML that fetches nothing and opens in a browser without errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made_up_times() -> Results:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the results that come with the package, by the command."""
+    """The report of the package's own results, written by the command."""
     out = tmp_path_factory.mktemp("report") / "new"
     result = CliRunner().invoke(commands, ["paper", "--report", str(out)])
     assert result.exit_code == 0, result.output
@@ -43,7 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(page: Path, profile: Path) -> tuple[str, str]:
-    """The document as the browser has it, and what went to its console."""
+    """(document, console): the page's HTML after a browser has loaded it, and the browser's console messages."""
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     command = [
@@ -63,7 +63,7 @@ def test_page_in_a_browser(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_browser_would_complain(tmp_path: Path) -> None:
-    """Or the test above could not fail."""
+    """A broken page leaves a message in the console, so the test above can fail."""
     (tmp_path / "page.html").write_text("<!DOCTYPE html><p>text</p><script>nothing.here()</script>")
     _, console = opened(tmp_path / "page.html", tmp_path / "profile")
     assert "nothing is not defined" in console
@@ -74,12 +74,12 @@ def test_page_fetches_nothing_and_runs_nothing(page: Path) -> None:
     assert "<script" not in text
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", text)
     assert "@import" not in text
-    # In CSS and SVG only references within the page.
+    # CSS and SVG refer to parts of the page only.
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
 
 
 def test_page_is_well_formed(page: Path) -> None:
-    """Read as XML, but for the elements of HTML that have no end."""
+    """The page parses as XML once HTML's void elements are closed."""
     text = page.read_text(encoding="utf-8").removeprefix("<!DOCTYPE html>")
     root = ElementTree.fromstring(re.sub(r"<(meta|link)( [^>]*)>", r"<\1\2/>", text))
     ids = [element.get("id") for element in root.iter() if element.get("id")]

@@ -1,4 +1,4 @@
-"""The paper's errors at small scale: networks, runs that are kept and go on, means."""
+"""Small-scale errors: the networks, runs that are kept or continued, and means over seeds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kept(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with results of `PAIR`."""
+    """A folder with the results of training `PAIR` with two seeds."""
     folder = tmp_path_factory.mktemp("results") / "paper"
     told: list[str] = []
     training.train_networks(PAIR, shapes, folder, told.append, RECIPE, seeds=(0, 1))
@@ -55,7 +55,7 @@ def results(folder: Path) -> dict[tuple[str, int], float]:
 
 @pytest.mark.parametrize("name", ALL_NETWORKS)
 def test_networks_for_small_pictures(name: str) -> None:
-    """The named network, but that the first convolution keeps the resolution."""
+    """A small-scale network is the named one with stride 1 in its first convolution."""
     network = small_scale.network(name, 1000)
     graph, original = network if isinstance(network, Graph) else network.graph(), cost.build(name)
     assert original is not None
@@ -70,7 +70,7 @@ def test_networks_for_small_pictures(name: str) -> None:
 
 
 def test_shuffles_train_fast() -> None:
-    """As a `ShuffleNetV1`, for which there are kernels."""
+    """Both networks are `ShuffleNetV1` records, which training runs on its kernels."""
     with_shuffle = small_scale.network("shufflenet_g8_x0_25", 9)
     without = small_scale.network("shufflenet_g8_x0_25_no_shuffle", 9)
     assert with_shuffle == ShuffleNetV1(8, 0.25, classes=9, stem_stride=1)
@@ -94,7 +94,7 @@ def test_kept_runs_are_not_repeated(kept: Path, shapes: Path, tmp_path: Path) ->
     for run in folder.glob("*-seed*"):
         shutil.rmtree(run)
     document = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-    del document["settings"]["recipe"]["start_share"]  # as a version that did not have it
+    del document["settings"]["recipe"]["start_share"]  # as written by a version without this field
     (folder / "trained.json").write_text(json.dumps(document), encoding="utf-8")
     told: list[str] = []
     training.train_networks(PAIR, shapes, folder, told.append, RECIPE, seeds=(0, 1))
@@ -104,7 +104,7 @@ def test_kept_runs_are_not_repeated(kept: Path, shapes: Path, tmp_path: Path) ->
 
 
 def test_a_run_that_ended_is_recorded(kept: Path, shapes: Path, tmp_path: Path) -> None:
-    """Also if the process was killed just before its result was kept."""
+    """A finished run whose result was not recorded, since the process was killed, is recorded without training anew."""
     folder = shutil.copytree(kept, tmp_path / "copy")
     before = results(folder)
     (folder / "trained.json").unlink()
@@ -118,7 +118,7 @@ def test_a_run_that_ended_is_recorded(kept: Path, shapes: Path, tmp_path: Path) 
 def test_a_stopped_run_goes_on(
     name: str, kept: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped at the end of its first epoch, it ends as the unbroken one."""
+    """A run that is stopped after its first epoch and continued has the same error as an uninterrupted one."""
 
     def stop(*arguments: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)

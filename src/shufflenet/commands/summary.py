@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.argument("network", metavar="NAME|MODEL")
 @click.option("--size", help="Input size in pixels, N or HxW.  [default: 224, or the model's]")
 @click.option("--classes", type=click.IntRange(min=1), help="Number of classes.  [default: 1000]")
-@click.option("--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 is for small pictures.  [default: 2]")
+@click.option(
+    "--stem-stride", type=click.IntRange(1, 2), help="Stride of Conv1; 1 is for small pictures.  [default: 2]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def summary(network: str, size: str | None, classes: int | None, stem_stride: int | None, as_json: bool) -> None:
     """Print the multiply-adds, parameters and memory of each layer, of an architecture or a model file.
