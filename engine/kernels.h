@@ -238,6 +238,7 @@ struct kernels {
     void (*scale)(const struct scale *, float *arena, struct share);
     // See shufflenet_peak. factor and sum keep it from being optimised away. The plain reference has none.
     size_t (*peak)(size_t rounds, float factor, float *sum);
+    const struct resize_kernels *resize;     // of preprocessing
     const struct training_kernels *training; // NULL in an engine built for inference alone
 };
 

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from PIL import Image
 
 from shufflenet import cli, export
 from shufflenet.engine.engine import Engine
 from shufflenet.export import check, report
 from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
 from shufflenet.networks.model import Model
-from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 Floats = NDArray[np.float32]
 
@@ -243,18 +241,3 @@ def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
     for bad in (["--size", "16"], ["--size", "big"], ["--check-on", tmp_path / "none.jpg"], ["--check-on", model_path]):
         result = run(model_path, "--to", "test", *bad)
         assert (result.exit_code, len(result.stderr.splitlines()), result.stdout) == (2, 1, "")
-
-
-def test_network_input_is_that_of_predict(model: Model) -> None:
-    """Equal bits at the model's own size, and the same share of the picture at others."""
-    how = Preprocessing(size=32, resize=64)
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))
-    assert np.array_equal(check.network_input(picture, how, 32, 32), preprocess(picture, how))
-    twice = check.network_input(picture, how, 64, 64)
-    assert np.abs(twice - preprocess(picture, Preprocessing(size=64, resize=128))).max() < 1e-6
-    # The crop has half of the picture's height, and the width of the input's proportions.
-    wide = check.network_input(picture, how, 50, 32)
-    box = (200 / 2 - 48, 75, 200 / 2 + 48, 225)
-    resized = picture.resize((32, 50), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
-    expected = preprocess(resized.crop((0, 9, 32, 41)), Preprocessing(size=32, resize=32))
-    assert np.abs(wide[:, 9:41] - expected).max() < 1e-6

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,6 @@ from random_network import random_input, random_network
 from shufflenet.classifier import Classifier, embedded_models, load_model
 from shufflenet.engine.engine import Engine, isas, measure
 from shufflenet.export import c, export
-from shufflenet.export.check import network_input
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
@@ -30,6 +31,7 @@ pytestmark = [
 ]
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
+MAP_NORESERVE = 0x4000
 QUICK = ("-std=gnu11", "-O1")  # builds in a third of the time
 
 
@@ -118,7 +120,7 @@ def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path]
         assert np.abs(values - expected).max() <= 1e-5 * np.abs(expected).max()
     pixels = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
     assert library.net_classify(pointer(pixels), 80, 50, pointer(values)) == 0
-    logits = engine.run(network_input(Image.fromarray(pixels), model.preprocessing, *size)[None])[0].astype(np.float64)
+    logits = engine.run(preprocess(Image.fromarray(pixels), model.preprocessing, size)[None])[0].astype(np.float64)
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     assert np.abs(values - expected).max() < 1e-5
     assert library.net_classify(pointer(pixels), 0, 50, pointer(values)) == -1
@@ -126,27 +128,48 @@ def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path]
 
 
 def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_path: Path) -> None:
-    """Preprocessing in C equals Python's for pictures that are enlarged, reduced, reduced in two steps, and thin."""
+    """Preprocessing in C equals Python's to the bit, for pictures that are enlarged, reduced, reduced in two steps, and thin."""
     random = np.random.default_rng(0)
-    for how, size in [
+    for preprocessing, size in [
         (Preprocessing(size=32, resize=36, mean=(0.1, 0.5, 0.9), std=(0.1, 0.3, 1.0)), (32, 32)),
         (Preprocessing(size=40, resize=40), (40, 40)),
         (Preprocessing(size=32, resize=36), (48, 33)),
     ]:
-        model.preprocessing = how
-        folder = tmp_path / f"{how.resize}_{size[0]}"
+        model.preprocessing = preprocessing
+        folder = tmp_path / f"{preprocessing.resize}_{size[0]}"
         folder.mkdir()
         library = load(model, size, objects, folder)
         given = np.empty((3, *size), np.float32)
         for height, width in [
             (1, 1), (2, 700), (700, 1), (32, 32), (36, 36), (40, 40), (31, 33), (239, 241), (217, 216), (500, 333),
-            (251, 1999), (1201, 1000), (433, 649),
+            (251, 1999), (1201, 1000), (433, 649), (2, 70_000),
         ]:  # fmt: skip
             pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
             pixels[: height // 2] //= 16  # halves of different brightness, as noise alone has one mean everywhere
-            library.net_preprocess(pointer(pixels), width, height, pointer(given))
-            expected = network_input(Image.fromarray(pixels), how, *size)
-            assert np.abs(given - expected).max() < 2e-6 * np.abs(expected).max(), (how, size, height, width)
+            assert library.net_preprocess(pointer(pixels), width, height, pointer(given)) == 1
+            np.testing.assert_array_equal(given, preprocess(Image.fromarray(pixels), preprocessing, size))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs memory that is only promised")
+def test_the_longest_pictures(model: Model, objects: list[Path], tmp_path: Path) -> None:
+    """Sides of 2^31 - 1 pixels, whose middle is far behind where 32 bits count bytes."""
+    longest, size = 2**31 - 1, model.preprocessing.size
+    library = load(model, (size, size), objects, tmp_path)
+    given = np.empty((3, size, size), np.float32)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 101, 3), dtype=np.uint8)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    with mmap.mmap(-1, 3 * longest, flags=flags) as memory:
+        middle = 3 * (longest // 2 - 50)
+        memory[middle : middle + 303] = pixels.tobytes()
+        buffer = (ctypes.c_uint8 * (3 * longest)).from_buffer(memory)
+        for width, height in [(longest, 1), (1, longest)]:
+            picture = Image.fromarray(pixels if height == 1 else pixels.transpose(1, 0, 2))
+            assert library.net_preprocess(buffer, width, height, pointer(given)) == 1
+            np.testing.assert_array_equal(given, preprocess(picture, model.preprocessing))
+        values = np.empty(len(model.labels), np.float32)
+        assert library.net_classify(buffer, longest, longest, pointer(values)) == -2
+        assert b"more than 3,000 pixels a side" in library.net_message(-2)
+        del buffer
 
 
 def test_hostile_labels(model: Model, objects: list[Path], tmp_path: Path) -> None:
@@ -220,6 +243,51 @@ def test_clang(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("CC", f"{Path(ziglang.__file__).parent / 'zig'} cc")
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     the_example_answers(model, photos, tmp_path)
+
+
+@pytest.mark.skipif(
+    not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"),
+    reason="no cross-compiler or emulator",
+)
+def test_preprocessing_is_the_same_on_aarch64(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the compiler may add to a product in the same instruction."""
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-O2", "-ffp-contract=fast", "-static"))
+    export(model, "net", "c", tmp_path / "net", checking=False)
+    (tmp_path / "net" / "main.c").write_text(
+        """
+        #include "net_parts.h"
+        #include <stdio.h>
+        int main(int argc, char **argv)
+        {
+            static uint8_t rgb[3 * 1000 * 1000];
+            static float input[INPUT_FLOATS];
+            int width, height;
+            FILE *file = fopen(argv[argc - 1], "rb");
+            while (fscanf(file, "%d %d%*c", &width, &height) == 2) {
+                if (!fread(rgb, 3 * width * height, 1, file) || !net_preprocess(rgb, width, height, input))
+                    return 1;
+                fwrite(input, sizeof input, 1, stdout);
+            }
+            return 0;
+        }
+        """
+    )
+    c.build(tmp_path / "net", tmp_path / "preprocess", *WARNINGS)
+    random, sizes = (
+        np.random.default_rng(0),
+        [(1, 1), (33, 90), (251, 401), (700, 613), (999, 77), (37, 37), (640, 480)],
+    )
+    pictures = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    with (tmp_path / "pictures").open("wb") as file:
+        for picture in pictures:
+            file.write(f"{picture.shape[1]} {picture.shape[0]}\n".encode() + picture.tobytes())
+    out = subprocess.run(
+        ["qemu-aarch64", tmp_path / "preprocess", tmp_path / "pictures"], stdout=subprocess.PIPE, check=True
+    )
+    found = np.frombuffer(out.stdout, np.float32)
+    expected = [preprocess(Image.fromarray(picture), model.preprocessing) for picture in pictures]
+    np.testing.assert_array_equal(found.reshape(np.shape(expected)), expected)
 
 
 def the_example_answers(model: Model, photos: Path, folder: Path, *emulator: str) -> None:

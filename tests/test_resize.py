@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from shufflenet.engine.engine import isas
 from shufflenet.pictures import pixel_memory, resize
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess, resize_and_crop
-from shufflenet.pictures.resize import central_square
+from shufflenet.pictures.resize import resize_central
 
-LEVELS = np.tile(np.arange(256, dtype=np.float32), (3, 1))
+
+def central_square(picture: Image.Image, size: int, shorter: int, isa: str | None = None) -> NDArray[np.float32]:
+    """Values from 0 to 255."""
+    scale, shift = np.ones(3, np.float32), np.zeros(3, np.float32)
+    return resize_central(picture, size, shorter, (size, size), scale, shift, isa)
 
 
 def weights(pixels: int, begin: float, end: float, size: int) -> NDArray[np.int64]:
@@ -53,11 +57,62 @@ SIZES = [
 ]
 
 
+@pytest.mark.parametrize("isa", isas())
 @pytest.mark.parametrize(("width", "height", "size", "shorter"), SIZES)
-def test_its_definition(width: int, height: int, size: int, shorter: int) -> None:
+def test_its_definition(width: int, height: int, size: int, shorter: int, isa: str) -> None:
     pixels = noise(width, height)
-    found = central_square(Image.fromarray(pixels), size, shorter, LEVELS)
+    found = central_square(Image.fromarray(pixels), size, shorter, isa)
     np.testing.assert_array_equal(found, expected(pixels, size, shorter))
+
+
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("pixel_bytes", [3, 4])
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(50, 40, 33), (391, 293, 32), (1001, 640, 32), (2000, 2003, 31), (9, 33_000, 1)]
+)
+def test_every_level_and_any_steps(width: int, height: int, size: int, pixel_bytes: int, isa: str) -> None:
+    """Lines that are given some at a time, of three or four bytes a pixel."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, pixel_bytes), dtype=np.uint8)
+    expected = given_in_steps(pixels, size, "reference", height)
+    for lines in (1, 7, 100, height):
+        np.testing.assert_array_equal(given_in_steps(pixels, size, isa, lines), expected)
+
+
+def given_in_steps(pixels: NDArray[np.uint8], size: int, isa: str, step: int) -> NDArray[np.float32]:
+    """[3, size, size], values from 0 to 255, by the C functions alone."""
+    library, part = resize._library(), resize._Part()
+    height, width, pixel_bytes = pixels.shape
+    memory = np.full(library.shufflenet_preprocess_bytes(size, size), 99, np.uint8)
+    result = np.empty((3, size, size), np.float32)
+    assert begin(width, height, size, memory.ctypes.data, result.ctypes.data, part, isa)
+    for top in range(part.top, part.top + part.height, step):
+        lines = pixels[top : min(top + step, part.top + part.height), part.left :]
+        library.shufflenet_preprocess_lines(
+            memory.ctypes.data, lines.ctypes.data, pixel_bytes, pixels.strides[0], len(lines)
+        )
+    return result
+
+
+def begin(width: int, height: int, size: int, memory: int, result: int, part: Any, isa: str | None = None) -> int:
+    as_they_are = resize._Preprocessing(size, size, size, size, (1, 1, 1), (0, 0, 0))
+    done: int = resize._library().shufflenet_preprocess_begin(
+        resize._kernels(isa), as_they_are, width, height, memory, result, part
+    )
+    return done
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_boxes_of_many_pixels(size: int) -> None:
+    """The mean of a million equal pixels is that pixel; of 3 x 1024 x 1024 to one there is still a mean."""
+    library, part = resize._library(), resize._Part()
+    memory = np.empty(library.shufflenet_preprocess_bytes(size, size), np.uint8)
+    result = np.empty((3, size, size), np.float32)
+    side = 3074 * size
+    line = np.tile(np.array([255, 128, 1], np.uint8), (side, 1))
+    assert begin(side, side, size, memory.ctypes.data, result.ctypes.data, part)
+    library.shufflenet_preprocess_lines(memory.ctypes.data, line.ctypes.data, 3, 0, part.height)  # the same again
+    np.testing.assert_array_equal(result, np.broadcast_to([[[255]], [[128]], [[1]]], result.shape))
+    assert begin(3076 * size, 3076 * size, size, memory.ctypes.data, result.ctypes.data, part) == 0
 
 
 @pytest.mark.parametrize(("width", "height", "size", "shorter"), [*SIZES, (2000, 1100, 32, 40), (403, 2051, 33, 33)])
@@ -68,7 +123,7 @@ def test_pillows_pixels(width: int, height: int, size: int, shorter: int) -> Non
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
     pillows = picture.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
-    found = central_square(picture, size, shorter, LEVELS).transpose(1, 2, 0)
+    found = central_square(picture, size, shorter).transpose(1, 2, 0)
     difference = np.abs(found - np.asarray(pillows, dtype=np.float32))
     assert difference.max() <= (0 if width >= height else 1)
     assert difference.mean() < 0.5
@@ -78,7 +133,7 @@ def test_a_picture_longer_than_float32_counts() -> None:
     pixels = noise(50, 2)
     long = Image.new("RGB", (20_000_000, 2))
     long.paste(Image.fromarray(pixels), (10_000_000 - 25, 0))
-    found = central_square(long, 32, 40, LEVELS)
+    found = central_square(long, 32, 40)
     np.testing.assert_array_equal(found, expected(pixels, 32, 40))
 
 
@@ -98,7 +153,7 @@ def test_levels_are_looked_up() -> None:
 def test_a_picture_of_the_right_size_stays() -> None:
     picture = Image.fromarray(noise(48, 48))
     assert resize_and_crop(picture, Preprocessing(48, 48)) is picture
-    np.testing.assert_array_equal(central_square(picture, 48, 48, LEVELS), np.asarray(picture).transpose(2, 0, 1))
+    np.testing.assert_array_equal(central_square(picture, 48, 48), np.asarray(picture).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (640, 480), (2100, 2100)])  # the last is not in one piece
@@ -106,50 +161,62 @@ def test_pixel_memory(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) ->
     pixels = noise(*size)
     picture = Image.fromarray(pixels)
 
-    def seen() -> NDArray[Any]:
-        address, held = pixel_memory.rgbx(picture)
-        array = np.ctypeslib.as_array((ctypes.c_uint8 * (4 * size[0] * size[1])).from_address(address))
-        found = array.reshape(size[1], size[0], 4)[..., :3].copy()
-        del held
-        return found
+    left, top, width, height = size[0] // 3, size[1] // 4, (size[0] + 1) // 2, (size[1] + 2) // 3
+    part = pixels[top : top + height, left : left + width]
 
-    np.testing.assert_array_equal(seen(), pixels)
+    def seen() -> NDArray[Any]:
+        found = []
+        for address, line_bytes, lines in pixel_memory.lines_of(picture, left, top, width, height):
+            for line in range(lines):
+                memory = (ctypes.c_uint8 * (4 * width)).from_address(address + line * line_bytes)
+                found.append(np.ctypeslib.as_array(memory).reshape(width, 4)[:, :3].copy())
+        return np.stack(found)
+
+    np.testing.assert_array_equal(seen(), part)
     monkeypatch.setattr(Image.Image, "__arrow_c_array__", property(lambda _: None), raising=False)
     monkeypatch.delattr(Image.Image, "__arrow_c_array__")
-    np.testing.assert_array_equal(seen(), pixels)
+    np.testing.assert_array_equal(seen(), part)
 
 
-@pytest.mark.parametrize(
-    ("rectangle", "size"),
-    [
-        ((-0.5, 0, 5, 5), 4), ((0, 0, 10.5, 5), 4), ((0, -1, 5, 5), 4), ((0, 0, 5, 8.5), 4), ((5, 0, 5, 5), 4),
-        ((math.nan, 0, 5, 5), 4), ((0, 0, 10, 8), 1), ((0, 0, 5, 5), 0),
-    ],
-)  # fmt: skip
-def test_what_is_not_within_the_picture_is_refused(rectangle: tuple[float, ...], size: int) -> None:
-    library, pixels = resize._library(), np.zeros((8, 10, 4), np.uint8)
-    memory = np.zeros(library.shufflenet_resize_bytes(10, 4), np.uint8)
-    result = np.full((3, 4, 4), 7, np.float32)
-    picture = resize._Picture(pixels.ctypes.data, 10, 8)
-    arguments = (picture, resize._Rectangle(*rectangle), size, LEVELS.ctypes.data, memory.ctypes.data)
-    assert library.shufflenet_resize(*arguments, result.ctypes.data) == 0
-    assert (result == 7).all()
+@pytest.mark.parametrize(("width", "height"), [(0, 5), (5, 0), (-1, 5), (5, -(2**31)), (2**31 - 1, 2**31 - 1)])
+def test_what_is_no_picture_is_refused(width: int, height: int) -> None:
+    part = resize._Part(1, 2, 3, 4)
+    assert begin(width, height, 32, 0, 0, part) == 0
+    assert (part.left, part.top, part.width, part.height) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 32, 32), (33, 32, 32, 32), (32, 32, 0, 32), (32, 32, 32, (1 << 14) + 1)])
+def test_what_makes_no_sense_is_refused(numbers: tuple[int, ...]) -> None:
+    preprocessing = resize._Preprocessing(*numbers, (1, 1, 1), (0, 0, 0))
+    arguments = (resize._kernels(None), preprocessing, 64, 64, 0, 0, resize._Part())
+    assert resize._library().shufflenet_preprocess_begin(*arguments) == 0
+
+
+def test_other_shapes() -> None:
+    """The rule for squares goes on for other inputs: in proportions of their own, the same share of the picture."""
+    preprocessing = Preprocessing(size=32, resize=64)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8))
+    twice = preprocess(picture, preprocessing, (64, 64))
+    np.testing.assert_array_equal(twice, preprocess(picture, Preprocessing(size=64, resize=128)))
+    # Half of the picture's height, and the width that goes with it.
+    tall = preprocess(picture, preprocessing, (50, 32))
+    box = (200 / 2 - 48, 75, 200 / 2 + 48, 225)
+    resized = picture.resize((32, 50), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    expected = preprocess(resized.crop((0, 9, 32, 41)), Preprocessing(size=32, resize=32))
+    np.testing.assert_array_equal(tall[:, 9:41], expected)
 
 
 def test_nothing_beyond_its_memory_is_touched() -> None:
     """Surrounded by bytes that must stay as they are."""
-    library = resize._library()
-    for width, height, size in [(10, 8, 4), (33, 90, 32), (7, 7, 40), (60, 61, 9)]:
-        side = min(width, height)
-        count = library.shufflenet_resize_bytes(width, size)
+    library, part = resize._library(), resize._Part()
+    for width, height, size in [(10, 8, 4), (33, 90, 32), (7, 7, 40), (60, 61, 9), (600, 599, 33), (1, 1, 1)]:
+        count = library.shufflenet_preprocess_bytes(size, size)
         memory, result = np.full(count + 128, 99, np.uint8), np.full(3 * size * size + 32, 99, np.float32)
         start = 64 + -memory.ctypes.data % 8
         pixels = np.zeros((height, width, 4), np.uint8)
-        picture = resize._Picture(pixels.ctypes.data, width, height)
-        assert library.shufflenet_resize(
-            picture, resize._Rectangle(0, 0, side, side), size, LEVELS.ctypes.data,
-            memory.ctypes.data + start, result.ctypes.data + 64,
-        )  # fmt: skip
+        assert begin(width, height, size, memory.ctypes.data + start, result.ctypes.data + 64, part)
+        first = pixels.ctypes.data + 4 * (part.top * width + part.left)
+        library.shufflenet_preprocess_lines(memory.ctypes.data + start, first, 4, 4 * width, part.height + 5)
         assert (memory[:start] == 99).all()
         assert (memory[start + count :] == 99).all()
         assert (result[:16] == 99).all()

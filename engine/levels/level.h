@@ -39,6 +39,8 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/input.h"
 #include "../kernels/pool.h"
 
+#include "../preprocess/level.h"
+
 #define NAME_OF_(level) #level
 #define NAME_OF(level) NAME_OF_(level)
 #define TABLE_OF_(level) shufflenet_kernels_##level
@@ -70,6 +72,7 @@ const struct kernels TABLE_OF(LEVEL) = {
     .fully_connected = fully_connected,
     .scale = scale,
     .peak = peak,
+    .resize = &resize_kernels,
 #ifdef SHUFFLENET_TRAINING
     .training = &TRAINING_OF(LEVEL),
 #endif

@@ -1,6 +1,7 @@
 // The plain kernels: what every step means, to be checked by eye. The other levels are tested against these.
 #include "../kernels.h"
 #include "../kernels/activation.h"
+#include "../preprocess/reference.h"
 
 // The value at (row, column) of a picture with zeros around it.
 static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pitch, int64_t row, int64_t column)
@@ -162,4 +163,5 @@ const struct kernels shufflenet_kernels_reference = {
     .adaptive_average_pool = adaptive_average_pool,
     .fully_connected = fully_connected,
     .scale = scale,
+    .resize = &resize_kernels,
 };

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from shufflenet.engine import engine
 from shufflenet.engine.plan import make_plan
 from shufflenet.export.target import ExportError, Order, Runner, Target
+from shufflenet.pictures.resize import preprocess_bytes
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
 # than on x86-64 these files are empty.
@@ -29,7 +30,7 @@ _X86_TARGETS = {
     ),
 }
 # What a program with one thread needs, beside operators and levels; the other files serve the Python package.
-_CORE = ("builder.c", "cpu.c", "create.c", "run.c", "tiles.c")
+_CORE = ("builder.c", "cpu.c", "create.c", "preprocess/preprocess.c", "run.c", "tiles.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
 
@@ -120,11 +121,12 @@ def _level_source(level: str) -> str:
 
 
 def _words(order: Order, plan: bytes) -> dict[str, str]:
-    graph, how = order.model.graph, order.model.preprocessing
+    graph, preprocessing = order.model.graph, order.model.preprocessing
     sizes = engine.measure(plan, engine.WIDEST)  # the program may run on another processor
-    preprocessing_bytes = _preprocessing_bytes(order.height, order.width)
+    preprocessing_bytes = preprocess_bytes(order.height, order.width)
+    input_bytes = 12 * order.height * order.width
     # As C writes them.
-    scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in how.scale_and_shift())
+    scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in preprocessing.scale_and_shift())
     return {
         "NAME": order.name,
         "GUARD": order.name.upper(),
@@ -132,22 +134,18 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
         "CLASSES": str(graph.classes),
         "HEIGHT": str(order.height),
         "WIDTH": str(order.width),
-        "SIZE": str(how.size),
-        "RESIZE": str(how.resize),
+        "SIZE": str(preprocessing.size),
+        "RESIZE": str(preprocessing.resize),
         "SCALE": scale,
         "SHIFT": shift,
         "NETWORK_BYTES": str(sizes.network_bytes),
         "ARENA_BYTES": str(sizes.arena_bytes),
         "PLAN_KIB": f"{len(plan) / 1024:,.0f}",
-        "MEAN": ", ".join(f"{value:g}" for value in how.mean),
-        "STD": ", ".join(f"{value:g}" for value in how.std),
-        "MEMORY_KIB": f"{(sizes.network_bytes + sizes.arena_bytes + preprocessing_bytes) / 1024:,.0f}",
+        "MEAN": ", ".join(f"{value:g}" for value in preprocessing.mean),
+        "STD": ", ".join(f"{value:g}" for value in preprocessing.std),
+        "PREPROCESS_BYTES": str(preprocessing_bytes),
+        "MEMORY_KIB": f"{(sizes.network_bytes + sizes.arena_bytes + preprocessing_bytes + input_bytes) / 1024:,.0f}",
     }
-
-
-def _preprocessing_bytes(height: int, width: int) -> int:
-    """The network's input, and what c_template/NAME_preprocess.c has beside it: two axes, and a row of sums."""
-    return 12 * height * width + 2 * (64 * max(height, width) + 12) + 3 * (6 * width + 28)
 
 
 def _plan_source(name: str, plan: bytes) -> str:

@@ -19,7 +19,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.export.target import Order, Target
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
-from shufflenet.pictures.preprocessing import Preprocessing, preprocess
+from shufflenet.pictures.preprocessing import preprocess
 
 TOLERANCE = 1e-4  # accepted error of a logit, relative to the largest logit of the same picture
 PROBABILITY_TOLERANCE = 1e-3  # accepted error of a probability
@@ -77,26 +77,7 @@ def samples(model: Model, height: int, width: int, pictures: Iterable[Image.Imag
         if height == width == preprocessing.size:
             yield Sample(None, test_input(preprocessing))
     for picture in pictures:
-        yield Sample(np.asarray(picture), network_input(picture, preprocessing, height, width))
-
-
-def network_input(picture: Image.Image, preprocessing: Preprocessing, height: int, width: int) -> Floats:
-    """The network's input [3, height, width] for ``picture``.
-
-    At the model's own size that is `preprocess`. At another it covers the same share of the picture, cropped to the
-    proportions of the input.
-    """
-    if height == width == preprocessing.size:
-        return preprocess(picture, preprocessing)
-    tall = picture.width * height <= picture.height * width
-    across = (picture.width if tall else picture.height * width / height) * preprocessing.size / preprocessing.resize
-    down = (picture.width * height / width if tall else picture.height) * preprocessing.size / preprocessing.resize
-    left, top = (picture.width - across) / 2, (picture.height - down) / 2
-    box = (left, top, left + across, top + down)
-    resized = picture.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
-    pixels = np.asarray(resized, dtype=np.float32)
-    scale, shift = preprocessing.scale_and_shift()
-    return np.ascontiguousarray((pixels * scale + shift).transpose(2, 0, 1))
+        yield Sample(np.asarray(picture), preprocess(picture, preprocessing, (height, width)))
 
 
 def compare(target: Target, order: Order, path: Path, on: Iterable[Sample]) -> Check:

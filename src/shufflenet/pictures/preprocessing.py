@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet.pictures.resize import central_square
-
-_LEVELS: NDArray[np.float32] = np.tile(np.arange(256, dtype=np.float32), (3, 1))  # red, green and blue as they are
+from shufflenet.pictures.resize import resize_central
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,24 @@ class Preprocessing:
         return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
-def preprocess(picture: Image.Image, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Turns an RGB picture of any size into the network's input, float32 [3, S, S].
+def preprocess(
+    picture: Image.Image, preprocessing: Preprocessing, shape: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """Turns an RGB picture of any size into the network's input.
+
+    Args:
+        shape: height and width of the input, (S, S) by default. For another one: the same share of as much of the
+            picture as has the input's proportions.
+
+    Returns:
+        float32 [3, *shape]
 
     Raises:
         ValueError: ``picture`` is not RGB.
     """
+    size = preprocessing.size
     scale, shift = preprocessing.scale_and_shift()
-    levels = _LEVELS * scale[:, None] + shift[:, None]
-    return central_square(picture, preprocessing.size, preprocessing.resize, levels.astype(np.float32))
+    return resize_central(picture, size, preprocessing.resize, shape or (size, size), scale, shift)
 
 
 def resize_and_crop(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -72,5 +79,6 @@ def resize_and_crop(picture: Image.Image, preprocessing: Preprocessing) -> Image
     size, resize = preprocessing.size, preprocessing.resize
     if picture.size == (size, size) and size == resize:
         return picture
-    pixels = central_square(picture, size, resize, _LEVELS)
+    as_they_are = np.ones(3, dtype=np.float32), np.zeros(3, dtype=np.float32)
+    pixels = resize_central(picture, size, resize, (size, size), *as_they_are)
     return Image.fromarray(pixels.transpose(1, 2, 0).astype(np.uint8))

@@ -1,12 +1,8 @@
-"""A picture's square resized to the network's input, in C (python/resize.h): Pillow's bilinear resize, only faster.
-
-A picture that is far too large is first reduced by a whole factor, by Pillow, as its resize does with reducing_gap=3.
-"""
+"""The engine's preprocessing (engine/preprocess/preprocess.h) of a PIL image: Pillow's bilinear resize, only faster."""
 
 from __future__ import annotations
 
 import ctypes
-import math
 from functools import cache
 
 import numpy as np
@@ -14,73 +10,82 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.library import open_library
-from shufflenet.pictures.pixel_memory import rgbx
-
-_REDUCING_GAP = 3
-_LONG = 1 << 16  # pixels; of more, float32 does not tell well where the middle is
+from shufflenet.pictures.pixel_memory import lines_of
 
 
-class _Picture(ctypes.Structure):
-    _fields_ = [("rgbx", ctypes.c_void_p), ("width", ctypes.c_int32), ("height", ctypes.c_int32)]
+class _Preprocessing(ctypes.Structure):
+    _fields_ = [
+        *[(name, ctypes.c_int32) for name in ("size", "resize", "height", "width")],
+        ("scale", 3 * ctypes.c_float),
+        ("shift", 3 * ctypes.c_float),
+    ]
 
 
-class _Rectangle(ctypes.Structure):
-    _fields_ = [(side, ctypes.c_float) for side in ("left", "top", "right", "bottom")]
+class _Part(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int32) for name in ("left", "top", "width", "height")]
 
 
 @cache
 def _library() -> ctypes.CDLL:
     library = open_library()
-    void = ctypes.c_void_p
-    library.shufflenet_resize_bytes.argtypes = [ctypes.c_int32, ctypes.c_int32]
-    library.shufflenet_resize_bytes.restype = ctypes.c_size_t
-    library.shufflenet_resize.argtypes = [
-        ctypes.POINTER(_Picture), ctypes.POINTER(_Rectangle), ctypes.c_int32, void, void, void,
+    void, int32 = ctypes.c_void_p, ctypes.c_int32
+    library.shufflenet_find_kernels.argtypes = [ctypes.c_char_p]
+    library.shufflenet_find_kernels.restype = void
+    library.shufflenet_preprocess_bytes.argtypes = [int32, int32]
+    library.shufflenet_preprocess_bytes.restype = ctypes.c_size_t
+    library.shufflenet_preprocess_begin.argtypes = [
+        void, ctypes.POINTER(_Preprocessing), int32, int32, void, void, ctypes.POINTER(_Part),
     ]  # fmt: skip
+    library.shufflenet_preprocess_lines.argtypes = [void, void, int32, ctypes.c_size_t, int32]
+    library.shufflenet_preprocess_lines.restype = None
     return library
 
 
-def central_square(picture: Image.Image, size: int, resize: int, levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The central ``size`` x ``size`` pixels of an RGB picture whose shorter side is resized to ``resize``.
+@cache
+def _kernels(isa: str | None) -> int | None:
+    kernels: int | None = _library().shufflenet_find_kernels(None if isa is None else isa.encode())
+    return kernels
+
+
+def preprocess_bytes(height: int, width: int) -> int:
+    """The bytes of memory that preprocessing to an input of this size needs beside the input."""
+    count: int = _library().shufflenet_preprocess_bytes(height, width)
+    return count
+
+
+def resize_central(
+    picture: Image.Image,
+    size: int,
+    resize: int,
+    shape: tuple[int, int],
+    scale: NDArray[np.float32],
+    shift: NDArray[np.float32],
+    isa: str | None = None,
+) -> NDArray[np.float32]:
+    """Resizes the middle of an RGB picture: of its shorter side's ``resize`` pixels ``size``.
 
     Args:
-        levels: [3, 256] without gaps, what each value of red, green and blue becomes.
+        shape: height and width of the result. As much of the picture as has these proportions becomes it.
+        scale: [3], for red, green and blue: a value v from 0 to 255 becomes v * scale + shift.
+        shift: [3]
+        isa: instruction set level; default: the best that this processor has. The result is the same at each.
 
     Returns:
-        [3, size, size]
+        [3, *shape]
 
     Raises:
-        ValueError: ``picture`` is not RGB.
+        ValueError: ``picture`` is not RGB, or over 3,000 times as large as the result.
     """
     if picture.mode != "RGB":
         raise ValueError(f"the picture must be RGB, not {picture.mode}")
-    side = min(picture.size) * size / resize
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    factor = max(1, int(side / size / _REDUCING_GAP))
-    if factor > 1 or max(picture.size) > _LONG:
-        reach = max(1.0, side / size / 2)
-        box = (
-            max(0, int(left - reach)),
-            max(0, int(top - reach)),
-            min(picture.width, math.ceil(left + side + reach)),
-            min(picture.height, math.ceil(top + side + reach)),
-        )
-        picture = picture.reduce(factor, box) if factor > 1 else picture.crop(box)
-        left, top, side = (left - box[0]) / factor, (top - box[1]) / factor, side / factor
-    width, height = picture.size
-    right, bottom = min(width, left + side), min(height, top + side)  # rounding may take it a little over the edge
-    library, (address, held) = _library(), rgbx(picture)
-    memory = np.empty(library.shufflenet_resize_bytes(width, size), dtype=np.uint8)
-    result = np.empty((3, size, size), dtype=np.float32)
-    done = library.shufflenet_resize(
-        _Picture(address, width, height),
-        _Rectangle(left, top, right, bottom),
-        size,
-        levels.ctypes.data,
-        memory.ctypes.data,
-        result.ctypes.data,
-    )
-    del held
-    if not done:
-        raise RuntimeError(f"can't resize {side:g} of {width} x {height} pixels to {size}")
+    library, part = _library(), _Part()
+    preprocessing = _Preprocessing(size, resize, *shape, tuple(scale.tolist()), tuple(shift.tolist()))
+    memory = np.empty(preprocess_bytes(*shape), dtype=np.uint8)
+    result = np.empty((3, *shape), dtype=np.float32)
+    if not library.shufflenet_preprocess_begin(
+        _kernels(isa), preprocessing, *picture.size, memory.ctypes.data, result.ctypes.data, part
+    ):
+        raise ValueError(f"can't resize {picture.width} x {picture.height} pixels to {shape[1]} x {shape[0]}")
+    for address, line_bytes, lines in lines_of(picture, part.left, part.top, part.width, part.height):
+        library.shufflenet_preprocess_lines(memory.ctypes.data, address, 4, line_bytes, lines)
     return result

@@ -8,7 +8,7 @@
 // As much as the widest instruction set level needs. The engine checks that it is enough.
 enum { NETWORK_BYTES = @NETWORK_BYTES@, ARENA_BYTES = @ARENA_BYTES@ };
 
-enum { BAD_PICTURE = -1 };
+enum { NO_PICTURE = -1, LARGE_PICTURE = -2 };
 
 static _Alignas(SHUFFLENET_ALIGNMENT) unsigned char network_memory[NETWORK_BYTES];
 static _Alignas(SHUFFLENET_ALIGNMENT) unsigned char arena[ARENA_BYTES];
@@ -41,11 +41,12 @@ static void softmax(float *values)
 
 int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilities)
 {
-    static union input input;
+    static float input[INPUT_FLOATS];
     if (!rgb || width < 1 || height < 1)
-        return BAD_PICTURE;
-    @NAME@_preprocess(rgb, width, height, &input);
-    const int status = @NAME@_run(input.value, probabilities);
+        return NO_PICTURE;
+    if (!@NAME@_preprocess(rgb, width, height, input))
+        return LARGE_PICTURE;
+    const int status = @NAME@_run(input, probabilities);
     if (status == 0)
         softmax(probabilities);
     return status;
@@ -53,5 +54,9 @@ int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilit
 
 const char *@NAME@_message(int status)
 {
-    return status == BAD_PICTURE ? "a picture without pixels" : shufflenet_message((shufflenet_status)status);
+    if (status == NO_PICTURE)
+        return "a picture without pixels";
+    if (status == LARGE_PICTURE)
+        return "a picture of more than 3,000 pixels a side for one of the network's input";
+    return shufflenet_message((shufflenet_status)status);
 }

@@ -12,13 +12,8 @@ enum { INPUT_FLOATS = 3 * @GUARD@_HEIGHT * @GUARD@_WIDTH };
 extern const uint32_t @NAME@_plan[];
 extern const size_t @NAME@_plan_bytes;
 
-// While a picture is resized, the sums of its pixels lie where the input will be.
-union input {
-    float value[INPUT_FLOATS];
-    int32_t sum[INPUT_FLOATS];
-};
-
-// See @NAME@_run for what the input is.
-void @NAME@_preprocess(const uint8_t *rgb, int width, int height, union input *input);
+// Fills input[INPUT_FLOATS], which is as @NAME@_run wants it. Returns 1; 0: the picture has no pixels, or more than 3,000 a side
+// for one of the input's.
+int @NAME@_preprocess(const uint8_t *rgb, int width, int height, float *input);
 
 #endif
