@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ from numpy.typing import NDArray
 from random_network import every_operator, random_graph_network, random_input, randomise
 from shufflenet.engine.engine import Engine, isas
 from shufflenet.engine.plan import make_plan
-from shufflenet.networks import baselines, complexity
-from shufflenet.networks.baselines.equal_complexity import BUDGETS
+from shufflenet.networks import complexity, families
+from shufflenet.networks.baselines.equal_complexity import BUDGETS, EqualComplexity
+from shufflenet.networks.baselines.resnet import ResNet
+from shufflenet.networks.baselines.resnext import ResNeXt
+from shufflenet.networks.baselines.vgg_like import VGGLike
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.graph_network import GraphNetwork
 from shufflenet.networks.model import Model
@@ -50,23 +55,23 @@ V2_MACS = {
 @pytest.mark.parametrize("name", PAPER_MACS)
 def test_multiply_adds_are_the_papers(name: str) -> None:
     """Within 1 %, or what rounding to a whole million hides."""
-    cost = complexity.summary(baselines.graph(name))
+    cost = complexity.summary(families.architecture(name).graph())
     assert cost.macs / 1e6 == pytest.approx(PAPER_MACS[name], rel=0.01, abs=0.5)
 
 
 def test_squeezenet_is_counted_for_227_pixels() -> None:
     """The paper's 833 million are those of Caffe's input size."""
-    assert round(complexity.summary(baselines.graph("squeezenet1_0"), 227, 227).macs / 1e6) == 833
+    assert round(complexity.summary(families.architecture("squeezenet1_0").graph(), 227, 227).macs / 1e6) == 833
 
 
 @pytest.mark.parametrize("name", V2_MACS)
 def test_multiply_adds_of_v2(name: str) -> None:
-    assert round(complexity.summary(baselines.graph(name)).macs / 1e6, 1) == V2_MACS[name]
+    assert round(complexity.summary(families.architecture(name).graph()).macs / 1e6, 1) == V2_MACS[name]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(name: str) -> None:
-    graph = baselines.graph(name)
+    graph = families.architecture(name).graph()
     assert complexity.summary(graph).parameters == PARAMETERS[name]
     with torch.device("meta"):
         assert sum(p.numel() for p in GraphNetwork(graph).parameters()) == PARAMETERS[name]
@@ -76,15 +81,26 @@ def test_parameters(name: str) -> None:
 @pytest.mark.parametrize("family", ["resnet", "resnext", "vgg_like", "xception_like"])
 def test_equal_complexity(family: str, budget: int) -> None:
     """Within 2.5 %: ResNeXt's groups and VGG's few channels leave none between."""
-    cost = complexity.summary(baselines.graph(f"{family}_{budget}m"))
+    cost = complexity.summary(families.architecture(f"{family}_{budget}m").graph())
     assert cost.macs / 1e6 == pytest.approx(budget, rel=0.025)
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("family", [ResNet, ResNeXt, VGGLike])
+def test_no_width_is_nearer_to_the_budget(family: type[EqualComplexity], budget: int) -> None:
+    def distance(channels: int) -> float:
+        other = type("Other", (family,), {"stage4_channels": {budget: channels}})(budget)
+        return abs(complexity.summary(other.graph()).macs - 1e6 * budget)
+
+    chosen = family.stage4_channels[budget]
+    assert min(range(chosen - 20, chosen + 21), key=distance) == chosen
 
 
 def test_widths_of_stage_4() -> None:
     """Section 4.2 names 50, 192, 192 and 288 channels at 38 million multiply-adds."""
     wanted = {"vgg_like": 50, "resnet": 192, "resnext": 192, "xception_like": 288}
     for family, channels in wanted.items():
-        features = baselines.graph(f"{family}_38m").nodes[-1].inputs[0].channels
+        features = families.architecture(f"{family}_38m").graph().nodes[-1].inputs[0].channels
         assert features == pytest.approx(channels, rel=0.02)
 
 
@@ -109,11 +125,15 @@ def assert_engine_equals(want: NDArray[np.float32], model: Model, x: NDArray[np.
     assert error < 1e-5, f"{model.graph.name} {x.shape} {isa}: error {error:.2e} of the largest logit"
 
 
+# ShuffleNets of Tables 1 and 3 are in test_engine.py.
+OTHERS = [name for name in families.names() if not re.fullmatch(r"shufflenet_g\d_x\d_\d+(_no_shuffle)?", name)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in baselines.NETWORKS if not name.endswith("no_shuffle")])
+@pytest.mark.parametrize("name", OTHERS)
 @torch.inference_mode()
 def test_engine_equals_pytorch(name: str) -> None:
-    network, model = random_graph_network(baselines.graph(name))
+    network, model = random_graph_network(families.architecture(name).graph())
     best, *others, _reference = isas()
     for height, width in ((224, 224), (97, 131)):
         x = random_input(1, height, width)
@@ -126,7 +146,7 @@ def test_engine_equals_pytorch(name: str) -> None:
 @pytest.mark.parametrize("name", ["resnext_13m", "squeezenet1_0", "shufflenet_v2_x0_5"])
 @torch.inference_mode()
 def test_reference_equals_pytorch(name: str) -> None:
-    network, model = random_graph_network(baselines.graph(name, classes=10))
+    network, model = random_graph_network(families.architecture(name, classes=10).graph())
     x = random_input(2, 64, 45)
     assert_engine_equals(network(torch.from_numpy(x)).numpy(), model, x, "reference")
 
@@ -134,7 +154,7 @@ def test_reference_equals_pytorch(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet_13m", "shufflenet_v2_x0_5", "squeezenet1_0"])
 def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
-    _, model = random_graph_network(baselines.graph(name, classes=10))
+    _, model = random_graph_network(families.architecture(name, classes=10).graph())
     x = random_input(1, 97, 131)
     for isa in isas():
         np.testing.assert_array_equal(Engine(model, isa, threads=3).run(x), Engine(model, isa).run(x))
@@ -149,26 +169,21 @@ def test_torchvisions_weights_load_by_name(name: str) -> None:
     torch.manual_seed(1)
     network = torchvision.models.get_model(name, weights=None, num_classes=11).eval()
     randomise(network)
-    graph = baselines.graph(name, classes=11)
+    graph = families.architecture(name, classes=11).graph()
     tensors = tensors_of(network)
     assert {key: tensor.shape for key, tensor in tensors.items()} == graph.tensor_shapes()
     x = random_input(2, 225, 193)
     assert_engine_equals(network(torch.from_numpy(x)).numpy(), Model(graph, tensors), x, isas()[0])
 
 
-def test_unknown_name() -> None:
-    with pytest.raises(ValueError, match=r"unknown network 'mobilenet'; known are .*mobilenet_v1_x1_0"):
-        baselines.graph("mobilenet")
-
-
 @pytest.mark.parametrize("change", ["narrower", "transposed", "missing", "another"])
 def test_weights_of_another_network_are_refused(change: str) -> None:
-    model = random_graph_network(baselines.graph("shufflenet_v2_x0_5", 10))[1]
+    model = random_graph_network(families.architecture("shufflenet_v2_x0_5", classes=10).graph())[1]
     model.tensors["conv1.1.num_batches_tracked"] = np.zeros((), np.float32)  # PyTorch's, which the engine does not need
     x = np.zeros((1, 3, 64, 64), np.float32)
     assert Engine(model).run(x).shape == (1, 10)
     if change == "narrower":
-        model = Model(baselines.graph("shufflenet_v2_x1_0", 10), model.tensors)
+        model = Model(families.architecture("shufflenet_v2_x1_0", classes=10).graph(), model.tensors)
     elif change == "transposed":
         model.tensors["fc.weight"] = model.tensors["fc.weight"].T
     elif change == "missing":
@@ -180,7 +195,7 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
 
 
 def test_too_small_pictures() -> None:
-    _, model = random_graph_network(baselines.graph("alexnet", classes=2))
+    _, model = random_graph_network(families.architecture("alexnet", classes=2).graph())
     with pytest.raises(ValueError, match=r"alexnet: pictures of 40 x 36 pixels leave none behind features\.\d+"):
         make_plan(model, 36, 40)
 

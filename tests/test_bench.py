@@ -41,10 +41,10 @@ from shufflenet.cli import commands
 from shufflenet.engine.engine import Engine
 from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.export.graph import TunedNetwork
-from shufflenet.networks import baselines, complexity
+from shufflenet.networks import complexity, families
 from shufflenet.networks.model import Model
-from shufflenet.networks.network import ShuffleNet
-from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
+from shufflenet.networks.module import module_of
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS
 from shufflenet.threads import usable_cores
 from shufflenet.training.planar import by_kernels
 
@@ -64,7 +64,7 @@ def _one_thread() -> None:
 
 
 def small_case(batch: int = 1, **fields: object) -> Case:
-    arch = replace(ShuffleNetV1.from_name(SMALL, classes=10), **fields)  # type: ignore[arg-type]
+    arch = replace(families.architecture(SMALL, classes=10), **fields)  # type: ignore[arg-type]
     return make_case(random_model(arch.graph()), batch, 64, 96, threads=1)
 
 
@@ -101,7 +101,7 @@ def test_tuned_network_equals_plain(groups: int, shuffle: str) -> None:
 @pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
 @torch.inference_mode()
 def test_tuned_baselines_equal_plain(name: str, shuffle: str) -> None:
-    case = make_case(random_model(baselines.graph(name, classes=10)), 2, 64, 96, threads=1)
+    case = make_case(random_model(families.architecture(name, classes=10).graph()), 2, 64, 96, threads=1)
     tuned = TunedNetwork(case.model, shuffle)  # type: ignore[arg-type]
     for network in (tuned, torch.fx.symbolic_trace(tuned)):
         assert np.abs(network(example(case)).numpy() - case.logits).max() < 1e-5 * np.abs(case.logits).max()
@@ -109,7 +109,7 @@ def test_tuned_baselines_equal_plain(name: str, shuffle: str) -> None:
 
 def errors(runtime: str) -> list[float | str | None]:
     """The runtime's errors, or its problems, on small networks that have every operator."""
-    graphs = every_operator(), baselines.graph("shufflenet_v2_x0_5", classes=10)
+    graphs = every_operator(), families.architecture("shufflenet_v2_x0_5", classes=10).graph()
     cases = [make_case(random_model(graph), 1, 32, 32, threads=1) for graph in graphs]
     return [row.problem or row.max_error for row in bench(cases, select([runtime]), rounds=1).rows]
 
@@ -133,7 +133,7 @@ def test_engine_is_timed_beside_pytorch() -> None:
         assert row.ms > 0
         assert row.max_error < 1e-5
         assert (row.batch, row.height, row.width, row.threads, row.precision) == (2, 64, 96, 1, PRECISION)
-        assert row.macs == 2 * complexity.summary(ShuffleNetV1.from_name(SMALL, classes=10).graph(), 64, 96).macs
+        assert row.macs == 2 * complexity.summary(families.architecture(SMALL, classes=10).graph(), 64, 96).macs
     ours, theirs = results.rows
     assert results.ratio_to_ours(ours) == 1
     assert results.ratio_to_ours(theirs) == theirs.ms / ours.ms  # type: ignore[operator]
@@ -223,7 +223,7 @@ def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp
     assert ran.exit_code == 0, ran.output
     (row,) = json.loads(out.read_text())["rows"]
     assert (row["batch"], row["threads"], threads) == (2, 2, [2])
-    assert row["macs"] == 2 * complexity.summary(ShuffleNetV1.from_name(SMALL).graph(), 32, 32).macs
+    assert row["macs"] == 2 * complexity.summary(families.architecture(SMALL).graph(), 32, 32).macs
 
 
 def test_ratios_are_ours_over_the_others() -> None:
@@ -273,7 +273,7 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
     keys = ["model", "runtime", "precision", "threads", "batch", "height", "width", "macs", "ms", "max_error"]
     for row in document["rows"]:
         assert list(row) == [*keys, "problem"]
-        arch = ShuffleNetV1.from_name(row["model"])
+        arch = families.architecture(row["model"])
         assert row["macs"] == complexity.summary(arch.graph(), row["height"], row["width"]).macs
     results = Results.from_document(document)
     assert results.document() == document
@@ -331,14 +331,14 @@ def test_layers_are_those_of_the_summary() -> None:
 
 
 def test_steps_of_the_same_name_are_all_there() -> None:
-    case = make_case(random_model(baselines.graph("alexnet")), 1, 224, 224, 1)
+    case = make_case(random_model(families.architecture("alexnet").graph()), 1, 224, 224, 1)
     names = [layer.name for layer in layers.layer_times(case, rounds=11).layers]
     assert names == step_names(case.model, 224, 224)
     assert len(set(names)) < len(names)
 
 
 def test_layers_that_take_turns_have_one_time() -> None:
-    case = make_case(random_model(ShuffleNetV1.from_name(SMALL).graph()), 1, 224, 224, 1)
+    case = make_case(random_model(families.architecture(SMALL).graph()), 1, 224, 224, 1)
     times = layers.layer_times(case, rounds=2)
     assert sum(layer.macs for layer in times.layers) == case.macs
     assert "conv1 +\nmaxpool +\n" in layers.table(times)
@@ -416,7 +416,7 @@ def test_training(tmp_path: Path) -> None:
 
 def test_training_step_is_the_same_by_both() -> None:
     """The package's step and the plain PyTorch step compute the same, so that their times can be compared."""
-    network = ShuffleNet(ShuffleNetV1.from_name(SMALL, classes=3)).train()
+    network = module_of(families.architecture(SMALL, classes=3).graph()).train()
     plain = copy.deepcopy(network).to(memory_format=torch.channels_last)
     x = torch.randn(4, 3, 64, 64)
     want = plain(x.to(memory_format=torch.channels_last))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shufflenet.networks import baselines
+from shufflenet.networks import families
 from shufflenet.networks.complexity import Layer, summary
 from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1
 
@@ -48,7 +48,7 @@ def test_quarter_scale(groups: int, macs: float) -> None:
 
 
 def test_a_classifier_that_is_a_convolution() -> None:
-    whole = summary(baselines.graph("squeezenet1_0"))
+    whole = summary(families.architecture("squeezenet1_0").graph())
     assert whole.macs - whole.macs_without_classifier == 1000 * 13 * 13 * 512
 
 

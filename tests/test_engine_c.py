@@ -20,7 +20,7 @@ from random_network import every_operator, random_graph_network, random_input, r
 from shufflenet.engine.engine import isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.engine.strips import SLIDING_WORDS
-from shufflenet.networks import baselines
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 from shufflenet.threads import usable_cores
@@ -138,7 +138,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             write(*random_network(arch), *size)
     write(*random_graph_network(every_operator()), 37, 41)
     # In strips, with a depthwise convolution of stride 1 among them.
-    write(*random_graph_network(baselines.graph("mobilenet_v1_x0_25", 10)), 48, 224)
+    write(*random_graph_network(families.architecture("mobilenet_v1_x0_25", classes=10).graph()), 48, 224)
     # In strips of a few lines, as if caches were small.
     write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, sliding_words=1 << 10)
     return names

@@ -14,7 +14,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.export import export
 from shufflenet.export.onnx import make
 from shufflenet.export.target import ExportError
-from shufflenet.networks import baselines
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
@@ -74,7 +74,7 @@ def test_fixed_size(arch: ShuffleNetV1, tmp_path: Path) -> None:
     ],
 )
 def test_other_networks(name: str, sizes: list[tuple[int, int]]) -> None:
-    graph = every_operator() if name == "every_operator" else baselines.graph(name, classes=10)
+    graph = every_operator() if name == "every_operator" else families.architecture(name, classes=10).graph()
     model = random_model(graph)
     proto = make(model, name, sizes[0] if len(sizes) == 1 else None)
     onnx.checker.check_model(proto, full_check=True)

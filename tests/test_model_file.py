@@ -8,6 +8,7 @@ import os
 import struct
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,38 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from random_network import every_operator
 from shufflenet import model_file
 from shufflenet.model_file import ModelFileError, load, save
+from shufflenet.networks import families
+from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 
 ARCH = ShuffleNetV1(groups=1, scale=0.25, classes=2, stem_stride=1)
-TEXT = (
-    '{"format": 1, "architecture": {"name": "shufflenet_g1_x0_25", "classes": 2, "groups": 1, "scale": 0.25, '
-    '"in_channels": 3, "stem_stride": 1, "stem_channels": 12, "shuffle": true, "inverse_shuffle": false}, '
+REST = (
     '"preprocessing": '
     '{"colour_order": "RGB", "size": 64, "resize": 72, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}, '
     '"labels": ["cat", "chien \\u00e0 poil"], "classes": ["n01", "n02"], "self_test": [1.5, -2.0], "training": '
     '{"command": "shufflenet train pets", "recipe": {"epochs": 3}}, '
     '"accuracy": {"data": "pets/val, 50 pictures", "top1_error": 12.5, "top5_error": 0.0}}'
 )
+TEXT = (
+    '{"format": 2, "architecture": {"name": "shufflenet_g1_x0_25", "family": "shufflenet_v1", "fields": '
+    '{"classes": 2, "in_channels": 3, "stem_stride": 1, "groups": 1, "scale": 0.25, "stem_channels": 12, '
+    '"shuffle": true, "inverse_shuffle": false, "squeeze_excitation": false, "shallow": false}}, ' + REST
+)
+FORMAT_1 = (
+    '{"format": 1, "architecture": {"name": "shufflenet_g1_x0_25", "groups": 1, "scale": 0.25, "classes": 2, '
+    '"in_channels": 3, "stem_stride": 1, "stem_channels": 12, "shuffle": true, "inverse_shuffle": false}, ' + REST
+)
+
+
+OTHER_FAMILIES = (
+    "shufflenet_g8_x0_25_se", "shufflenet_g3_shallow", "mobilenet_v1_x0_25", "shufflenet_v2_x0_5", "squeezenet1_0",
+    "resnext_13m",
+)  # fmt: skip
 
 
 def tiny_model() -> Model:
@@ -119,7 +136,13 @@ def test_documentation_names_every_key() -> None:
 
 def test_every_key_is_needed_and_no_other_allowed(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    places: list[tuple[str, ...]] = [(), ("architecture",), ("preprocessing",), ("accuracy",)]
+    places: list[tuple[str, ...]] = [
+        (),
+        ("architecture",),
+        ("architecture", "fields"),
+        ("preprocessing",),
+        ("accuracy",),
+    ]
     for place in places:
         keys = list(_at(description(), place))
         for key in [*keys, "surprise"]:
@@ -128,17 +151,68 @@ def test_every_key_is_needed_and_no_other_allowed(tmp_path: Path) -> None:
                 _at(changed, place)[key] = 1
             else:
                 del _at(changed, place)[key]
-            if key == "inverse_shuffle" or (key == "classes" and not place):
+            if key == "classes" and not place:
                 continue  # later than the first files
             write(path, json.dumps(changed))
             assert repr(key) in refusal(path) or key == "format"
 
 
-def test_without_inverse_shuffle_it_is_the_papers(tmp_path: Path) -> None:
-    path, old = tmp_path / "m.safetensors", description()
-    del old["architecture"]["inverse_shuffle"]
+def test_files_of_format_1_are_read(tmp_path: Path) -> None:
+    path, old = tmp_path / "m.safetensors", json.loads(FORMAT_1)
+    first = copy.deepcopy(old)
+    del first["architecture"]["inverse_shuffle"]  # of the first files: the paper's shuffle
+    three = json.loads(FORMAT_1.replace('"groups": 1', '"groups": 3').replace("g1_", "g3_"))
+    unshuffled = json.loads(FORMAT_1.replace('"shuffle": true', '"shuffle": false'))
+    for changed, arch in (
+        (old, ARCH),
+        (first, ARCH),
+        (three, replace(ARCH, groups=3)),
+        (unshuffled, replace(ARCH, shuffle=False)),
+    ):
+        tensors = {name: np.ones(shape, np.float32) for name, shape in arch.graph().tensor_shapes().items()}
+        write(path, json.dumps(changed), tensors)
+        model = load(path)
+        assert model.graph.architecture == arch
+        assert (model.labels, model.classes) == (tiny_model().labels, tiny_model().classes)
+        assert all((tensor == 1).all() for tensor in model.tensors.values())
+        save(model, path)
+        assert load(path).graph.architecture == arch
+
+
+@pytest.mark.parametrize("key", ["name", "groups", "scale", "classes", "in_channels", "stem_stride", "stem_channels"])
+def test_format_1_needs_every_key(key: str, tmp_path: Path) -> None:
+    path, old = tmp_path / "m.safetensors", json.loads(FORMAT_1)
+    del old["architecture"][key]
     write(path, json.dumps(old))
-    assert load(path).graph.architecture == ARCH
+    assert f"lacks {key!r}" in refusal(path)
+    write(path, FORMAT_1.replace('"groups"', '"surprise": 1, "groups"'))
+    assert "has an unknown key 'surprise'" in refusal(path)
+    write(path, FORMAT_1.replace("g1_x0_25", "g1_x0_5"))
+    assert "its fields are those of shufflenet_g1_x0_25" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        *(families.architecture(name, classes=3, stem_stride=1).graph() for name in OTHER_FAMILIES),
+        every_operator(),
+    ],
+    ids=lambda graph: graph.name,
+)
+def test_other_families(graph: Graph, tmp_path: Path) -> None:
+    tensors = {name: np.ones(shape, np.float32) for name, shape in graph.tensor_shapes().items()}
+    save(Model(graph, tensors, Preprocessing(size=64, resize=64)), tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert (again.graph.name, again.graph.architecture) == (graph.name, graph.architecture)
+    assert again.labels == [f"class {index}" for index in range(graph.classes)]
+    assert families.described(again.graph) == families.described(graph)
+    assert again.tensors.keys() == tensors.keys()
+
+
+def test_a_network_needs_the_size_of_its_pictures(tmp_path: Path) -> None:
+    graph = families.architecture("alexnet", classes=1).graph()
+    with pytest.raises(ModelFileError, match=r"alexnet: pictures of 48 x 48 pixels leave none behind features\.\d+"):
+        save(Model(graph, {}, Preprocessing(size=48, resize=48)), tmp_path / "m.safetensors")
 
 
 def test_without_classes_the_labels_are_the_folder_names(tmp_path: Path) -> None:
@@ -162,35 +236,44 @@ def _at(value: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
 
 # Where, what instead, and a part of the message.
 WRONG_VALUES: list[tuple[str, Any, str]] = [
-    ("format", 2, "model format 2 is newer than this program, which reads 1: update shufflenet"),
-    ("format", 0, "format must be 1, not 0"),
-    ("format", True, "format must be 1, not True"),
-    ("format", "1", "format must be 1, not '1'"),
+    ("format", 3, "model format 3 is newer than this program, which reads 2: update shufflenet"),
+    ("format", 0, "format must be from 1 to 2, not 0"),
+    ("format", True, "format must be from 1 to 2, not True"),
+    ("format", "1", "format must be from 1 to 2, not '1'"),
     ("architecture", [], "architecture must be a JSON object"),
     ("architecture", None, "architecture must be a JSON object"),
-    ("architecture.name", "shufflenet_g3_x1_0", "its numbers are those of shufflenet_g1_x0_25"),
-    ("architecture.groups", 3, "its numbers are those of shufflenet_g3_x0_25"),
-    ("architecture.groups", "1", "groups must be a whole number"),
-    ("architecture.groups", True, "groups must be a whole number"),
-    ("architecture.groups", [1], "groups must be a whole number"),
-    ("architecture.groups", 5, "groups must be one of"),
-    ("architecture.scale", 1e308, "scale must be above 0 and at most 16"),
-    ("architecture.scale", -1, "scale must be above 0"),
-    ("architecture.scale", "0.25", "scale must be a number"),
-    ("architecture.scale", True, "scale must be a number"),
-    ("architecture.scale", 10**400, "scale must be a number"),
-    ("architecture.classes", 10**12, "classes must be from 1 to 1,000,000"),
-    ("architecture.classes", 0, "classes must be from 1"),
-    ("architecture.classes", 2.0, "classes must be a whole number"),
-    ("architecture.classes", 3, "2 labels for 3 classes"),
-    ("architecture.in_channels", 1, "in_channels must be 3"),
-    ("architecture.in_channels", -3, "in_channels must be from 1"),
-    ("architecture.stem_stride", True, "stem_stride must be a whole number"),
-    ("architecture.stem_stride", 3, "stem_stride must be 1 or 2"),
-    ("architecture.stem_channels", 10**9, "stem_channels must be"),
-    ("architecture.stem_channels", 0, "stem_channels must be a positive number"),
-    ("architecture.stem_channels", 13, "tensor 'conv1.weight' is [12, 3, 3, 3]; its architecture says [13, 3, 3, 3]"),
-    ("architecture.shuffle", 1, "shuffle must be true or false"),
+    ("architecture.name", "shufflenet_g3_x1_0", "its fields are those of shufflenet_g1_x0_25"),
+    ("architecture.fields.groups", 3, "its fields are those of shufflenet_g3_x0_25"),
+    ("architecture.fields.groups", "1", "groups must be a whole number"),
+    ("architecture.fields.groups", True, "groups must be a whole number"),
+    ("architecture.fields.groups", [1], "groups must be a whole number"),
+    ("architecture.fields.groups", 5, "groups must be 1, 2, 3, 4 or 8"),
+    ("architecture.fields.scale", 1e308, "scale must be above 0 and at most 16"),
+    ("architecture.fields.scale", -1, "scale must be above 0"),
+    ("architecture.fields.scale", "0.25", "scale must be a number"),
+    ("architecture.fields.scale", True, "scale must be a number"),
+    ("architecture.fields.scale", 10**400, "scale must be a number"),
+    ("architecture.fields.classes", 10**12, "classes must be from 1 to 1,000,000"),
+    ("architecture.fields.classes", 0, "classes must be from 1"),
+    ("architecture.fields.classes", 2.0, "classes must be a whole number"),
+    ("architecture.fields.classes", 3, "2 labels for 3 classes"),
+    ("architecture.fields.in_channels", 1, "in_channels must be 3"),
+    ("architecture.fields.in_channels", -3, "in_channels must be from 1"),
+    ("architecture.fields.stem_stride", True, "stem_stride must be a whole number"),
+    ("architecture.fields.stem_stride", 3, "stem_stride must be 1 or 2"),
+    ("architecture.fields.stem_channels", 10**9, "stem_channels must be"),
+    ("architecture.fields.stem_channels", 0, "stem_channels must be a positive number"),
+    (
+        "architecture.fields.stem_channels",
+        13,
+        "tensor 'conv1.weight' is [12, 3, 3, 3]; its architecture says [13, 3, 3, 3]",
+    ),
+    ("architecture.fields.shuffle", 1, "shuffle must be true or false"),
+    ("architecture.name", 5, "name of the architecture must be a string"),
+    ("architecture.family", "shufflenet_v9", "unknown family 'shufflenet_v9'; known are shufflenet_v1, "),
+    ("architecture.family", ["shufflenet_v1"], "family of the architecture must be a string"),
+    ("architecture.family", "mobilenet_v1", "the fields of mobilenet_v1 has an unknown key 'groups'"),
+    ("architecture.fields", [3], "fields must be a JSON object"),
     ("preprocessing", "RGB", "preprocessing must be a JSON object"),
     ("preprocessing.colour_order", "BGR", "colour_order must be 'RGB'"),
     ("preprocessing.size", 10**9, "size must be from 32 to 4096"),
@@ -245,7 +328,7 @@ def test_wrong_metadata(where: str, value: Any, reason: str, tmp_path: Path) -> 
         ("{", "its metadata is not JSON"),
         ("[]", "metadata must be a JSON object, not []"),
         ("null", "metadata must be a JSON object, not None"),
-        ("{}", "format must be 1, not None"),
+        ("{}", "format must be from 1 to 2, not None"),
         (TEXT.replace("1.5", "NaN"), "NaN is not a number"),
         (TEXT.replace("0.25", "1e999"), "scale must be above 0 and at most 16, not inf"),
         (TEXT.replace("12.5", "9" * 5000), "its metadata is not JSON"),

@@ -16,10 +16,11 @@ from shufflenet.bench.run import PRECISION, Results, Row
 from shufflenet.bench.runtime import OURS, select
 from shufflenet.cli import commands
 from shufflenet.networks import complexity
-from shufflenet.networks.baselines import equal_complexity, resnext, vgg_like
+from shufflenet.networks.baselines.resnext import ResNeXt
+from shufflenet.networks.baselines.vgg_like import VGGLike
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import published, tables, times
-from shufflenet.paper.cost import REASONS, build, cost, matches
+from shufflenet.paper.cost import REASONS, build, matches
 from shufflenet.paper.table import Column, Table
 from shufflenet.paper.trained import Trained
 
@@ -73,13 +74,10 @@ def test_reasons_are_true() -> None:
     for groups in (1, 2, 4):
         assert ShuffleNetV1(groups, 0.5).stem_channels == 12
     assert ShuffleNetV1(8, 0.5).stem_channels == 16
-    for family, name, change, macs in ((resnext, "resnext_140m", -1, 129.9), (vgg_like, "vgg_like_38m", 1, 38.9)):
-        counted = cost(name)
-        assert counted is not None
-        channels = counted.layers[-2].output_shape[0]
-        budget = int(name.split("_")[-1].removesuffix("m"))
-        other = equal_complexity._network("", family.add_unit, budget, channels + change, 1000)
-        assert round(million(other), 1) == macs
+    other = {"stage4_channels": {140: ResNeXt.stage4_channels[140] - 1}}
+    assert round(million(type("Narrower", (ResNeXt,), other)(140).graph()), 1) == 129.9
+    other = {"stage4_channels": {38: VGGLike.stage4_channels[38] + 1}}
+    assert round(million(type("Wider", (VGGLike,), other)(38).graph()), 1) == 38.9
 
 
 def test_tables_without_torch() -> None:

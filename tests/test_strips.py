@@ -11,15 +11,13 @@ from random_network import random_graph_network, random_input
 from shufflenet.engine import engine, plan
 from shufflenet.engine.engine import Engine, _library, isas
 from shufflenet.engine.plan import step_names
-from shufflenet.networks import baselines
+from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 
 def random_model(name: str) -> Model:
-    graph = ShuffleNetV1.from_name(name).graph() if name.startswith("shufflenet_g") else baselines.graph(name)
-    return random_graph_network(graph)[1]
+    return random_graph_network(families.architecture(name).graph())[1]
 
 
 def logits(model: Model, x: NDArray[np.float32], isa: str, threads: int = 1) -> NDArray[np.float32]:

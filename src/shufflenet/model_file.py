@@ -4,8 +4,8 @@ The tensors are the network's state dict, float32 or float16. The metadata has a
 shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be
 missing: the labels then):
 
-    format          1
-    architecture    name, and every field of `ShuffleNetV1`
+    format          2
+    architecture    name, family, and the family's fields; family "graph": the operators (`networks.stored_graph`)
     preprocessing   colour_order ("RGB"), and every field of `Preprocessing`
     labels          the text of each class: as many as classes, all different
     classes         the class folder names of the training data, likewise, in the same order
@@ -13,7 +13,8 @@ missing: the labels then):
     training        where the weights come from: command, data, recipe, versions; free form
     accuracy        as measured, in percent: data, top1_error, top5_error; empty: not measured
 
-Whoever has the file needs no other knowledge.
+Whoever has the file needs no other knowledge. Files of format 1 are read too: their ``architecture`` has the fields of
+`ShuffleNetV1` (without those that came later) beside the name.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ from PIL import Image
 
 from shufflenet.atomic_file import atomic_file
 from shufflenet.files import printable, regular_file, why_unreadable
+from shufflenet.json_object import check_keys, checked_object
 from shufflenet.labels import checked_names
+from shufflenet.networks import families
 from shufflenet.networks.graph import Graph, check_tensors
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
-FORMAT = 1
+FORMAT = 2
 
 _DTYPES = {"F32": "float32", "F16": "float16"}  # as safetensors calls them
 _KEYS = ("format", "architecture", "preprocessing", "labels", "classes", "self_test", "training", "accuracy")
@@ -161,7 +164,7 @@ def _parsed(text: str) -> Any:
 def _description(model: Model) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "architecture": described_architecture(model.graph),
+        "architecture": families.described(model.graph),
         "preprocessing": {"colour_order": "RGB", **asdict(model.preprocessing)},
         "labels": model.labels,
         "classes": model.classes,
@@ -171,69 +174,63 @@ def _description(model: Model) -> dict[str, Any]:
     }
 
 
-def described_architecture(graph: Graph) -> dict[str, Any]:
-    """The model file's ``architecture``."""
-    if not isinstance(graph.architecture, ShuffleNetV1):
-        raise ValueError(f"{graph.name} can't be in a model file")
-    return {"name": graph.name, **asdict(graph.architecture)}
-
-
 def _checked_description(description: Any) -> Model:
     """The metadata as a `Model` that has no tensors yet."""
     _check_format(description)
     description = {"classes": description.get("labels"), **description}  # older files have no classes
-    _check_keys("metadata", description, _KEYS)
-    arch = _checked_architecture(description["architecture"])
+    check_keys("metadata", description, _KEYS)
+    graph = _checked_graph(description["architecture"], description["format"])
+    preprocessing = _checked_preprocessing(description["preprocessing"])
+    graph.sizes(preprocessing.size, preprocessing.size)  # refuses a size that is too small for the network
     return Model(
-        graph=arch.graph(),
+        graph=graph,
         tensors={},
-        preprocessing=_checked_preprocessing(description["preprocessing"]),
-        labels=checked_names("label", description["labels"], arch.classes),
-        classes=checked_names("class", description["classes"], arch.classes),
-        self_test=_checked_self_test(description["self_test"], arch.classes),
-        training=_checked_object("training", description["training"]),
+        preprocessing=preprocessing,
+        labels=checked_names("label", description["labels"], graph.classes),
+        classes=checked_names("class", description["classes"], graph.classes),
+        self_test=_checked_self_test(description["self_test"], graph.classes),
+        training=checked_object("training", description["training"]),
         accuracy=_checked_accuracy(description["accuracy"]),
     )
 
 
 def _check_format(description: Any) -> None:
     """Before anything else: a later format may have other keys."""
-    version = _checked_object("metadata", description).get("format")
+    version = checked_object("metadata", description).get("format")
     if type(version) is int and version > FORMAT:
         raise ValueError(f"model format {version} is newer than this program, which reads {FORMAT}: update shufflenet")
-    if type(version) is not int or version != FORMAT:
-        raise ValueError(f"format must be {FORMAT}, not {version!r}")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ValueError(f"format must be from 1 to {FORMAT}, not {version!r}")
 
 
-def _checked_object(what: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} must be a JSON object, not {value!r}")
-    return value
-
-
-def _check_keys(what: str, value: Any, keys: tuple[str, ...]) -> None:
-    given = _checked_object(what, value).keys()
-    if missing := [key for key in keys if key not in given]:
-        raise ValueError(f"{what} lacks {missing[0]!r}")
-    if unknown := sorted(given - set(keys)):
-        raise ValueError(f"{what} has an unknown key {unknown[0]!r}")
-
-
-def _checked_architecture(value: Any) -> ShuffleNetV1:
-    value = {"inverse_shuffle": False, **_checked_object("architecture", value)}  # older files have none
-    _check_keys("architecture", value, ("name", *(f.name for f in fields(ShuffleNetV1))))
-    arch = ShuffleNetV1(**{key: v for key, v in value.items() if key != "name"})
-    if value["name"] != arch.name:
-        raise ValueError(f"architecture is named {value['name']!r}, but its numbers are those of {arch.name}")
-    if arch.in_channels != 3:
-        raise ValueError(f"in_channels must be 3 (red, green, blue), not {arch.in_channels}")
-    if value["stem_channels"] != arch.stem_channels:  # 0 means "by the rule", and rules can change
+def _checked_graph(value: Any, format_: int) -> Graph:
+    if format_ == 1:
+        value = _in_format_2(checked_object("architecture", value))
+    check_keys("architecture", value, ("name", "family", "fields"))
+    for key in ("name", "family"):
+        if not isinstance(value[key], str):
+            raise ValueError(f"{key} of the architecture must be a string, not {value[key]!r}")
+    graph = families.from_description(value["name"], value["family"], checked_object("fields", value["fields"]))
+    if graph.in_channels != 3:
+        raise ValueError(f"in_channels must be 3 (red, green, blue), not {graph.in_channels}")
+    # 0 means "by the rule", and rules can change.
+    if isinstance(graph.architecture, ShuffleNetV1) and value["fields"]["stem_channels"] == 0:
         raise ValueError("stem_channels must be a positive number")
-    return arch
+    return graph
+
+
+def _in_format_2(old: dict[str, Any]) -> dict[str, Any]:
+    """The ``architecture`` of a file of format 1, which has ShuffleNets alone, and no `inverse_shuffle` at first."""
+    later = {"squeeze_excitation": False, "shallow": False}
+    numbers = {"inverse_shuffle": False, **{key: value for key, value in old.items() if key != "name"}}
+    name = old.get("name")
+    if isinstance(name, str) and numbers.get("shuffle") is False:
+        name = f"{name}_no_shuffle"  # names said nothing of it
+    return {**({} if name is None else {"name": name}), "family": ShuffleNetV1.family, "fields": numbers | later}
 
 
 def _checked_preprocessing(value: Any) -> Preprocessing:
-    _check_keys("preprocessing", value, ("colour_order", *(f.name for f in fields(Preprocessing))))
+    check_keys("preprocessing", value, ("colour_order", *(f.name for f in fields(Preprocessing))))
     if value["colour_order"] != "RGB":
         raise ValueError(f"colour_order must be 'RGB', not {value['colour_order']!r}")
     mean, std = (tuple(v) if isinstance(v, list) else v for v in (value["mean"], value["std"]))
@@ -251,7 +248,7 @@ def _checked_self_test(logits: Any, classes: int) -> list[float]:
 def _checked_accuracy(accuracy: Any) -> dict[str, Any]:
     if accuracy == {}:
         return {}
-    _check_keys("accuracy", accuracy, ("data", "top1_error", "top5_error"))
+    check_keys("accuracy", accuracy, ("data", "top1_error", "top5_error"))
     if not isinstance(accuracy["data"], str):
         raise ValueError("accuracy: data must be a string")
     for key in ("top1_error", "top5_error"):

@@ -16,8 +16,7 @@ from shufflenet.bench.run import Results, Status, bench
 from shufflenet.bench.runtime import select
 from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
-from shufflenet.networks import baselines
-from shufflenet.networks.graph import Graph
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
@@ -67,18 +66,11 @@ def run(
 def _models(names: str, path: Path | None) -> Sequence[Model]:
     if path is not None:
         return [load_model(path)]
-    return [random_model(_network(name)) for name in names.split(",")]
+    return [random_model(families.architecture(name).graph()) for name in names.split(",")]
 
 
 def _own_size(model: Model) -> tuple[int, int]:
     return model.preprocessing.size, model.preprocessing.size
-
-
-def _network(name: str) -> Graph:
-    """The baselines have variants of ShuffleNet too; an unknown name lists them all."""
-    if name in baselines.NETWORKS or not name.startswith("shufflenet_g"):
-        return baselines.graph(name)
-    return ShuffleNetV1.from_name(name).graph()
 
 
 def _comparison(results: Results, json_path: Path | None, plot_path: Path | None) -> tuple[str, bool]:

@@ -49,18 +49,12 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
 
 def _graph(network: str, classes: int | None, stem_stride: int | None) -> tuple[Graph, int, int]:
     """The network, and the height and width that its pictures have unless told otherwise."""
-    from shufflenet.networks import baselines
-    from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
-
-    if network in baselines.NETWORKS:
-        if stem_stride is not None:
-            raise ValueError("--stem-stride goes with a ShuffleNet of the paper's Table 1")
-        return baselines.graph(network, classes or 1000), 224, 224
     if not (network.endswith(".safetensors") or os.path.isfile(network)):
-        if not network.startswith("shufflenet_g"):
-            baselines.graph(network)  # refuses, and names all
-        arch = ShuffleNetV1.from_name(network, classes=classes or 1000, stem_stride=stem_stride or 2)
-        return arch.graph(), 224, 224
+        from shufflenet.networks import families
+
+        given = {"classes": classes, "stem_stride": stem_stride}
+        fields = {key: value for key, value in given.items() if value is not None}
+        return families.architecture(network, **fields).graph(), 224, 224
     if classes is not None or stem_stride is not None:
         raise ValueError("--classes and --stem-stride go with a name; a model file has its own")
     from shufflenet import model_file

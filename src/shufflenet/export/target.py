@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
-from shufflenet.model_file import described_architecture
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 
 
@@ -82,7 +82,7 @@ Layout = Literal["NCHW", "NHWC"]
 def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
     """Architecture, preprocessing, labels and accuracy, as in a model file: what is needed to use the network."""
     return {
-        "architecture": described_architecture(model.graph),
+        "architecture": families.described(model.graph),
         "preprocessing": {"colour_order": "RGB", "layout": layout, **asdict(model.preprocessing)},
         "labels": model.labels,
         "accuracy": model.accuracy,

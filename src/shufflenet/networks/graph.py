@@ -19,14 +19,42 @@ if TYPE_CHECKING:
 
 Activation = Literal["linear", "relu", "sigmoid"]
 
+_MOST_CHANNELS = 1_000_000
+_MOST_PIXELS = 1024  # of a window's side or stride
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operator. ``channels`` are those of its output."""
 
+    input_count: ClassVar[int | None] = 1  # None: any number
+    flat: ClassVar[bool] = False  # the output is [N, C], not [N, C, H, W]
+
     name: str
     inputs: tuple[Node, ...] = field(repr=False)  # a whole network otherwise
     channels: int
+
+    def check(self) -> None:
+        """Raises ValueError if the operator can't read its inputs, or a field is out of range."""
+        if self.input_count not in (None, len(self.inputs)):
+            raise ValueError(f"{self.name}: reads {len(self.inputs)} operators, not {self.input_count}")
+        if not 1 <= self.channels <= _MOST_CHANNELS:
+            raise ValueError(f"{self.name}: channels must be from 1 to {_MOST_CHANNELS:,}, not {self.channels}")
+        self._check_inputs()
+
+    def _check_inputs(self) -> None:
+        """Raises ValueError if the inputs' shapes don't suit; most operators read planes."""
+        if any(read.flat for read in self.inputs):
+            raise ValueError(f"{self.name}: reads a vector in place of planes")
+
+    def _check_channels(self, expected: int) -> None:
+        if self.channels != expected:
+            raise ValueError(f"{self.name}: {self.channels} channels, but its inputs make {expected}")
+
+    def _check_range(self, field: str, low: int, high: int) -> None:
+        value = getattr(self, field)
+        if not low <= value <= high:
+            raise ValueError(f"{self.name}: {field} must be from {low} to {high:,}, not {value}")
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the output, from those of the first input."""
@@ -49,6 +77,8 @@ class Node:
 class Input(Node):
     """The picture."""
 
+    input_count = 0
+
 
 @dataclass(frozen=True, eq=False)
 class Convolution(Node):
@@ -60,6 +90,17 @@ class Convolution(Node):
     groups: int
     batch_norm: str
     relu: bool
+
+    def check(self) -> None:
+        super().check()
+        self._check_range("kernel_size", 1, _MOST_PIXELS)
+        self._check_range("stride", 1, _MOST_PIXELS)
+        self._check_range("padding", 0, self.kernel_size - 1)
+        self._check_range("groups", 1, _MOST_CHANNELS)
+        if self.channels % self.groups or self.in_channels % self.groups:
+            raise ValueError(
+                f"{self.name}: {self.in_channels} and {self.channels} channels do not divide into {self.groups} groups"
+            )
 
     @property
     def in_channels(self) -> int:
@@ -103,6 +144,11 @@ class Pool(Node):
     padding: int
     ceil: bool  # a last window may reach over the edge
 
+    def check(self) -> None:
+        super().check()
+        self._check_channels(self.inputs[0].channels)
+        self._check_range("padding", 0, self.kernel_size // 2)
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         def size(pixels: int) -> int:
             return (pixels + 2 * self.padding - self.kernel_size + self.ceil) // self.stride + 1
@@ -114,7 +160,14 @@ class Pool(Node):
 class Means(Node):
     """Means of ``size`` x ``size`` windows that divide each channel's plane, flattened: C * size * size channels."""
 
+    flat = True
+
     size: int
+
+    def check(self) -> None:
+        super().check()
+        self._check_range("size", 1, _MOST_PIXELS)
+        self._check_channels(self.inputs[0].channels * self.size**2)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         return 1, 1
@@ -122,7 +175,13 @@ class Means(Node):
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected(Node):
+    flat = True
+
     activation: Activation
+
+    def _check_inputs(self) -> None:
+        if not self.inputs[0].flat:
+            raise ValueError(f"{self.name}: reads planes in place of a vector")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         return {f"{self.name}.weight": (self.channels, self.inputs[0].channels), f"{self.name}.bias": (self.channels,)}
@@ -133,18 +192,41 @@ class FullyConnected(Node):
 
 @dataclass(frozen=True, eq=False)
 class Add(Node):
+    input_count = 2
+
     relu: bool
+
+    def check(self) -> None:
+        super().check()
+        for read in self.inputs:
+            self._check_channels(read.channels)
 
 
 @dataclass(frozen=True, eq=False)
 class Scale(Node):
     """Each channel of the first input times the second's value for it."""
 
+    input_count = 2
+
     relu: bool
+
+    def check(self) -> None:
+        super().check()
+        for read in self.inputs:
+            self._check_channels(read.channels)
+
+    def _check_inputs(self) -> None:
+        planes, factors = self.inputs
+        if planes.flat or not factors.flat:
+            raise ValueError(f"{self.name}: must read planes and a vector")
 
 
 class Concat(Node):
-    pass
+    input_count = None
+
+    def check(self) -> None:
+        super().check()
+        self._check_channels(sum(read.channels for read in self.inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +235,23 @@ class Split(Node):
 
     first: int
 
+    def check(self) -> None:
+        super().check()
+        self._check_range("first", 0, self.inputs[0].channels - self.channels)
+
 
 @dataclass(frozen=True, eq=False)
 class Shuffle(Node):
     """Channel k of group j moves to place k * groups + j. As many groups as a group has channels: the inverse."""
 
     groups: int
+
+    def check(self) -> None:
+        super().check()
+        self._check_channels(self.inputs[0].channels)
+        self._check_range("groups", 1, self.channels)
+        if self.channels % self.groups:
+            raise ValueError(f"{self.name}: {self.channels} channels do not divide into {self.groups} groups")
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -195,8 +288,6 @@ class Graph:
         groups: int = 1, batch_norm: str = "", relu: bool = False,
     ) -> Convolution:  # fmt: skip
         """``padding``: half the kernel unless told otherwise."""
-        if channels % groups or x.channels % groups:
-            raise ValueError(f"{name}: {x.channels} and {channels} channels do not divide into {groups} groups")
         padding = kernel_size // 2 if padding is None else padding
         return self.append(Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, relu))
 
@@ -233,7 +324,12 @@ class Graph:
         return self.append(Shuffle(name, (x,), x.channels, groups))
 
     def append(self, node: AnyNode) -> AnyNode:
-        """``node`` reads what was added before."""
+        """Adds ``node``, which reads what was added before.
+
+        Raises:
+            ValueError: it can't read its inputs, or a field is out of range.
+        """
+        node.check()
         self.nodes.append(node)
         return node
 
@@ -241,13 +337,17 @@ class Graph:
         """Height and width of every node's output.
 
         Raises:
-            ValueError: pictures of ``height`` x ``width`` are too small.
+            ValueError: pictures of ``height`` x ``width`` are too small, or inputs of one operator differ in size.
         """
         sizes: dict[Node, tuple[int, int]] = {self.input: (height, width)}
         for node in self.nodes[1:]:
             sizes[node] = node.output_size(*sizes[node.inputs[0]])
             if min(sizes[node]) < 1:
                 raise ValueError(f"{self.name}: pictures of {width} x {height} pixels leave none behind {node.name}")
+            if len({sizes[read] for read in node.inputs if not read.flat}) > 1:
+                raise ValueError(
+                    f"{self.name}: the inputs of {node.name} differ in size for pictures of {width} x {height} pixels"
+                )
         return sizes
 
     def readers(self) -> dict[Node, list[Node]]:

@@ -21,7 +21,10 @@ def module_of(graph: Graph) -> Network:
     `ShuffleNet`, which the package trains fast, where the graph is one; `GraphNetwork` of any other. Both have the
     same state dict.
     """
-    return ShuffleNet(graph.architecture) if isinstance(graph.architecture, ShuffleNetV1) else GraphNetwork(graph)
+    made_by = graph.architecture
+    if isinstance(made_by, ShuffleNetV1) and not made_by.squeeze_excitation:
+        return ShuffleNet(made_by)
+    return GraphNetwork(graph)
 
 
 def module_with_weights(model: Model) -> Network:

@@ -1,17 +1,17 @@
-"""The ShuffleNet family as data: which channels, strides and groups every unit has (arXiv 1707.01083, Table 1).
+"""ShuffleNet (arXiv 1707.01083, Table 1): which channels, strides and groups every unit has.
 
-Nothing here needs PyTorch: the network, the complexity table and the engine's plan are all read off these rows.
+Nothing here needs PyTorch: the module, the complexity table and the engine's plan are all read off these rows.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from shufflenet.networks.architecture import Architecture
+from shufflenet.networks.architecture import Architecture, scale_name
 from shufflenet.networks.graph import Graph, Node
 
 # Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
@@ -21,11 +21,35 @@ STAGE_UNITS = {2: 4, 3: 8, 4: 4}
 # The scales of the paper, as they are written in names.
 SCALES = (0.25, 0.5, 1.0, 1.5, 2.0)
 
-_NAME = re.compile(r"shufflenet_g(\d+)_x(\d+)_(\d+)")
+_NAME = re.compile(r"shufflenet_g(\d+)_x(\d+)_(\d+)(_se)?(_shallow)?(_no_shuffle)?")
+# Table 5's network with half of the units, as wide as 40 million multiply-adds allow: the paper doesn't give its width.
+_SHALLOW = {"groups": 3, "scale": 0.725, "shallow": True}
+_SHALLOW_NAME = "shufflenet_g3_shallow"
+
+_NAMES = (
+    *(f"shufflenet_g{groups}_{scale_name(scale)}" for scale in SCALES for groups in STAGE2_CHANNELS),
+    *(f"shufflenet_g{groups}_{scale_name(scale)}_no_shuffle" for scale in SCALES[:3] for groups in (3, 8)),  # Table 3
+    "shufflenet_g3_x2_0_se",  # Table 5
+)
+
+_SE_REDUCTION = 16  # of squeeze-and-excitation (arXiv 1709.01507)
 
 
-# Adds operators that read the node; given the unit's name, and whether they end with a ReLU.
-Excite = Callable[[Graph, str, Node, bool], Node]
+def _fields_of(name: str) -> Mapping[str, Any] | None:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    groups, whole, fraction, squeeze_excitation, shallow, no_shuffle = match.groups()
+    return {
+        "groups": int(groups),
+        "scale": float(f"{whole}.{fraction}"),
+        "squeeze_excitation": squeeze_excitation is not None,
+        "shallow": shallow is not None,
+        "shuffle": no_shuffle is None,
+    }
+
+
+_VARIANTS = {name: fields for name in _NAMES if (fields := _fields_of(name))} | {_SHALLOW_NAME: _SHALLOW}
 
 
 @dataclass(frozen=True)
@@ -64,33 +88,34 @@ class ShuffleNetV1(Architecture):
     0.5x g=8 network. Only for 0.25x g=8 no width does: 8 makes 12.4 million, 16 would make 15.7.
 
     Args:
+        groups: of the pointwise convolutions: 1, 2, 3, 4 or 8.
+        scale: of Table 1's channels, above 0 and at most 16.
         stem_channels: Conv1's; 0: by the rule above. Always a positive number once constructed.
+        shuffle: without it the network is Table 3's, for comparison.
         inverse_shuffle: the inverse of the paper's shuffle: reshape to (n, g), as in the authors' public networks.
+        squeeze_excitation: behind each unit's last convolution (Table 5).
+        shallow: half of the units of each stage (Table 5).
 
     Raises:
         ValueError: if a field is out of range; the message names it.
     """
 
     family: ClassVar[str] = "shufflenet_v1"
+    variants = _VARIANTS
 
     groups: int
     scale: float
-    in_channels: int = 3
-    stem_stride: int = 2
     stem_channels: int = 0
     shuffle: bool = True
     inverse_shuffle: bool = False
+    squeeze_excitation: bool = False
+    shallow: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.groups not in STAGE2_CHANNELS:
-            raise ValueError(f"groups must be one of {', '.join(map(str, STAGE2_CHANNELS))}, not {self.groups}")
+        self.check_choice("groups", tuple(STAGE2_CHANNELS))
         if not 0 < self.scale <= 16:
             raise ValueError(f"scale must be above 0 and at most 16, not {self.scale!r}")
-        if self.stem_stride not in (1, 2):
-            raise ValueError(f"stem_stride must be 1 or 2, not {self.stem_stride}")
-        if not 1 <= self.in_channels <= 1_000_000:
-            raise ValueError(f"in_channels must be from 1 to 1,000,000, not {self.in_channels}")
         if self.stem_channels == 0:
             object.__setattr__(self, "stem_channels", self._stem_channels_by_rule())
         if self.stem_channels % self.groups or not 0 < self.stem_channels < self.stage_channels(2):
@@ -120,16 +145,24 @@ class ShuffleNetV1(Architecture):
 
     @property
     def name(self) -> str:
-        """``shufflenet_g3_x0_5``: groups and scale, without the other fields."""
-        whole, _, fraction = f"{self.scale:f}".rstrip("0").partition(".")
-        return f"shufflenet_g{self.groups}_x{whole}_{fraction or '0'}"
+        """``shufflenet_g3_x0_5`` is groups and scale; ``_se``, ``_shallow`` and ``_no_shuffle`` may follow."""
+        named = {"groups": self.groups, "scale": self.scale, "shallow": self.shallow}
+        if named == _SHALLOW and self.shuffle and not self.squeeze_excitation:
+            return _SHALLOW_NAME
+        suffix = "_se" * self.squeeze_excitation + "_shallow" * self.shallow + "_no_shuffle" * (not self.shuffle)
+        return f"shufflenet_g{self.groups}_{scale_name(self.scale)}{suffix}"
+
+    @classmethod
+    def fields_of(cls, name: str) -> Mapping[str, Any] | None:
+        """Reads any scale and any of the suffixes, not only the paper's."""
+        return super().fields_of(name) or _fields_of(name)
 
     def units(self) -> Iterator[Unit]:
-        """All 16 units in the order a picture passes them."""
+        """All units (16, unless the network is shallow) in the order a picture passes them."""
         in_channels = self.stem_channels
         for stage, count in STAGE_UNITS.items():
             out_channels = self.stage_channels(stage)
-            for index in range(count):
+            for index in range(count // 2 if self.shallow else count):
                 first_of_all = stage == 2 and index == 0
                 bottleneck_channels = round_to(out_channels / 4, self.groups)
                 yield Unit(
@@ -151,58 +184,42 @@ class ShuffleNetV1(Architecture):
             return 1
         return channels // self.groups if self.inverse_shuffle else self.groups
 
-    def graph(self) -> Graph:
-        """The network (Table 1), operator by operator."""
-        graph = Graph(self.name, self.in_channels, self)
-        x = self.add_stem(graph)
-        for unit in self.units():
-            x = add_unit(graph, x, unit)
-        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
-        return graph
-
-    def add_stem(self, graph: Graph) -> Node:
-        """Adds Conv1 and the max pool; returns their output."""
-        conv1 = graph.convolution(
+    def add_operators(self, graph: Graph) -> None:
+        x: Node = graph.convolution(
             "conv1", graph.input, self.stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
         )
-        return graph.max_pool("maxpool", conv1)
+        x = graph.max_pool("maxpool", x)
+        for unit in self.units():
+            x = self._add_unit(graph, x, unit)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
 
-    @classmethod
-    def from_name(cls, name: str, **fields: Any) -> ShuffleNetV1:
-        """``shufflenet_g3_x0_5`` -> the architecture; ``fields`` set the rest, such as ``classes=5``.
+    def _add_unit(self, graph: Graph, x: Node, unit: Unit) -> Node:
+        """Adds a unit that reads ``x``; returns its output."""
 
-        Raises:
-            ValueError: if the name does not read ``shufflenet_g{groups}_x{scale}``.
-        """
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise ValueError(f"unknown architecture {name!r}: names read shufflenet_g3_x0_5 (groups 3, scale 0.5)")
-        groups, whole, fraction = match.groups()
-        return cls(groups=int(groups), scale=float(f"{whole}.{fraction}"), **fields)
+        def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, relu: bool) -> Node:
+            name = f"{unit.name}.pointwise{number}"
+            return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
+
+        branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
+        if unit.shuffle_groups > 1:
+            branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.shuffle_groups)
+        branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
+        # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
+        relu = unit.stride == 2
+        branch = pointwise(
+            2, branch, unit.branch_channels, unit.groups2, "bn3", relu=relu and not self.squeeze_excitation
+        )
+        if self.squeeze_excitation:
+            branch = _add_squeeze_excitation(graph, unit.name, branch, relu)
+        if unit.stride == 1:
+            return graph.add(f"{unit.name}.add", branch, x, relu=True)
+        return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
 
 
-def add_unit(graph: Graph, x: Node, unit: Unit, excite: Excite | None = None) -> Node:
-    """Adds a ShuffleNet unit that reads ``x``; returns its output.
-
-    ``excite`` adds what stands behind the last convolution.
-    """
-
-    def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, relu: bool) -> Node:
-        name = f"{unit.name}.pointwise{number}"
-        return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
-
-    branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
-    if unit.shuffle_groups > 1:
-        branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.shuffle_groups)
-    branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
-    # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
-    relu = unit.stride == 2
-    branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", relu=relu and excite is None)
-    if excite is not None:
-        branch = excite(graph, unit.name, branch, relu)
-    if unit.stride == 1:
-        return graph.add(f"{unit.name}.add", branch, x, relu=True)
-    return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
+def _add_squeeze_excitation(graph: Graph, name: str, x: Node, relu: bool) -> Node:
+    channels = max(1, x.channels // _SE_REDUCTION)
+    squeezed = graph.fully_connected(f"{name}.se1", graph.means(f"{name}.squeeze", x), channels, "relu")
+    return graph.scale(f"{name}.excite", x, graph.fully_connected(f"{name}.se2", squeezed, x.channels, "sigmoid"), relu)
 
 
 def round_to(value: float, multiple: int = 1) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shufflenet.networks import baselines, complexity
+from shufflenet.networks import complexity, families
 from shufflenet.networks.complexity import Complexity
 from shufflenet.networks.graph import Graph
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 TOLERANCE = 0.01  # relative difference from a published figure that needs no reason
 # Input sizes other than 224: SqueezeNet's published 833 million are at Caffe's 227 x 227 pixels.
@@ -35,9 +34,7 @@ REASONS = {
 
 def build(network: str) -> Graph | None:
     """The network of this name in Tables 1 to 8; None if this package has no such network, as VGG-16."""
-    if network in baselines.NETWORKS:
-        return baselines.graph(network)
-    return ShuffleNetV1.from_name(network).graph() if network.startswith("shufflenet_") else None
+    return families.architecture(network).graph() if network in families.names() else None
 
 
 def cost(network: str) -> Complexity | None:

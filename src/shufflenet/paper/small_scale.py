@@ -7,11 +7,8 @@ what is compared.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from shufflenet.networks import baselines
-from shufflenet.networks.graph import Convolution, Graph, Node
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.networks import families
+from shufflenet.networks.architecture import Architecture
 from shufflenet.training.recipe import Recipe
 
 SEEDS = (0, 1)
@@ -19,35 +16,16 @@ SIZE = 32  # pixels
 # The recipe `paper` without averaged weights and with twice the learning rate, since there are few epochs.
 RECIPE = Recipe("paper-tables", epochs=6, learning_rate=1.0, warmup_epochs=0.5, min_crop_area=0.5)
 
-_NO_SHUFFLE = "_no_shuffle"
 # The networks that each table compares, in the order in which they are trained.
 NETWORKS = {
     2: tuple(f"shufflenet_g{groups}_x0_25" for groups in (1, 2, 3, 4, 8)),
-    3: tuple(f"shufflenet_g{groups}_x0_25{suffix}" for groups in (3, 8) for suffix in ("", _NO_SHUFFLE)),
+    3: tuple(f"shufflenet_g{groups}_x0_25{suffix}" for groups in (3, 8) for suffix in ("", "_no_shuffle")),
     # With one group ShuffleNet is the Xception-like network (section 4.2).
     4: ("shufflenet_g8_x0_25", "shufflenet_g1_x0_25", "resnet_13m", "resnext_13m"),
     5: ("shufflenet_g4_x0_5", "mobilenet_v1_x0_25", "shufflenet_g3_shallow"),
 }
 
 
-def network(name: str, classes: int) -> ShuffleNetV1 | Graph:
-    """The network of this name for small pictures: the first convolution has stride 1, as in the embedded model.
-
-    A `ShuffleNetV1` where it is one, which trains faster.
-    """
-    plain = name.removesuffix(_NO_SHUFFLE)
-    if name in baselines.NETWORKS and plain == name:
-        return _with_stem_stride_1(baselines.graph(name, classes))
-    return ShuffleNetV1.from_name(plain, classes=classes, stem_stride=1, shuffle=plain == name)
-
-
-def _with_stem_stride_1(graph: Graph) -> Graph:
-    result = Graph(graph.name, graph.in_channels)
-    copies: dict[Node, Node] = {graph.input: result.input}
-    for node in graph.nodes[1:]:
-        copy = replace(node, inputs=tuple(copies[source] for source in node.inputs))
-        if isinstance(copy, Convolution) and copy.inputs[0] is result.input:
-            copy = replace(copy, stride=1)
-        copies[node] = copy
-        result.nodes.append(copy)
-    return result
+def network(name: str, classes: int) -> Architecture:
+    """The network of this name for small pictures: the first convolution has stride 1, as in the embedded model."""
+    return families.architecture(name, classes=classes, stem_stride=1)

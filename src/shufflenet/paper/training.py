@@ -76,7 +76,9 @@ def _kept(folder: Path, job: Job) -> Trained:
 def _job(plain: Job, name: str, seed: int) -> Job:
     network = small_scale.network(name, plain.arch.classes)
     job = replace(plain, recipe=replace(plain.recipe, seed=seed))
-    return replace(job, arch=network) if isinstance(network, ShuffleNetV1) else replace(job, comparison=network)
+    if isinstance(network, ShuffleNetV1):
+        return replace(job, arch=network)
+    return replace(job, comparison=network.graph())
 
 
 def _settings(job: Job) -> dict[str, Any]:

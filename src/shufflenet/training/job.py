@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet.classifier import embedded_models, load_model
+from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -130,7 +131,10 @@ def prepare(
     classes = len(dataset.classes)
     if model is None:
         stride = 1 if preprocessing.size <= _SMALL else 2
-        architecture = ShuffleNetV1.from_name(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
+        named = families.architecture(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
+        if not isinstance(named, ShuffleNetV1):
+            raise JobError(f"--arch {named.name}: not a ShuffleNet")
+        architecture = named
     else:
         if not isinstance(model.graph.architecture, ShuffleNetV1):
             raise JobError(f"--from {start}: not a ShuffleNet")

@@ -1,60 +1,60 @@
 """Section 4.2: ShuffleNet's stages 2 to 4 (Table 1) with other units in them, of the same complexity.
 
-Stage 4 has as many channels as the budget of multiply-adds allows, stages 2 and 3 have a quarter and a half of them.
+Stage 4 has as many channels as the budget of multiply-adds allows; stages 2 and 3 have a quarter and half as many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from shufflenet.networks import complexity
+from shufflenet.networks.architecture import Architecture
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.shufflenet_v1 import STAGE_UNITS, round_to
 
-BUDGETS = (140, 38, 13)  # million multiply-adds: 1x, 0.5x and 0.25x
-_MOST_CHANNELS = 1024  # of stage 4
-
-# Adds one unit: graph, its name, what it reads, channels of its output, stride.
-AddUnit = Callable[[Graph, str, Node, int, int], Node]
+BUDGETS = (140, 38, 13)  # million multiply-adds with 1000 classes: 1x, 0.5x and 0.25x
 
 
-def network(name: str, add_unit: AddUnit, budget: int, classes: int = 1000) -> Graph:
-    """The network of ``add_unit`` whose complexity with 1000 classes comes nearest to ``budget`` million."""
-    return _network(name, add_unit, budget, _stage4_channels(add_unit, budget), classes)
+def variants_of(family: str) -> Mapping[str, Mapping[str, Any]]:
+    return {f"{family}_{budget}m": {"budget": budget} for budget in BUDGETS}
 
 
-def networks(family: str, add_unit: AddUnit) -> dict[str, Callable[[int], Graph]]:
-    names = {budget: f"{family}_{budget}m" for budget in BUDGETS}
-    return {name: partial(network, name, add_unit, budget) for budget, name in names.items()}
+@dataclass(frozen=True)
+class EqualComplexity(Architecture):
+    """A family of Table 4. Subclasses say what a unit is.
 
-
-def _network(name: str, add_unit: AddUnit, budget: int, stage4_channels: int, classes: int) -> Graph:
-    graph = Graph(name)
-    # Conv1 as in the ShuffleNet of this complexity (`ShuffleNetV1`).
-    stem_channels = 24 if budget == max(BUDGETS) else 12
-    x: Node = graph.convolution("conv1", graph.input, stem_channels, 3, stride=2, batch_norm="bn1", relu=True)
-    x = graph.max_pool("maxpool", x)
-    for stage, count in STAGE_UNITS.items():
-        channels = round_to(stage4_channels / 2 ** (4 - stage))
-        for index in range(count):
-            x = add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
-    graph.fully_connected("fc", graph.means("global_pool", x), classes)
-    return graph
-
-
-@cache
-def _stage4_channels(add_unit: AddUnit, budget: int) -> int:
-    """By bisection to where the complexity passes the budget; then the nearest of the neighbourhood.
-
-    Bottlenecks are rounded, so that complexity grows in steps.
+    Args:
+        budget: million multiply-adds, one of `BUDGETS`.
     """
 
-    def macs(channels: int) -> float:
-        return complexity.summary(_network("", add_unit, budget, channels, 1000)).macs
+    # Channels of stage 4, by budget: no other number comes nearer to it.
+    stage4_channels: ClassVar[Mapping[int, int]]
 
-    low, high = 4, _MOST_CHANNELS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if macs(middle) < budget * 1e6 else (low, middle)
-    return min(range(max(4, low - 8), high + 8), key=lambda channels: abs(macs(channels) - budget * 1e6))
+    budget: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choice("budget", BUDGETS)
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}_{self.budget}m"
+
+    def add_operators(self, graph: Graph) -> None:
+        # As in the ShuffleNet of this complexity.
+        stem_channels = 24 if self.budget == max(BUDGETS) else 12
+        x: Node = graph.convolution(
+            "conv1", graph.input, stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
+        )
+        x = graph.max_pool("maxpool", x)
+        for stage, count in STAGE_UNITS.items():
+            channels = round_to(self.stage4_channels[self.budget] / 2 ** (4 - stage))
+            for index in range(count):
+                x = self.add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+
+    @abstractmethod
+    def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
+        """Adds a unit that reads ``x``; returns its output of ``channels`` channels."""

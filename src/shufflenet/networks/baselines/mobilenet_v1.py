@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from typing import ClassVar
 
+from shufflenet.networks.architecture import Architecture, scale_name
 from shufflenet.networks.graph import Graph, Node
 
+_SCALES = (0.25, 0.5, 0.75, 1.0)
 # Channels and stride of each depthwise separable convolution at 1.0.
 _UNITS = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1),
 )  # fmt: skip
 
 
-def mobilenet_v1(scale: float, classes: int = 1000) -> Graph:
-    graph = Graph(f"mobilenet_v1_x{str(scale).replace('.', '_')}")
-    x: Node = graph.convolution("conv1", graph.input, round(32 * scale), 3, stride=2, batch_norm="conv1_bn", relu=True)
-    for i, (channels, stride) in enumerate(_UNITS):
-        unit = f"units.{i}"
-        x = graph.depthwise(f"{unit}.depthwise", x, stride=stride, batch_norm=f"{unit}.bn1", relu=True)
-        x = graph.convolution(f"{unit}.pointwise", x, round(channels * scale), batch_norm=f"{unit}.bn2", relu=True)
-    graph.fully_connected("fc", graph.means("global_pool", x), classes)
-    return graph
+@dataclass(frozen=True)
+class MobileNetV1(Architecture):
+    """``scale`` is the paper's width multiplier: 0.25, 0.5, 0.75 or 1."""
 
+    family: ClassVar[str] = "mobilenet_v1"
+    variants: ClassVar = {f"mobilenet_v1_{scale_name(scale)}": {"scale": scale} for scale in _SCALES}
 
-NETWORKS = {mobilenet_v1(scale).name: partial(mobilenet_v1, scale) for scale in (0.25, 0.5, 0.75, 1.0)}
+    scale: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choice("scale", _SCALES)
+
+    @property
+    def name(self) -> str:
+        return f"mobilenet_v1_{scale_name(self.scale)}"
+
+    def add_operators(self, graph: Graph) -> None:
+        x: Node = graph.convolution(
+            "conv1", graph.input, round(32 * self.scale), 3,
+            stride=self.stem_stride, batch_norm="conv1_bn", relu=True,
+        )  # fmt: skip
+        for i, (channels, stride) in enumerate(_UNITS):
+            unit, channels = f"units.{i}", round(channels * self.scale)
+            x = graph.depthwise(f"{unit}.depthwise", x, stride=stride, batch_norm=f"{unit}.bn1", relu=True)
+            x = graph.convolution(f"{unit}.pointwise", x, channels, batch_norm=f"{unit}.bn2", relu=True)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)

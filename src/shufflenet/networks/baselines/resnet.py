@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from shufflenet.networks.baselines.equal_complexity import networks
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shufflenet.networks.baselines.equal_complexity import EqualComplexity, variants_of
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.shufflenet_v1 import round_to
+
+
+@dataclass(frozen=True)
+class ResNet(EqualComplexity):
+    """Bottleneck ratio 1:4."""
+
+    family: ClassVar[str] = "resnet"
+    variants = variants_of("resnet")
+    stage4_channels: ClassVar = {140: 377, 38: 190, 13: 97}
+
+    def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
+        return add_bottleneck(graph, name, x, channels, stride, bottleneck_channels=round_to(channels / 4), groups=1)
 
 
 def add_bottleneck(
@@ -20,11 +35,3 @@ def add_bottleneck(
         x = graph.convolution(f"{name}.shortcut", x, channels, stride=stride, batch_norm=f"{name}.shortcut_bn")
     branch = graph.convolution(f"{name}.conv3", branch, channels, batch_norm=f"{name}.bn3")
     return graph.add(f"{name}.add", branch, x, relu=True)
-
-
-def add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
-    """Bottleneck ratio 1:4."""
-    return add_bottleneck(graph, name, x, channels, stride, bottleneck_channels=round_to(channels / 4), groups=1)
-
-
-NETWORKS = networks("resnet", add_unit)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from shufflenet.networks.baselines.equal_complexity import networks
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shufflenet.networks.baselines.equal_complexity import EqualComplexity, variants_of
 from shufflenet.networks.baselines.resnet import add_bottleneck
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.shufflenet_v1 import round_to
@@ -10,10 +13,16 @@ from shufflenet.networks.shufflenet_v1 import round_to
 CARDINALITY = 16
 
 
-def add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
+@dataclass(frozen=True)
+class ResNeXt(EqualComplexity):
     """Bottleneck ratio 1:2, as near as the groups of the 3x3 convolution divide."""
-    bottleneck_channels = round_to(channels / 2, CARDINALITY)
-    return add_bottleneck(graph, name, x, channels, stride, bottleneck_channels=bottleneck_channels, groups=CARDINALITY)
 
+    family: ClassVar[str] = "resnext"
+    variants = variants_of("resnext")
+    stage4_channels: ClassVar = {140: 351, 38: 189, 13: 94}
 
-NETWORKS = networks("resnext", add_unit)
+    def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
+        bottleneck_channels = round_to(channels / 2, CARDINALITY)
+        return add_bottleneck(
+            graph, name, x, channels, stride, bottleneck_channels=bottleneck_channels, groups=CARDINALITY
+        )

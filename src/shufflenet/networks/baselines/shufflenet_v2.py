@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from typing import ClassVar
 
+from shufflenet.networks.architecture import Architecture, scale_name
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.shufflenet_v1 import STAGE_UNITS
 
@@ -16,17 +18,34 @@ _CHANNELS = {
 }
 
 
-def shufflenet_v2(scale: float, classes: int = 1000) -> Graph:
-    graph = Graph(f"shufflenet_v2_x{str(scale).replace('.', '_')}")
-    x: Node = graph.convolution("conv1.0", graph.input, 24, 3, stride=2, batch_norm="conv1.1", relu=True)
-    x = graph.max_pool("maxpool", x)
-    *stages, features = _CHANNELS[scale]
-    for (stage, count), channels in zip(STAGE_UNITS.items(), stages, strict=True):
-        for index in range(count):
-            x = _add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
-    x = graph.convolution("conv5.0", x, features, batch_norm="conv5.1", relu=True)
-    graph.fully_connected("fc", graph.means("global_pool", x), classes)
-    return graph
+@dataclass(frozen=True)
+class ShuffleNetV2(Architecture):
+    """``scale`` is 0.5, 1, 1.5 or 2, as in Table 5."""
+
+    family: ClassVar[str] = "shufflenet_v2"
+    variants: ClassVar = {f"shufflenet_v2_{scale_name(scale)}": {"scale": scale} for scale in _CHANNELS}
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_choice("scale", tuple(_CHANNELS))
+
+    @property
+    def name(self) -> str:
+        return f"shufflenet_v2_{scale_name(self.scale)}"
+
+    def add_operators(self, graph: Graph) -> None:
+        x: Node = graph.convolution(
+            "conv1.0", graph.input, 24, 3, stride=self.stem_stride, batch_norm="conv1.1", relu=True
+        )
+        x = graph.max_pool("maxpool", x)
+        *stages, features = _CHANNELS[self.scale]
+        for (stage, count), channels in zip(STAGE_UNITS.items(), stages, strict=True):
+            for index in range(count):
+                x = _add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
+        x = graph.convolution("conv5.0", x, features, batch_norm="conv5.1", relu=True)
+        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
 
 
 def _add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
@@ -47,6 +66,3 @@ def _add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> N
         other = pointwise("branch1", 2, depthwise("branch1", 0, x))
     branch = pointwise("branch2", 5, depthwise("branch2", 3, pointwise("branch2", 0, x)))
     return graph.shuffle(f"{name}.shuffle", graph.concat(f"{name}.concat", [other, branch]), 2)
-
-
-NETWORKS = {shufflenet_v2(scale).name: partial(shufflenet_v2, scale) for scale in _CHANNELS}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from shufflenet.networks.baselines.equal_complexity import networks
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shufflenet.networks.baselines.equal_complexity import EqualComplexity, variants_of
 from shufflenet.networks.graph import Graph, Node
 
 
-def add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
-    x = graph.convolution(f"{name}.conv1", x, channels, 3, stride=stride, batch_norm=f"{name}.bn1", relu=True)
-    return graph.convolution(f"{name}.conv2", x, channels, 3, batch_norm=f"{name}.bn2", relu=True)
+@dataclass(frozen=True)
+class VGGLike(EqualComplexity):
+    family: ClassVar[str] = "vgg_like"
+    variants = variants_of("vgg_like")
+    stage4_channels: ClassVar = {140: 98, 38: 49, 13: 25}
 
-
-NETWORKS = networks("vgg_like", add_unit)
+    def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
+        x = graph.convolution(f"{name}.conv1", x, channels, 3, stride=stride, batch_norm=f"{name}.bn1", relu=True)
+        return graph.convolution(f"{name}.conv2", x, channels, 3, batch_norm=f"{name}.bn2", relu=True)

@@ -1,12 +1,11 @@
-"""The family table: the paper's channels, one rule for every scale, and nothing that divides badly."""
+"""ShuffleNet's table: the paper's channels, one rule for every scale, and nothing that divides badly."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNetV1
+from shufflenet.networks import complexity, families
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
 
 # Every 0.01 up to the paper's largest scale, and a few beyond it.
 SWEEP = [step / 100 for step in range(1, 201)] + [1e-6, 1 / 3, 2.5, 3.99, 7.77, 16]
@@ -49,7 +48,9 @@ def test_table_1_channels(groups: int, channels: tuple[int, int, int]) -> None:
     ],
 )
 def test_stem_channels(name: str, stem: int) -> None:
-    assert ShuffleNetV1.from_name(name).stem_channels == stem
+    arch = families.architecture(name)
+    assert isinstance(arch, ShuffleNetV1)
+    assert arch.stem_channels == stem
 
 
 def test_units_follow_the_paper() -> None:
@@ -59,19 +60,6 @@ def test_units_follow_the_paper() -> None:
     assert [unit.groups1 for unit in units] == [1] + [3] * 15  # section 3.2
     assert {unit.groups2 for unit in units} == {3}
     assert all(unit.bottleneck_channels * 4 == unit.out_channels for unit in units)
-
-
-def test_names_read_back() -> None:
-    names = [ShuffleNetV1(groups, scale).name for scale in SCALES for groups in STAGE2_CHANNELS]
-    assert len(set(names)) == 25
-    assert all(ShuffleNetV1.from_name(name).name == name for name in names)
-    assert ShuffleNetV1.from_name("shufflenet_g4_x0_75").scale == 0.75
-
-
-@pytest.mark.parametrize("name", ["shufflenet", "shufflenet_g3", "shufflenet_g3_x1", "shufflenet_g3_x0.5", "resnet50"])
-def test_unknown_names(name: str) -> None:
-    with pytest.raises(ValueError, match="names read shufflenet_g3_x0_5"):
-        ShuffleNetV1.from_name(name)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +76,8 @@ def test_unknown_names(name: str) -> None:
         {"stem_channels": 240},
         {"shuffle": 1},
         {"inverse_shuffle": None},
+        {"squeeze_excitation": 0},
+        {"shallow": "yes"},
     ],
 )
 def test_bad_fields_are_named(fields: dict[str, float]) -> None:
@@ -95,7 +85,14 @@ def test_bad_fields_are_named(fields: dict[str, float]) -> None:
         ShuffleNetV1(**{"groups": 3, "scale": 1.0, **fields})  # type: ignore[arg-type]
 
 
-def test_a_saved_architecture_reads_back() -> None:
-    arch = ShuffleNetV1(8, 0.25, classes=7, in_channels=4, stem_stride=1, shuffle=False, inverse_shuffle=True)
-    assert ShuffleNetV1(**dataclasses.asdict(arch)) == arch
-    assert arch.with_classes(9).classes == 9
+def test_the_shallow_network_is_as_wide_as_its_budget_allows() -> None:
+    """Table 5: 40 million multiply-adds. Any other multiple of the groups is further from them."""
+
+    def distance(stage2_channels: int) -> float:
+        arch = ShuffleNetV1(3, stage2_channels / STAGE2_CHANNELS[3], shallow=True)
+        return abs(complexity.summary(arch.graph()).macs - 40e6)
+
+    named = families.architecture("shufflenet_g3_shallow")
+    assert isinstance(named, ShuffleNetV1)
+    assert named.stage_channels(2) == min(range(120, 240, 3), key=distance)
+    assert len(list(named.units())) == 8
