@@ -43,18 +43,22 @@ def randomise(network: nn.Module) -> None:
 def every_operator() -> Graph:
     """A network with every operator and what families do with them, for pictures from 32 x 32."""
     graph = Graph("every_operator")
-    x: Node = graph.convolution("a", graph.input, 6, 5, stride=2, relu=True)
+    x: Node = graph.convolution("a", graph.input, 6, 5, stride=2, activation="relu")
     x = graph.max_pool("pool", x, padding=0, ceil=True)
-    y: Node = graph.convolution("b", x, 6, 3, groups=2, relu=True)
-    factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
-    y = graph.add("add", graph.scale("excite", y, factors, relu=False), x, relu=True)
+    y: Node = graph.convolution("b", x, 6, 3, groups=2, activation="relu")
+    factors = graph.fully_connected("se", graph.global_average_pool("squeeze", y), 6, "sigmoid")
+    y = graph.add("add", graph.scale("excite", y, factors, activation="linear"), x, activation="relu")
     left, right = graph.split("left", y, 0, 2), graph.split("right", y, 2, 4)
     y = graph.shuffle("shuffle", graph.concat("concat", [right, x, left]), 3)
     even, odd = graph.split("even", y, 0, 6), graph.split("odd", y, 6, 6)
     z = graph.depthwise("dw", odd, stride=1, batch_norm="bn0")
     y = graph.shuffle("shuffle2", graph.concat("concat2", [z, even]), 4)
-    y = graph.depthwise("c", graph.convolution("d", y, 8, 3, stride=2, relu=True), stride=1, batch_norm="bn", relu=True)
-    graph.fully_connected("fc", graph.fully_connected("hidden", graph.means("means", y, 2), 20, "relu"), 5)
+    y = graph.depthwise(
+        "c", graph.convolution("d", y, 8, 3, stride=2, activation="relu"), stride=1, batch_norm="bn", activation="relu"
+    )
+    graph.fully_connected(
+        "fc", graph.fully_connected("hidden", graph.adaptive_average_pool("means", y, 2), 20, "relu"), 5
+    )
     return graph
 
 

@@ -212,14 +212,14 @@ def test_every_operator_equals_pytorch() -> None:
 
 def test_what_the_engine_can_not_fuse_is_refused() -> None:
     graph = Graph("two_branches")
-    x = graph.convolution("a", graph.input, 8, 3, relu=True)
-    y = graph.convolution("b", x, 8, relu=True)
-    graph.means("means", graph.add("add", x, y, relu=False))
+    x = graph.convolution("a", graph.input, 8, 3, activation="relu")
+    y = graph.convolution("b", x, 8, activation="relu")
+    graph.global_average_pool("means", graph.add("add", x, y, activation="linear"))
     _, model = random_graph_network(graph)
     with pytest.raises(ValueError, match="add must follow a convolution without ReLU"):
         make_plan(model, 32, 32)
     graph = Graph("pool_of_negative")
-    graph.means("means", graph.max_pool("pool", graph.convolution("a", graph.input, 8, 3)))
+    graph.global_average_pool("means", graph.max_pool("pool", graph.convolution("a", graph.input, 8, 3)))
     _, model = random_graph_network(graph)
     with pytest.raises(ValueError, match="pool: the engine's max pool is of values behind a ReLU"):
         make_plan(model, 32, 32)
@@ -238,13 +238,13 @@ def test_what_the_engine_does_not_reach_is_refused(
     kernel_size: int, stride: int, padding: int, behind: str, message: str
 ) -> None:
     graph = Graph("net")
-    x: Node = graph.convolution("a", graph.input, 8, kernel_size, stride=stride, padding=padding, relu=True)
+    x: Node = graph.convolution("a", graph.input, 8, kernel_size, stride=stride, padding=padding, activation="relu")
     if behind == "pool":
         x = graph.max_pool("x", x, ceil=True)
     elif behind == "depthwise":
         x = graph.depthwise("x", x, stride=1, batch_norm="b")
     elif behind == "average":
         x = graph.average_pool("x", x)
-    graph.means("means", x)
+    graph.global_average_pool("means", x)
     with pytest.raises(ValueError, match=message):
         make_plan(random_graph_network(graph)[1], 64, 64)

@@ -36,11 +36,11 @@ from shufflenet.bench.run import PRECISION, Results, Row, bench
 from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
 from shufflenet.bench.training import TrainingResults
 from shufflenet.bench.training import table as training_table
-from shufflenet.classifier import DEFAULT_MODEL, load_model
 from shufflenet.cli import commands
 from shufflenet.engine.engine import Engine
 from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.export.graph import TunedNetwork
+from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import module_of

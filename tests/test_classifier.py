@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shufflenet import classifier, model_file
-from shufflenet.classifier import Classifier, softmax
+from shufflenet import model_file, models
+from shufflenet.classifier import Classifier
 from shufflenet.networks.model import Model
 from shufflenet.pictures.images import ImageError, Source, decode
 from shufflenet.pictures.preprocessing import preprocess
+from shufflenet.probabilities import softmax
 from shufflenet.threads import usable_cores
 
 
@@ -168,7 +169,7 @@ def test_embedded_names(model_path: Path, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "weights").mkdir()
     model_path.rename(tmp_path / "weights" / "shufflenet_g2_x0_25.safetensors")
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
-    assert classifier.embedded_models() == ["shufflenet_g2_x0_25"]
+    assert models.embedded_models() == ["shufflenet_g2_x0_25"]
     assert Classifier("shufflenet_g2_x0_25").graph.name == "shufflenet_g2_x0_25"
     with pytest.raises(model_file.ModelFileError, match=r"resnet50: neither a file nor .*shufflenet_g2_x0_25"):
         Classifier("resnet50")

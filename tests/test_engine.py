@@ -325,7 +325,7 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     program = """
 import os, sys
 import numpy as np
-from shufflenet.classifier import DEFAULT_MODEL, load_model
+from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.engine.engine import Engine
 engine = Engine(load_model(DEFAULT_MODEL), threads=2)
 x = np.ones((1, 3, 64, 64), np.float32)

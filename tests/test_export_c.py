@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from random_network import random_input, random_network
-from shufflenet.classifier import Classifier, embedded_models, load_model
+from shufflenet.classifier import Classifier
 from shufflenet.engine.engine import Engine, isas, measure
 from shufflenet.export import c, export
+from shufflenet.models import embedded_models, load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images

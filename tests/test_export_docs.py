@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shufflenet import Classifier
-from shufflenet.classifier import load_model
 from shufflenet.export import TARGETS
+from shufflenet.models import load_model
 
 pytestmark = pytest.mark.slow
 

@@ -163,7 +163,7 @@ WRONG_OPERATORS: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]]
     "same-tensor": (lambda o: first_of("convolution", o[16:]).update(batch_norm="bn"), "two tensors have the same"),
     "unread": (
         lambda o: o.append({**o[0], "name": "unread"}),
-        "the last operator must be a fully connected layer or means|nothing reads",
+        "the last operator must be a fully connected layer|nothing reads",
     ),
     "no-classifier": (lambda o: o.__delitem__(slice(-3, None)), "the last operator must be a fully connected layer"),
 }
@@ -181,6 +181,6 @@ def test_wrong_operators(kind: str) -> None:
 def test_inputs_of_other_sizes() -> None:
     graph = Graph("net")
     x = graph.convolution("a", graph.input, 8, 3, stride=2)
-    graph.means("means", graph.add("add", graph.max_pool("pool", x), x, relu=False))
+    graph.global_average_pool("means", graph.add("add", graph.max_pool("pool", x), x, activation="linear"))
     with pytest.raises(ValueError, match="net: the inputs of add differ in size for pictures of 64 x 32 pixels"):
         stored(graph).sizes(32, 64)

@@ -13,14 +13,14 @@ SOURCES = Path(shufflenet.__file__).parent
 # Each line may import from itself and those above; a name is that of a file, or of a folder with all that is in it. The
 # files of a wing stand where the way passes them.
 WAY = """
-    json_object
+    json_object probabilities
     networks.graph networks.architecture networks.shufflenet_v1 networks.baselines networks.stored_graph
     networks.families networks.complexity
     atomic_file files labels threads library
     pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
-    networks.model model_file
+    networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
-    importers classifier sheet
+    importers models classifier sheet
     training.recipe pictures.dataset training.job
     networks.network networks.graph_network networks.module
     training.kernels training.parallel training.planar training.on_engine

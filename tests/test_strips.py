@@ -103,11 +103,11 @@ def test_windows_of_one_line_that_are_too_large_leave_operators_out() -> None:
 @pytest.mark.parametrize("size", [(32, 32), (48, 70)])
 def test_gaps_behind_a_scale_are_zeros(size: tuple[int, int]) -> None:
     graph = Graph("scaled", 3)
-    x = graph.convolution("a", graph.input, 6, 3, stride=2, relu=True)
-    y = graph.convolution("b", x, 6, 3, relu=True)
-    factors = graph.fully_connected("se", graph.means("squeeze", y), 6, "sigmoid")
-    z = graph.convolution("c", graph.scale("excite", y, factors, relu=False), 4, 3, relu=True)
-    graph.fully_connected("fc", graph.means("pool", z), 5)
+    x = graph.convolution("a", graph.input, 6, 3, stride=2, activation="relu")
+    y = graph.convolution("b", x, 6, 3, activation="relu")
+    factors = graph.fully_connected("se", graph.global_average_pool("squeeze", y), 6, "sigmoid")
+    z = graph.convolution("c", graph.scale("excite", y, factors, activation="linear"), 4, 3, activation="relu")
+    graph.fully_connected("fc", graph.global_average_pool("pool", z), 5)
     network, model = random_graph_network(graph)
     pictures = random_input(1, *size)
     expected = network(torch.from_numpy(pictures)).detach().numpy()
@@ -118,9 +118,9 @@ def test_gaps_behind_a_scale_are_zeros(size: tuple[int, int]) -> None:
 def test_a_gap_that_another_convolution_asks_for() -> None:
     """32 pixels a line are whole vectors; the second convolution needs a zero behind them."""
     graph = Graph("two", 3)
-    first = graph.convolution("a", graph.input, 8, 3, relu=True)
-    second = graph.convolution("b", first, 8, 3, relu=True)
-    graph.fully_connected("fc", graph.means("pool", second), 5)
+    first = graph.convolution("a", graph.input, 8, 3, activation="relu")
+    second = graph.convolution("b", first, 8, 3, activation="relu")
+    graph.fully_connected("fc", graph.global_average_pool("pool", second), 5)
     network, model = random_graph_network(graph)
     x = random_input(1, 32, 32)
     expected = network(torch.from_numpy(x)).detach().numpy()
@@ -155,9 +155,9 @@ def test_steps_one_by_one_give_the_logits_of_a_run() -> None:
 def test_a_value_is_not_overwritten_by_what_reads_it() -> None:
     """A convolution adds its own input, nothing else reads that, and each of its outputs needs all channels."""
     graph = Graph("added", 3)
-    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
-    y = graph.add("add", graph.convolution("b", x, 8, 1), x, relu=True)
-    graph.fully_connected("fc", graph.means("pool", y), 5)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, activation="relu")
+    y = graph.add("add", graph.convolution("b", x, 8, 1), x, activation="relu")
+    graph.fully_connected("fc", graph.global_average_pool("pool", y), 5)
     network, model = random_graph_network(graph)
     pictures = random_input(1, 40, 48)
     with torch.inference_mode():
@@ -170,14 +170,14 @@ def test_a_value_is_not_overwritten_by_what_reads_it() -> None:
 def test_large_planes_whose_lines_end_within_a_vector() -> None:
     """Convolutions on planes beyond any second-level cache add values and read gaps, alone and by a team."""
     graph = Graph("several", 3)
-    x = graph.convolution("a", graph.input, 8, 3, stride=2, relu=True)
-    b = graph.convolution("b", x, 12, 1, groups=4, relu=True)
-    c = graph.convolution("c", graph.shuffle("shuffle", graph.concat("concat", [x, b]), 2), 6, 1, relu=True)
-    d = graph.convolution("d", c, 6, 1, relu=True)
-    e = graph.convolution("e", d, 6, 3, relu=True)
-    f = graph.add("add", graph.convolution("f", e, 6, 1), d, relu=True)
-    g = graph.convolution("g", f, 20, 1, relu=True)
-    graph.fully_connected("fc", graph.means("pool", g), 5)
+    x = graph.convolution("a", graph.input, 8, 3, stride=2, activation="relu")
+    b = graph.convolution("b", x, 12, 1, groups=4, activation="relu")
+    c = graph.convolution("c", graph.shuffle("shuffle", graph.concat("concat", [x, b]), 2), 6, 1, activation="relu")
+    d = graph.convolution("d", c, 6, 1, activation="relu")
+    e = graph.convolution("e", d, 6, 3, activation="relu")
+    f = graph.add("add", graph.convolution("f", e, 6, 1), d, activation="relu")
+    g = graph.convolution("g", f, 20, 1, activation="relu")
+    graph.fully_connected("fc", graph.global_average_pool("pool", g), 5)
     network, model = random_graph_network(graph)
     pictures = random_input(1, 355, 270)
     with torch.inference_mode():

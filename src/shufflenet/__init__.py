@@ -5,8 +5,7 @@
     prediction = shufflenet.Classifier().predict("cat.jpg")
     print(prediction.labels[0], prediction.probabilities[0])
 
-PyTorch is needed to train only: `shufflenet.networks.network.ShuffleNet` is the network, `shufflenet.training.train`
-the trainer.
+PyTorch is needed to train only: `create_model` makes a module of any network, `shufflenet.training.train` trains it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shufflenet.classifier import Classifier, Prediction
     from shufflenet.model_file import ModelFileError
+    from shufflenet.models import load_model
     from shufflenet.networks.complexity import Complexity, summary
+    from shufflenet.networks.module import create_model
     from shufflenet.pictures.images import ImageError
     from shufflenet.pictures.preprocessing import Preprocessing
     from shufflenet.sheet import contact_sheet
@@ -31,14 +32,14 @@ __all__ = [
     "ModelFileError",
     "Prediction",
     "Preprocessing",
-    "ShuffleNetV1",
     "contact_sheet",
+    "create_model",
+    "load_model",
     "summary",
 ]
 
 # Loaded when first used, so that `import shufflenet` costs next to nothing.
 _MODULES = {
-    "ShuffleNetV1": "networks.shufflenet_v1",
     "Classifier": "classifier",
     "Complexity": "networks.complexity",
     "ImageError": "pictures.images",
@@ -46,6 +47,8 @@ _MODULES = {
     "Prediction": "classifier",
     "Preprocessing": "pictures.preprocessing",
     "contact_sheet": "sheet",
+    "create_model": "networks.module",
+    "load_model": "models",
     "summary": "networks.complexity",
 }
 

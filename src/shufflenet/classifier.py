@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from time import perf_counter
 from typing import TypeAlias, cast, overload
 
@@ -19,13 +17,12 @@ from PIL import Image
 
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
-from shufflenet.networks.model import Model
+from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
 from shufflenet.pictures.preprocessing import preprocess
+from shufflenet.probabilities import softmax
 from shufflenet.threads import map_in_order
-
-DEFAULT_MODEL = "shufflenet_g3_x0_5"
 
 # The engine may differ from the logits in a model file by this much of the largest of them.
 SELF_TEST_TOLERANCE = 1e-3
@@ -163,49 +160,6 @@ class Classifier:
                 f"{name}: failed its self-test: the engine ({self.isa}) differs from the stored logits by {error:.1e} "
                 f"of the largest, {SELF_TEST_TOLERANCE:.0e} is allowed; the file was changed or the engine is broken"
             )
-
-
-def embedded_models() -> list[str]:
-    """Names of the models that come with the package."""
-    folder = resources.files("shufflenet") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name.removesuffix(".safetensors") for entry in folder.iterdir() if entry.name.endswith(".safetensors")
-    )
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Logits [..., classes] -> probabilities, likewise."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return cast("NDArray[np.float64]", powers / powers.sum(axis=-1, keepdims=True))
-
-
-def load_model(model: str | os.PathLike[str]) -> Model:
-    """The model file at a path, or by name: a model that comes with the package, or a public one.
-
-    Raises:
-        model_file.ModelFileError: none is there, or the file can't be used.
-    """
-    path = Path(model)
-    source, colon, _ = str(model).partition(":")
-    if colon and not path.exists():
-        from shufflenet import importers  # only here: they bring the network along
-
-        if source in importers.SOURCES:
-            return importers.import_model(str(model))
-    names = embedded_models()
-    # A name has no folder and no suffix; whatever has one, or is there, is a file. Unless it is what `export` makes of
-    # a model that comes with the package: a folder of the model's name.
-    exported = path.is_dir() and str(model) in names
-    if path.suffix or path.name != str(model) or (path.exists() and not exported):
-        return model_file.load(path)
-    if str(model) not in names:
-        raise model_file.ModelFileError(
-            f"{model}: neither a file nor a model that comes with the package ({', '.join(names) or 'which has none'})"
-        )
-    with resources.as_file(resources.files("shufflenet") / "weights" / f"{model}.safetensors") as file:
-        return model_file.load(file)
 
 
 def _checked_top_k(top_k: int) -> int:

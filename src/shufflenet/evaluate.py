@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from shufflenet import confusion, sheet
 from shufflenet.atomic_file import atomic_file
-from shufflenet.classifier import Prediction, load_model, softmax
+from shufflenet.classifier import Prediction
 from shufflenet.engine.engine import Engine
 from shufflenet.files import printable
+from shufflenet.models import load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, open_split
 from shufflenet.pictures.preprocessing import preprocess
+from shufflenet.probabilities import softmax
 from shufflenet.threads import map_in_order
 
 By = Literal["engine", "pytorch"]

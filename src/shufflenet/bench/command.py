@@ -14,8 +14,8 @@ from shufflenet.bench import layers, plot, report
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Status, bench
 from shufflenet.bench.runtime import select
-from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
+from shufflenet.models import load_model
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from shufflenet.bench.case import Case
-from shufflenet.export.folded import folded
 from shufflenet.export.graph import Shuffle, TunedNetwork
+from shufflenet.export.shuffles import move_shuffles
 from shufflenet.networks.graph import Shuffle as ShuffleNode
 
 
 def tuned_networks(case: Case, shuffles: Sequence[Shuffle]) -> list[TunedNetwork]:
     """The case's network with channel shuffle written in each of these ways; one network if it has no shuffle."""
-    shuffled = any(isinstance(node, ShuffleNode) for node in folded(case.model).graph.nodes)
+    shuffled = any(isinstance(node, ShuffleNode) for node in move_shuffles(case.model).graph.nodes)
     needed = shuffles if shuffled else shuffles[:1]
     return [TunedNetwork(case.model, shuffle) for shuffle in needed]
 

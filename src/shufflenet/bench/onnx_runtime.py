@@ -14,7 +14,7 @@ from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
 from shufflenet.export import onnx
-from shufflenet.export.folded import INPUT, OUTPUT
+from shufflenet.export.shuffles import INPUT, OUTPUT
 
 
 def prepare(case: Case) -> list[Run]:

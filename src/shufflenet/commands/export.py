@@ -60,9 +60,9 @@ def export(
     """
     with refusing(ValueError, ImportError, OSError):
         from shufflenet import export as exporting
-        from shufflenet.classifier import load_model
         from shufflenet.export import report
         from shufflenet.files import printable
+        from shufflenet.models import load_model
         from shufflenet.pictures import images
 
         if target is None:

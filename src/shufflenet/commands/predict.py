@@ -51,7 +51,8 @@ def predict(
       find . -name '*.jpg' | shufflenet predict - --json
     """
     from shufflenet import sheet as sheets
-    from shufflenet.classifier import DEFAULT_MODEL, Classifier
+    from shufflenet.classifier import Classifier
+    from shufflenet.models import DEFAULT_MODEL
     from shufflenet.pictures.images import MAX_PIXELS, ImageError
 
     if as_json and as_csv:

@@ -22,25 +22,23 @@ from shufflenet.engine.layout import (
 )
 from shufflenet.engine.steps import ACTIVATIONS, NO_TABLE, Floats, Indices, Rows, Sliding, Steps, Weights
 from shufflenet.engine.strips import SLIDING_WORDS, Strips, choose_strips, origin
+from shufflenet.networks.folded import fold
 from shufflenet.networks.graph import (
+    NEVER_NEGATIVE,
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
     Input,
-    Means,
     Node,
     Pool,
     Scale,
     Shuffle,
     Split,
-    check_tensors,
 )
 from shufflenet.networks.model import Model
-
-# Batch norm's epsilon, as in network.py.
-EPSILON = 1e-5
 
 SMALLEST_SIDE = 32  # pixels of a picture
 _MOST_STRIDE = 16  # MAX_STRIDE in engine/kernels.h
@@ -74,26 +72,14 @@ def _plan(model: Model, height: int, width: int, sliding_words: int) -> Steps:
         raise ValueError(f"pictures must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
-    graph = model.graph
-    check_tensors(graph.tensor_shapes(), {name: tensor.shape for name, tensor in model.tensors.items()})
-    planner = _Planner(model, graph, graph.sizes(height, width))
+    folded = fold(model)
+    graph = folded.graph
+    planner = _Planner(folded, graph, graph.sizes(height, width))
     in_strips = planner.add_strips(sliding_words)
     for node in graph.nodes[1:]:
         if node not in in_strips:
             planner.add(node)
     return planner.steps
-
-
-def fold_batch_norm(model: Model, convolution: str, batch_norm: str) -> tuple[Floats, Floats]:
-    """Weight [out, the rest] and bias [out] of a convolution and the batch norm behind it, as one convolution."""
-    weight = model.tensors[f"{convolution}.weight"].astype(np.float64)
-    gamma, beta, mean, variance = (
-        model.tensors[f"{batch_norm}.{name}"].astype(np.float64)
-        for name in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gamma / np.sqrt(variance + EPSILON)
-    scaled = weight.reshape(len(scale), -1) * scale[:, None]
-    return scaled.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
 @dataclass
@@ -153,7 +139,7 @@ class _Planner:
                 rows = self._depthwise(node) if runs_depthwise(node) else self._convolution(node)
             case Pool():
                 rows = self._pool(node)
-            case Means() | FullyConnected():
+            case AdaptiveAveragePool() | FullyConnected():
                 rows = self._vector(node)
             case Scale():
                 rows = self._scale(node)
@@ -177,7 +163,7 @@ class _Planner:
         """The operator that makes the last of what ``add`` reads, and can add the other in its own step."""
         last = max(add.inputs, key=self.graph.nodes.index)
         is_kernel = isinstance(last, Scale) or (isinstance(last, Convolution) and not runs_depthwise(last))
-        if not is_kernel or self.readers[last] != [add] or getattr(last, "relu", False):
+        if not is_kernel or self.readers[last] != [add] or getattr(last, "activation", "linear") != "linear":
             raise ValueError(f"{add.name} must follow a convolution without ReLU, or a scale, that nothing else reads")
         return last
 
@@ -199,8 +185,6 @@ class _Planner:
         return self.targets[node][1] if node in self.targets else Sliding()
 
     def _weights(self, node: Convolution | FullyConnected) -> tuple[Floats, Floats]:
-        if isinstance(node, Convolution) and node.batch_norm:
-            return fold_batch_norm(self.model, node.name, node.batch_norm)
         return self.model.tensors[f"{node.name}.weight"], self.model.tensors[f"{node.name}.bias"]
 
     def _convolution(self, node: Convolution) -> Rows:
@@ -344,12 +328,12 @@ class _Planner:
         if width > most:
             raise ValueError(f"{node.name}: reads lines of {width} pixels, the engine takes no more than {most}")
 
-    def _vector(self, node: Means | FullyConnected) -> Rows:
+    def _vector(self, node: AdaptiveAveragePool | FullyConnected) -> Rows:
         """All channels in one row, or as logits where nothing reads them."""
         source = node.inputs[0]
         target = self.steps.new_rows(1, node.channels) if self.readers[node] else _NO_ROWS
         out: Rows | int = target if self.readers[node] else NO_TABLE
-        if isinstance(node, Means):
+        if isinstance(node, AdaptiveAveragePool):
             height, width = self.sizes[source]
             self.steps.add(
                 node.name,
@@ -397,9 +381,7 @@ class _Planner:
 
 def _activation(node: Node) -> int:
     """Its number in the plan."""
-    if isinstance(node, FullyConnected):
-        return ACTIVATIONS[node.activation]
-    return ACTIVATIONS["relu" if getattr(node, "relu", False) else "linear"]
+    return ACTIVATIONS[getattr(node, "activation", "linear")]
 
 
 def _half_if_exact(weights: Floats) -> Weights:
@@ -412,7 +394,7 @@ def _half_if_exact(weights: Floats) -> Weights:
 def _never_negative(node: Node) -> bool:
     match node:
         case Convolution() | Add() | Scale():
-            return node.relu
+            return node.activation in NEVER_NEGATIVE
         case Pool() | Concat() | Split() | Shuffle():
             return all(_never_negative(source) for source in node.inputs)
         case _:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shufflenet.export.folded import Floats, Gather
+from shufflenet.export.shuffles import Floats, Gather
 from shufflenet.networks.graph import Convolution, Graph, Node
 from shufflenet.networks.model import Model
 
@@ -39,7 +39,7 @@ def aligned(model: Model) -> Model:
             values[node] = graph.append(replace(node, inputs=inputs, channels=count, groups=groups))
         else:
             values[node] = graph.append(replace(node, inputs=inputs))
-    return Model(graph, tensors)
+    return replace(model, graph=graph, tensors=tensors)
 
 
 def _channels(graph: Graph) -> dict[Node, int]:

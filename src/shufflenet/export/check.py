@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet.classifier import softmax
 from shufflenet.engine.engine import Engine
 from shufflenet.export.target import Order, Target
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 from shufflenet.pictures.preprocessing import preprocess
+from shufflenet.probabilities import softmax
 
 TOLERANCE = 1e-4  # accepted error of a logit, relative to the largest logit of the same picture
 PROBABILITY_TOLERANCE = 1e-3  # accepted error of a probability

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.export.folded import Floats
+from shufflenet.export.shuffles import Floats
 
 
 class CoreMLFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import Floats
+from shufflenet.export.shuffles import Floats
 from shufflenet.export.target import Order, Runner, Target, write_companions
 
 

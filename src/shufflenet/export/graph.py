@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from shufflenet.export.folded import Gather, folded, gathered
+from shufflenet.export.shuffles import Gather, gathered, move_shuffles
 from shufflenet.export.target import Order
 from shufflenet.networks.graph import Node, Pool
 from shufflenet.networks.graph import Shuffle as ShuffleNode
@@ -28,7 +28,7 @@ class TunedNetwork(GraphNetwork):
     """
 
     def __init__(self, model: Model, shuffle: Shuffle, pads: bool = False) -> None:
-        tuned = folded(model)
+        tuned = move_shuffles(model)
         if shuffle == "gather":
             tuned = gathered(tuned)
         with torch.device("meta"):

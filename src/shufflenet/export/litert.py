@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import Floats
+from shufflenet.export.shuffles import Floats
 from shufflenet.export.target import Order, Runner, Target, companions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from shufflenet.export import onnx
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import INPUT, OUTPUT, Floats
+from shufflenet.export.shuffles import INPUT, OUTPUT, Floats
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
 
 # Calls MNN's converter directly: its program mnnconvert installs packages with pip and sends reports over the network.

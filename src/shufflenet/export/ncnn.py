@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import INPUT, OUTPUT, Floats, folded
+from shufflenet.export.shuffles import INPUT, OUTPUT, Floats, move_shuffles
 from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
 from shufflenet.networks.graph import (
+    Activation,
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Input,
-    Means,
     Node,
     Pool,
     Scale,
@@ -50,7 +51,7 @@ def make(model: Model) -> tuple[str, bytes]:
     Raises:
         ExportError: ncnn can't express the network.
     """
-    writer = _Writer(folded(model))
+    writer = _Writer(move_shuffles(model))
     return "\n".join([_MAGIC, f"{len(writer.lines)} {writer.blobs}", *writer.lines, ""]), b"".join(writer.weights)
 
 
@@ -79,10 +80,11 @@ class _Writer:
             self._line(kind, node.name, inputs, (node.name,), parameters)
             self.weights += [_FLOAT32, weight.astype("<f4").tobytes(), bias.astype("<f4").tobytes()]
         elif isinstance(node, Add | Scale):
-            name = f"{node.name}.before_relu" if node.relu else node.name
+            layer = _ACTIVATION_LAYERS[node.activation]
+            name = f"{node.name}.before_{layer.lower()}" if layer else node.name
             self._line("BinaryOp", name, inputs, (name,), "0=0" if isinstance(node, Add) else "0=2")
-            if node.relu:
-                self._line("ReLU", node.name, (name,), (node.name,))
+            if layer:
+                self._line(layer, node.name, (name,), (node.name,))
         elif not isinstance(node, Split):  # a split is written with its input, by `_hand_out`
             kind, parameters = _plain(node)
             self._line(kind, node.name, inputs, (node.name,), parameters)
@@ -113,14 +115,19 @@ class _Writer:
         self.blobs += len(outputs)
 
 
+# What computes an activation: a layer of its own, or a parameter of the layer before it.
+_ACTIVATION_LAYERS: dict[Activation, str] = {"linear": "", "relu": "ReLU", "sigmoid": "Sigmoid"}
+_ACTIVATION_PARAMETERS: dict[Activation, str] = {"linear": "", "relu": " 9=1", "sigmoid": " 9=4"}
+
+
 def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str, str]:
     """Layer type and parameters of an operator with weights. ncnn numbers a layer's parameters: NUMBER=VALUE."""
+    activation = _ACTIVATION_PARAMETERS[node.activation]
     if isinstance(node, FullyConnected):
-        activation = {"linear": "", "relu": " 9=1", "sigmoid": " 9=4"}[node.activation]
         return "InnerProduct", f"0={node.channels} 1=1 2={weight.size}{activation}"
     kind, groups = ("Convolution", "") if node.groups == 1 else ("ConvolutionDepthWise", f" 7={node.groups}")
     window = f"1={node.kernel_size} 3={node.stride} 4={node.padding}"
-    return kind, f"0={node.channels} {window} 5=1 6={weight.size}{groups} 9={int(node.relu)}"
+    return kind, f"0={node.channels} {window} 5=1 6={weight.size}{groups}{activation}"
 
 
 def _plain(node: Node) -> tuple[str, str]:
@@ -130,9 +137,9 @@ def _plain(node: Node) -> tuple[str, str]:
             average = int(node.kind == "average")  # average pooling counts the padding (6=1)
             window = f"1={node.kernel_size} 2={node.stride} 3={node.padding} 5={int(not node.ceil)}"
             return "Pooling", f"0={average} {window} 6={average}"
-        case Means(size=1):
+        case AdaptiveAveragePool(size=1):
             return "Pooling", "0=1 4=1"
-        case Means():
+        case AdaptiveAveragePool():
             return "Pooling", f"0=1 7=1 8={node.size} 18={node.size}"
         case Concat():
             return "Concat", "0=0"

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from shufflenet import __version__
 from shufflenet.export.aligned import aligned
-from shufflenet.export.folded import INPUT, OUTPUT, Floats, Gather, folded, gathered
+from shufflenet.export.shuffles import INPUT, OUTPUT, Floats, Gather, gathered, move_shuffles
 from shufflenet.export.target import ExportError, Order, Runner, Target, describe
 from shufflenet.networks.graph import (
+    Activation,
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -64,8 +65,8 @@ class _Graph:
                 self._node("MaxPool", name, *inputs, ceil_mode=int(node.ceil), **_window(node))
             case Pool():
                 self._node("AveragePool", name, *inputs, count_include_pad=1, **_window(node))
-            case Means():
-                self._means(node, name, *inputs)
+            case AdaptiveAveragePool():
+                self._average_pool(node, name, *inputs)
             case FullyConnected():
                 self._node("Gemm", name, *inputs, *self._parameters(node), transB=1)
             case Add():
@@ -87,7 +88,7 @@ class _Graph:
         if activation:
             self._node(activation, node.name, name)
 
-    def _means(self, node: Means, name: str, source: str) -> None:
+    def _average_pool(self, node: AdaptiveAveragePool, name: str, source: str) -> None:
         pooled = f"{name}.pool"
         if node.size == 1:
             self._node("GlobalAveragePool", pooled, source)
@@ -115,11 +116,12 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
 
 
+_ACTIVATIONS: dict[Activation, str] = {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}
+
+
 def _activation(node: Node) -> str:
     """The ONNX operator of the activation behind ``node``; "": none."""
-    if isinstance(node, FullyConnected):
-        return {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}[node.activation]
-    return "Relu" if isinstance(node, Convolution | Add | Scale) and node.relu else ""
+    return _ACTIVATIONS[getattr(node, "activation", "linear")]
 
 
 def _before(node: Node, activation: str) -> str:
@@ -152,7 +154,7 @@ def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning:
     """
     from onnx import TensorProto, helper
 
-    tuned = gathered(folded(model))
+    tuned = gathered(move_shuffles(model))
     if aligning:
         tuned = aligned(tuned)
     graph = _Graph(tuned, size)
@@ -188,7 +190,7 @@ def _open_shapes(graph: Graph) -> list[ValueInfoProto]:
     sizes: dict[Node, str] = {graph.input: "{}"}  # to be filled with "height" or "width"
     infos = []
     for node in graph.nodes[1:]:
-        if isinstance(node, Means | FullyConnected):
+        if isinstance(node, AdaptiveAveragePool | FullyConnected):
             continue
         sizes[node] = size = _size_name(sizes[node.inputs[0]], node)
         shape = ["batch", node.channels, size.format("height"), size.format("width")]

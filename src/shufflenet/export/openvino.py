@@ -11,7 +11,7 @@ import numpy as np
 
 from shufflenet.export import onnx
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import Floats
+from shufflenet.export.shuffles import Floats
 from shufflenet.export.target import Order, Runner, Target, describe, write_companions
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 from shufflenet.export.converting import converting
-from shufflenet.export.folded import Floats
+from shufflenet.export.shuffles import Floats
 from shufflenet.export.target import Order, Runner, Target, companions
 
 

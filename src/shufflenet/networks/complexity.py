@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Means, Node, Pool
+from shufflenet.networks.graph import AdaptiveAveragePool, Convolution, FullyConnected, Graph, Node, Pool
 
 _FLOAT32_BYTES = 4
 
@@ -65,7 +65,7 @@ def summary(graph: Graph, height: int = 224, width: int = 224) -> Complexity:
 
 
 # The other operators cost nothing that is counted.
-_LAYERS = (Convolution, FullyConnected, Means, Pool)
+_LAYERS = (Convolution, FullyConnected, AdaptiveAveragePool, Pool)
 
 
 def _layer(node: Node, height: int, width: int) -> Layer:

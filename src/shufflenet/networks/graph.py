@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from shufflenet.networks.architecture import Architecture
 
+# What an operator does with each value before it hands it on.
 Activation = Literal["linear", "relu", "sigmoid"]
+NEVER_NEGATIVE: frozenset[Activation] = frozenset({"relu", "sigmoid"})
+
+EPSILON = 1e-5  # batch norm's, unless a family has another
 
 _MOST_CHANNELS = 1_000_000
 _MOST_PIXELS = 1024  # of a window's side or stride
@@ -89,7 +93,8 @@ class Convolution(Node):
     padding: int
     groups: int
     batch_norm: str
-    relu: bool
+    epsilon: float  # of batch norm
+    activation: Activation
 
     def check(self) -> None:
         super().check()
@@ -97,6 +102,8 @@ class Convolution(Node):
         self._check_range("stride", 1, _MOST_PIXELS)
         self._check_range("padding", 0, self.kernel_size - 1)
         self._check_range("groups", 1, _MOST_CHANNELS)
+        if not 0 < self.epsilon < 1:
+            raise ValueError(f"{self.name}: epsilon must be above 0 and below 1, not {self.epsilon}")
         if self.channels % self.groups or self.in_channels % self.groups:
             raise ValueError(
                 f"{self.name}: {self.in_channels} and {self.channels} channels do not divide into {self.groups} groups"
@@ -157,8 +164,8 @@ class Pool(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Means(Node):
-    """Means of ``size`` x ``size`` windows that divide each channel's plane, flattened: C * size * size channels."""
+class AdaptiveAveragePool(Node):
+    """Averages of ``size`` x ``size`` windows that divide each channel's plane, flattened: C * size * size channels."""
 
     flat = True
 
@@ -194,7 +201,7 @@ class FullyConnected(Node):
 class Add(Node):
     input_count = 2
 
-    relu: bool
+    activation: Activation
 
     def check(self) -> None:
         super().check()
@@ -208,7 +215,7 @@ class Scale(Node):
 
     input_count = 2
 
-    relu: bool
+    activation: Activation
 
     def check(self) -> None:
         super().check()
@@ -283,18 +290,29 @@ class Graph:
     def classes(self) -> int:
         return self.nodes[-1].channels
 
+    @property
+    def classifier(self) -> Node:
+        """The last operator that has tensors, which depend on the number of classes."""
+        return next(node for node in reversed(self.nodes) if node.tensor_shapes())
+
     def convolution(
         self, name: str, x: Node, channels: int, kernel_size: int = 1, *, stride: int = 1, padding: int | None = None,
-        groups: int = 1, batch_norm: str = "", relu: bool = False,
+        groups: int = 1, batch_norm: str = "", epsilon: float = EPSILON, activation: Activation = "linear",
     ) -> Convolution:  # fmt: skip
         """``padding``: half the kernel unless told otherwise."""
         padding = kernel_size // 2 if padding is None else padding
-        return self.append(Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, relu))
+        return self.append(
+            Convolution(name, (x,), channels, kernel_size, stride, padding, groups, batch_norm, epsilon, activation)
+        )
 
-    def depthwise(self, name: str, x: Node, *, stride: int, batch_norm: str, relu: bool = False) -> Convolution:
-        """3x3."""
-        groups = x.channels
-        return self.convolution(name, x, groups, 3, stride=stride, groups=groups, batch_norm=batch_norm, relu=relu)
+    def depthwise(
+        self, name: str, x: Node, kernel_size: int = 3, *, stride: int, batch_norm: str, epsilon: float = EPSILON,
+        activation: Activation = "linear",
+    ) -> Convolution:  # fmt: skip
+        return self.convolution(
+            name, x, x.channels, kernel_size,
+            stride=stride, groups=x.channels, batch_norm=batch_norm, epsilon=epsilon, activation=activation,
+        )  # fmt: skip
 
     def max_pool(self, name: str, x: Node, *, padding: int = 1, ceil: bool = False) -> Pool:
         return self.append(Pool(name, (x,), x.channels, "max", padding, ceil))
@@ -302,17 +320,20 @@ class Graph:
     def average_pool(self, name: str, x: Node) -> Pool:
         return self.append(Pool(name, (x,), x.channels, "average", 1, False))
 
-    def means(self, name: str, x: Node, size: int = 1) -> Means:
-        return self.append(Means(name, (x,), x.channels * size * size, size))
+    def global_average_pool(self, name: str, x: Node) -> AdaptiveAveragePool:
+        return self.adaptive_average_pool(name, x, 1)
+
+    def adaptive_average_pool(self, name: str, x: Node, size: int) -> AdaptiveAveragePool:
+        return self.append(AdaptiveAveragePool(name, (x,), x.channels * size * size, size))
 
     def fully_connected(self, name: str, x: Node, channels: int, activation: Activation = "linear") -> FullyConnected:
         return self.append(FullyConnected(name, (x,), channels, activation))
 
-    def add(self, name: str, x: Node, y: Node, *, relu: bool) -> Add:
-        return self.append(Add(name, (x, y), x.channels, relu))
+    def add(self, name: str, x: Node, y: Node, *, activation: Activation = "linear") -> Add:
+        return self.append(Add(name, (x, y), x.channels, activation))
 
-    def scale(self, name: str, x: Node, factors: Node, relu: bool) -> Scale:
-        return self.append(Scale(name, (x, factors), x.channels, relu))
+    def scale(self, name: str, x: Node, factors: Node, *, activation: Activation = "linear") -> Scale:
+        return self.append(Scale(name, (x, factors), x.channels, activation))
 
     def concat(self, name: str, inputs: Sequence[Node]) -> Concat:
         return self.append(Concat(name, tuple(inputs), sum(x.channels for x in inputs)))

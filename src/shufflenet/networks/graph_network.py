@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from shufflenet.networks.graph import (
     Activation,
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -47,7 +47,7 @@ class GraphNetwork(nn.Module):
             if isinstance(node, Convolution):
                 self._add(node.name, _convolution(node))
                 if node.batch_norm:
-                    self._add(node.batch_norm, nn.BatchNorm2d(node.channels))
+                    self._add(node.batch_norm, nn.BatchNorm2d(node.channels, eps=node.epsilon))
             elif isinstance(node, FullyConnected):
                 self._add(node.name, nn.Linear(node.inputs[0].channels, node.channels))
         self.apply(initialise)
@@ -77,12 +77,12 @@ class GraphNetwork(nn.Module):
                 if node.batch_norm:
                     x = self.get_submodule(node.batch_norm)(x)
             case FullyConnected():
-                return _ACTIVATIONS[node.activation](self.get_submodule(node.name)(x))
+                x = self.get_submodule(node.name)(x)
             case Pool(kind="max"):
                 return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():
                 return nn.functional.avg_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
-            case Means():
+            case AdaptiveAveragePool():
                 return nn.functional.adaptive_avg_pool2d(x, node.size).flatten(1)
             case Add():
                 x = x + others[0]
@@ -96,7 +96,7 @@ class GraphNetwork(nn.Module):
                 return channel_shuffle(x, node.groups)
             case _:
                 raise TypeError(f"no module for {type(node).__name__}")
-        return torch.relu(x) if node.relu else x
+        return _ACTIVATIONS[node.activation](x)
 
 
 def _convolution(node: Convolution) -> nn.Conv2d:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from shufflenet.networks.architecture import Architecture, scale_name
-from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.graph import Activation, Graph, Node
 
 # Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
 STAGE2_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -186,40 +186,41 @@ class ShuffleNetV1(Architecture):
 
     def add_operators(self, graph: Graph) -> None:
         x: Node = graph.convolution(
-            "conv1", graph.input, self.stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
+            "conv1", graph.input, self.stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", activation="relu"
         )
         x = graph.max_pool("maxpool", x)
         for unit in self.units():
             x = self._add_unit(graph, x, unit)
-        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+        graph.fully_connected("fc", graph.global_average_pool("global_pool", x), self.classes)
 
     def _add_unit(self, graph: Graph, x: Node, unit: Unit) -> Node:
         """Adds a unit that reads ``x``; returns its output."""
 
-        def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, relu: bool) -> Node:
-            name = f"{unit.name}.pointwise{number}"
-            return graph.convolution(name, x, channels, groups=groups, batch_norm=f"{unit.name}.{norm}", relu=relu)
+        def pointwise(number: int, x: Node, channels: int, groups: int, norm: str, activation: Activation) -> Node:
+            name, batch_norm = f"{unit.name}.pointwise{number}", f"{unit.name}.{norm}"
+            return graph.convolution(name, x, channels, groups=groups, batch_norm=batch_norm, activation=activation)
 
-        branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", relu=True)
+        branch = pointwise(1, x, unit.bottleneck_channels, unit.groups1, "bn1", activation="relu")
         if unit.shuffle_groups > 1:
             branch = graph.shuffle(f"{unit.name}.shuffle", branch, unit.shuffle_groups)
         branch = graph.depthwise(f"{unit.name}.depthwise", branch, stride=unit.stride, batch_norm=f"{unit.name}.bn2")
         # The shortcut is an average of values after a ReLU, so the ReLU behind a concatenation is the branch's alone.
-        relu = unit.stride == 2
-        branch = pointwise(
-            2, branch, unit.branch_channels, unit.groups2, "bn3", relu=relu and not self.squeeze_excitation
-        )
+        last: Activation = "relu" if unit.stride == 2 else "linear"
         if self.squeeze_excitation:
-            branch = _add_squeeze_excitation(graph, unit.name, branch, relu)
+            branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", "linear")
+            branch = _add_squeeze_excitation(graph, unit.name, branch, last)
+        else:
+            branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", last)
         if unit.stride == 1:
-            return graph.add(f"{unit.name}.add", branch, x, relu=True)
+            return graph.add(f"{unit.name}.add", branch, x, activation="relu")
         return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
 
 
-def _add_squeeze_excitation(graph: Graph, name: str, x: Node, relu: bool) -> Node:
+def _add_squeeze_excitation(graph: Graph, name: str, x: Node, activation: Activation) -> Node:
     channels = max(1, x.channels // _SE_REDUCTION)
-    squeezed = graph.fully_connected(f"{name}.se1", graph.means(f"{name}.squeeze", x), channels, "relu")
-    return graph.scale(f"{name}.excite", x, graph.fully_connected(f"{name}.se2", squeezed, x.channels, "sigmoid"), relu)
+    squeezed = graph.fully_connected(f"{name}.se1", graph.global_average_pool(f"{name}.squeeze", x), channels, "relu")
+    factors = graph.fully_connected(f"{name}.se2", squeezed, x.channels, "sigmoid")
+    return graph.scale(f"{name}.excite", x, factors, activation=activation)
 
 
 def round_to(value: float, multiple: int = 1) -> int:

@@ -12,12 +12,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from shufflenet.json_object import check_keys
 from shufflenet.networks.graph import (
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -32,7 +32,7 @@ _MOST_LETTERS = 200
 _OPERATORS: Mapping[str, type[Node]] = {
     "convolution": Convolution,
     "pool": Pool,
-    "means": Means,
+    "adaptive_average_pool": AdaptiveAveragePool,
     "fully_connected": FullyConnected,
     "add": Add,
     "scale": Scale,
@@ -110,7 +110,7 @@ def _has_type(value: Any, type_: Any) -> bool:
 
 def _check_whole(graph: Graph) -> None:
     if not graph.nodes[-1].flat:
-        raise ValueError("the last operator must be a fully connected layer or means: its output are the logits")
+        raise ValueError("the last operator must be a fully connected layer or an average pool: it gives the logits")
     if len({node.name for node in graph.nodes}) < len(graph.nodes):
         raise ValueError("two operators have the same name")
     if sum(len(node.tensor_shapes()) for node in graph.nodes) > len(graph.tensor_shapes()):

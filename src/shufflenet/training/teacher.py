@@ -10,8 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shufflenet.classifier import load_model
 from shufflenet.engine.plan import SMALLEST_SIDE
+from shufflenet.models import load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import module_with_weights
 from shufflenet.pictures.preprocessing import Preprocessing

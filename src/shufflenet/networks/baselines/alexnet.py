@@ -33,10 +33,10 @@ class AlexNet(Architecture):
         x: Node = graph.input
         for number, channels, kernel_size, padding, pool in _CONVOLUTIONS:
             name, stride = f"features.{number}", self.stem_stride if number == 0 else 1
-            x = graph.convolution(name, x, channels, kernel_size, stride=stride, padding=padding, relu=True)
+            x = graph.convolution(name, x, channels, kernel_size, stride=stride, padding=padding, activation="relu")
             if pool:
                 x = graph.max_pool(f"features.{number + 2}", x, padding=0)
-        x = graph.means("avgpool", x, 6)  # of 224 x 224 pixels 6 x 6 are left anyway
+        x = graph.adaptive_average_pool("avgpool", x, 6)  # of 224 x 224 pixels 6 x 6 are left anyway
         x = graph.fully_connected("classifier.1", x, 4096, "relu")
         x = graph.fully_connected("classifier.4", x, 4096, "relu")
         graph.fully_connected("classifier.6", x, self.classes)

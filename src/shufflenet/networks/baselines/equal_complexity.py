@@ -46,14 +46,14 @@ class EqualComplexity(Architecture):
         # As in the ShuffleNet of this complexity.
         stem_channels = 24 if self.budget == max(BUDGETS) else 12
         x: Node = graph.convolution(
-            "conv1", graph.input, stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", relu=True
+            "conv1", graph.input, stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", activation="relu"
         )
         x = graph.max_pool("maxpool", x)
         for stage, count in STAGE_UNITS.items():
             channels = round_to(self.stage4_channels[self.budget] / 2 ** (4 - stage))
             for index in range(count):
                 x = self.add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
-        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+        graph.fully_connected("fc", graph.global_average_pool("global_pool", x), self.classes)
 
     @abstractmethod
     def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:

@@ -35,10 +35,10 @@ class MobileNetV1(Architecture):
     def add_operators(self, graph: Graph) -> None:
         x: Node = graph.convolution(
             "conv1", graph.input, round(32 * self.scale), 3,
-            stride=self.stem_stride, batch_norm="conv1_bn", relu=True,
+            stride=self.stem_stride, batch_norm="conv1_bn", activation="relu",
         )  # fmt: skip
         for i, (channels, stride) in enumerate(_UNITS):
             unit, channels = f"units.{i}", round(channels * self.scale)
-            x = graph.depthwise(f"{unit}.depthwise", x, stride=stride, batch_norm=f"{unit}.bn1", relu=True)
-            x = graph.convolution(f"{unit}.pointwise", x, channels, batch_norm=f"{unit}.bn2", relu=True)
-        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+            x = graph.depthwise(f"{unit}.depthwise", x, stride=stride, batch_norm=f"{unit}.bn1", activation="relu")
+            x = graph.convolution(f"{unit}.pointwise", x, channels, batch_norm=f"{unit}.bn2", activation="relu")
+        graph.fully_connected("fc", graph.global_average_pool("global_pool", x), self.classes)

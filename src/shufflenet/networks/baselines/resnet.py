@@ -26,12 +26,14 @@ def add_bottleneck(
     graph: Graph, name: str, x: Node, channels: int, stride: int, *, bottleneck_channels: int, groups: int
 ) -> Node:
     """1x1, 3x3, 1x1, added to the input, or to a projection of it where the unit changes its shape."""
-    branch: Node = graph.convolution(f"{name}.conv1", x, bottleneck_channels, batch_norm=f"{name}.bn1", relu=True)
+    branch: Node = graph.convolution(
+        f"{name}.conv1", x, bottleneck_channels, batch_norm=f"{name}.bn1", activation="relu"
+    )
     branch = graph.convolution(
         f"{name}.conv2", branch, bottleneck_channels, 3,
-        stride=stride, groups=groups, batch_norm=f"{name}.bn2", relu=True,
+        stride=stride, groups=groups, batch_norm=f"{name}.bn2", activation="relu",
     )  # fmt: skip
     if stride > 1:
         x = graph.convolution(f"{name}.shortcut", x, channels, stride=stride, batch_norm=f"{name}.shortcut_bn")
     branch = graph.convolution(f"{name}.conv3", branch, channels, batch_norm=f"{name}.bn3")
-    return graph.add(f"{name}.add", branch, x, relu=True)
+    return graph.add(f"{name}.add", branch, x, activation="relu")

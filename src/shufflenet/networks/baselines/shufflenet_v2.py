@@ -37,15 +37,15 @@ class ShuffleNetV2(Architecture):
 
     def add_operators(self, graph: Graph) -> None:
         x: Node = graph.convolution(
-            "conv1.0", graph.input, 24, 3, stride=self.stem_stride, batch_norm="conv1.1", relu=True
+            "conv1.0", graph.input, 24, 3, stride=self.stem_stride, batch_norm="conv1.1", activation="relu"
         )
         x = graph.max_pool("maxpool", x)
         *stages, features = _CHANNELS[self.scale]
         for (stage, count), channels in zip(STAGE_UNITS.items(), stages, strict=True):
             for index in range(count):
                 x = _add_unit(graph, f"stage{stage}.{index}", x, channels, 2 if index == 0 else 1)
-        x = graph.convolution("conv5.0", x, features, batch_norm="conv5.1", relu=True)
-        graph.fully_connected("fc", graph.means("global_pool", x), self.classes)
+        x = graph.convolution("conv5.0", x, features, batch_norm="conv5.1", activation="relu")
+        graph.fully_connected("fc", graph.global_average_pool("global_pool", x), self.classes)
 
 
 def _add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
@@ -53,7 +53,7 @@ def _add_unit(graph: Graph, name: str, x: Node, channels: int, stride: int) -> N
 
     def pointwise(branch: str, number: int, x: Node) -> Node:
         prefix = f"{name}.{branch}."
-        return graph.convolution(f"{prefix}{number}", x, half, batch_norm=f"{prefix}{number + 1}", relu=True)
+        return graph.convolution(f"{prefix}{number}", x, half, batch_norm=f"{prefix}{number + 1}", activation="relu")
 
     def depthwise(branch: str, number: int, x: Node) -> Node:
         prefix = f"{name}.{branch}."

@@ -23,18 +23,20 @@ class SqueezeNet(Architecture):
         return "squeezenet1_0"
 
     def add_operators(self, graph: Graph) -> None:
-        x: Node = graph.convolution("features.0", graph.input, 96, 7, stride=self.stem_stride, padding=0, relu=True)
+        x: Node = graph.convolution(
+            "features.0", graph.input, 96, 7, stride=self.stem_stride, padding=0, activation="relu"
+        )
         x = graph.max_pool("features.2", x, padding=0, ceil=True)
         for number, channels in _FIRES:
             if number - 1 in _POOLS:
                 x = graph.max_pool(f"features.{number - 1}", x, padding=0, ceil=True)
             x = _add_fire(graph, f"features.{number}", x, channels)
-        x = graph.convolution("classifier.1", x, self.classes, relu=True)
-        graph.means("classifier.3", x)
+        x = graph.convolution("classifier.1", x, self.classes, activation="relu")
+        graph.global_average_pool("classifier.3", x)
 
 
 def _add_fire(graph: Graph, name: str, x: Node, channels: int) -> Node:
-    squeezed = graph.convolution(f"{name}.squeeze", x, channels, relu=True)
-    expanded1x1 = graph.convolution(f"{name}.expand1x1", squeezed, 4 * channels, relu=True)
-    expanded3x3 = graph.convolution(f"{name}.expand3x3", squeezed, 4 * channels, 3, relu=True)
+    squeezed = graph.convolution(f"{name}.squeeze", x, channels, activation="relu")
+    expanded1x1 = graph.convolution(f"{name}.expand1x1", squeezed, 4 * channels, activation="relu")
+    expanded3x3 = graph.convolution(f"{name}.expand3x3", squeezed, 4 * channels, 3, activation="relu")
     return graph.concat(f"{name}.concat", [expanded1x1, expanded3x3])

@@ -16,5 +16,7 @@ class VGGLike(EqualComplexity):
     stage4_channels: ClassVar = {140: 98, 38: 49, 13: 25}
 
     def add_unit(self, graph: Graph, name: str, x: Node, channels: int, stride: int) -> Node:
-        x = graph.convolution(f"{name}.conv1", x, channels, 3, stride=stride, batch_norm=f"{name}.bn1", relu=True)
-        return graph.convolution(f"{name}.conv2", x, channels, 3, batch_norm=f"{name}.bn2", relu=True)
+        x = graph.convolution(
+            f"{name}.conv1", x, channels, 3, stride=stride, batch_norm=f"{name}.bn1", activation="relu"
+        )
+        return graph.convolution(f"{name}.conv2", x, channels, 3, batch_norm=f"{name}.bn2", activation="relu")

@@ -1,8 +1,7 @@
-"""The folded network, the common start of all exports: batch norm is gone and shuffles are where they cost least.
+"""The folded network with its shuffles where they cost least: the common start of all exports.
 
-Batch norm is folded into the convolution before it. A channel shuffle moves behind the depthwise convolution that reads
-it, where stride 2 has left a quarter of the pixels, and disappears in a dense convolution; the weights of both are
-reordered to match.
+A channel shuffle moves behind the depthwise convolution that reads it, where stride 2 has left a quarter of the pixels,
+and disappears in a dense convolution; the weights of both are reordered to match.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.engine.plan import fold_batch_norm
+from shufflenet.networks.folded import fold
 from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node, Shuffle, Split
 from shufflenet.networks.model import Model
 
@@ -28,18 +27,22 @@ class Gather(Node):
     order: NDArray[np.int64]  # [channels]
 
 
-def folded(model: Model) -> Model:
-    """The model without batch norm and with its shuffles moved; the logits are the same up to rounding."""
+def move_shuffles(model: Model) -> Model:
+    """The model without batch norm and with its shuffles moved; the logits are the same up to rounding.
+
+    Its last operator is called `OUTPUT`.
+    """
+    model = fold(model)
     source = model.graph
-    folding = _Folding(model, Graph(source.name, source.in_channels))
-    folding.values[source.input] = folding.graph.input
+    moving = _Moving(model, Graph(source.name, source.in_channels))
+    moving.values[source.input] = moving.graph.input
     for node in source.nodes[1:]:
-        folding.add(node, OUTPUT if node is source.nodes[-1] else node.name)
-    return Model(folding.graph, folding.tensors)
+        moving.add(node, OUTPUT if node is source.nodes[-1] else node.name)
+    return replace(model, graph=moving.graph, tensors=moving.tensors)
 
 
 def gathered(model: Model) -> Model:
-    """A `folded` network with a gather in place of each shuffle, and of each split that follows a shuffle."""
+    """A network of `move_shuffles` with a gather in place of each shuffle, and of each split that follows a shuffle."""
     source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
     readers = source.readers()
     values: dict[Node, Node] = {source.input: graph.input}
@@ -52,12 +55,12 @@ def gathered(model: Model) -> Model:
             values[node] = graph.append(replace(node, inputs=tuple(values[x] for x in node.inputs)))
         elif not all(isinstance(reader, Split) for reader in readers[node]):
             values[node] = graph.append(Gather(node.name, (values[read],), node.channels, node.order))
-    return Model(graph, model.tensors)
+    return replace(model, graph=graph)
 
 
 @dataclass
-class _Folding:
-    """The folded graph while it is built, node by node."""
+class _Moving:
+    """The network with its shuffles moved while it is built, node by node."""
 
     model: Model
     graph: Graph
@@ -66,7 +69,7 @@ class _Folding:
     pending: dict[Node, Shuffle] = field(default_factory=dict)  # shuffles not yet applied to those nodes' values
 
     def add(self, node: Node, name: str) -> None:
-        """Appends ``node``, called ``name``, to the folded graph; its inputs must have been added."""
+        """Appends ``node``, called ``name``, to the new graph; its inputs must have been added."""
         if isinstance(node, Shuffle):
             self.values[node] = self._value(node.inputs[0])
             if 1 < node.groups < node.channels:
@@ -82,12 +85,7 @@ class _Folding:
 
     def _convolution(self, node: Convolution, name: str) -> Node:
         (source,) = node.inputs
-        shape = node.tensor_shapes()[f"{node.name}.weight"]
-        if node.batch_norm:
-            weight, bias = fold_batch_norm(self.model, node.name, node.batch_norm)
-            weight = weight.reshape(shape)
-        else:
-            weight, bias = (self.model.tensors[f"{node.name}.{tensor}"] for tensor in ("weight", "bias"))
+        weight, bias = (self.model.tensors[f"{node.name}.{tensor}"] for tensor in ("weight", "bias"))
         shuffle = self.pending.get(source)
         if shuffle is not None and node.depthwise:
             back = np.argsort(shuffle.order)
@@ -98,10 +96,10 @@ class _Folding:
         else:
             self._value(source)
         self.tensors |= {f"{name}.weight": weight, f"{name}.bias": bias}
-        return self.graph.append(replace(node, name=name, inputs=(self.values[source],), batch_norm=""))
+        return self.graph.append(replace(node, name=name, inputs=(self.values[source],)))
 
     def _value(self, node: Node) -> Node:
-        """The folded graph's node for ``node``, with the pending shuffle applied."""
+        """The new graph's node for ``node``, with the pending shuffle applied."""
         shuffle = self.pending.pop(node, None)
         if shuffle is not None:
             name = node.name if node is shuffle else f"{node.name}.shuffle"

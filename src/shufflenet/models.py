@@ -1,0 +1,50 @@
+"""Where models come from: the package's own weights, public checkpoints, and files."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from shufflenet import model_file
+from shufflenet.model_file import ModelFileError
+from shufflenet.networks.model import Model
+
+DEFAULT_MODEL = "shufflenet_g3_x0_5"
+
+
+def embedded_models() -> list[str]:
+    """Names of the models that come with the package."""
+    folder = resources.files("shufflenet") / "weights"
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name.removesuffix(".safetensors") for entry in folder.iterdir() if entry.name.endswith(".safetensors")
+    )
+
+
+def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
+    """A model by its name, such as ``shufflenet_g3_x0_5`` or the public ``pytorchcv:shufflenet_g3_w1``, or by its path.
+
+    Raises:
+        ModelFileError: none is there, or the file can't be used.
+    """
+    path = Path(model)
+    source, colon, _ = str(model).partition(":")
+    if colon and not path.exists():
+        from shufflenet import importers  # only here: they bring the network along
+
+        if source in importers.SOURCES:
+            return importers.import_model(str(model))
+    names = embedded_models()
+    # A name has no folder and no suffix; whatever has one, or is there, is a file. Unless it is what `export` makes of
+    # a model that comes with the package: a folder of the model's name.
+    exported = path.is_dir() and str(model) in names
+    if path.suffix or path.name != str(model) or (path.exists() and not exported):
+        return model_file.load(path)
+    if str(model) not in names:
+        raise ModelFileError(
+            f"{model}: neither a file nor a model that comes with the package ({', '.join(names) or 'which has none'})"
+        )
+    with resources.as_file(resources.files("shufflenet") / "weights" / f"{model}.safetensors") as file:
+        return model_file.load(file)
