@@ -61,8 +61,10 @@ enum plan_activation {
     PLAN_LINEAR = 0,
     PLAN_RELU = 1,
     PLAN_SIGMOID = 2,
+    PLAN_HARD_SIGMOID = 3, // min(max(x + 3, 0), 6) / 6
+    PLAN_HARD_SWISH = 4,   // x times that
 };
-enum { PLAN_ACTIVATIONS = 1 + PLAN_SIGMOID }; // their number
+enum { PLAN_ACTIVATIONS = 1 + PLAN_HARD_SWISH }; // their number
 
 enum plan_kind {
     PLAN_INPUT = 1,

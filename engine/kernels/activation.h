@@ -25,6 +25,13 @@ static inline float exponential(float x)
     return polynomial * power;
 }
 
+static inline float hard_sigmoid(float x)
+{
+    x += 3;
+    x = x < 0 ? 0 : x;
+    return (x > 6 ? 6 : x) * (1.0f / 6);
+}
+
 static inline float activate(uint32_t activation, float x)
 {
     switch ((enum plan_activation)activation) {
@@ -34,6 +41,10 @@ static inline float activate(uint32_t activation, float x)
         return x < 0 ? 0 : x;
     case PLAN_SIGMOID:
         return 1 / (1 + exponential(-x));
+    case PLAN_HARD_SIGMOID:
+        return hard_sigmoid(x);
+    case PLAN_HARD_SWISH:
+        return x * hard_sigmoid(x);
     }
     return x;
 }
@@ -58,6 +69,14 @@ static inline void activate_pixels(uint32_t activation, float *y, size_t begin, 
         case PLAN_SIGMOID:
             for (size_t p = first; p < last; p++)
                 y[p] = activate(PLAN_SIGMOID, y[p]);
+            break;
+        case PLAN_HARD_SIGMOID:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_HARD_SIGMOID, y[p]);
+            break;
+        case PLAN_HARD_SWISH:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_HARD_SWISH, y[p]);
             break;
         }
     }

@@ -56,7 +56,13 @@ KINDS: dict[str, tuple[str, ...]] = {
     "strips": ("count", "height", "lines", "sliding_begin", "sliding_words"),
 }  # fmt: skip
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS, 1)}
-ACTIVATIONS: dict[Activation, int] = {"linear": 0, "relu": 1, "sigmoid": 2}
+ACTIVATIONS: dict[Activation, int] = {
+    "linear": 0,
+    "relu": 1,
+    "sigmoid": 2,
+    "hard_sigmoid": 3,
+    "hard_swish": 4,
+}
 DTYPES = {"float32": 1, "float16": 2, "int8": 3, "int32": 4}
 
 HEADER = (

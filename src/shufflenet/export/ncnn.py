@@ -77,18 +77,25 @@ class _Writer:
         elif isinstance(node, Convolution | FullyConnected):
             weight, bias = (self.tensors[name] for name in node.tensor_shapes())
             kind, parameters = _of_weights(node, weight)
-            self._line(kind, node.name, inputs, (node.name,), parameters)
+            self._activated(node, kind, inputs, parameters, fused=node.activation in _ACTIVATION_PARAMETERS)
             self.weights += [_FLOAT32, weight.astype("<f4").tobytes(), bias.astype("<f4").tobytes()]
         elif isinstance(node, Add | Scale):
-            layer = _ACTIVATION_LAYERS[node.activation]
-            name = f"{node.name}.before_{layer.lower()}" if layer else node.name
-            self._line("BinaryOp", name, inputs, (name,), "0=0" if isinstance(node, Add) else "0=2")
-            if layer:
-                self._line(layer, node.name, (name,), (node.name,))
+            self._activated(node, "BinaryOp", inputs, "0=0" if isinstance(node, Add) else "0=2", fused=False)
         elif not isinstance(node, Split):  # a split is written with its input, by `_hand_out`
             kind, parameters = _plain(node)
             self._line(kind, node.name, inputs, (node.name,), parameters)
         self._hand_out(node)
+
+    def _activated(
+        self, node: Convolution | FullyConnected | Add | Scale, kind: str, inputs: tuple[str, ...], parameters: str,
+        *, fused: bool,
+    ) -> None:  # fmt: skip
+        """A layer, and behind it its activation, unless that is ``fused`` into it."""
+        activation, *activation_parameters = ("",) if fused else _ACTIVATION_LAYERS[node.activation]
+        name = f"{node.name}.before_{activation.lower()}" if activation else node.name
+        self._line(kind, name, inputs, (name,), parameters)
+        if activation:
+            self._line(activation, node.name, (name,), (node.name,), *activation_parameters)
 
     def _hand_out(self, node: Node) -> None:
         """Writes the layer behind ``node`` that gives each of several readers its blob: Slice or Split."""
@@ -115,14 +122,26 @@ class _Writer:
         self.blobs += len(outputs)
 
 
+_SLOPE = "0=0.16666667 1=0.5"
 # What computes an activation: a layer of its own, or a parameter of the layer before it.
-_ACTIVATION_LAYERS: dict[Activation, str] = {"linear": "", "relu": "ReLU", "sigmoid": "Sigmoid"}
-_ACTIVATION_PARAMETERS: dict[Activation, str] = {"linear": "", "relu": " 9=1", "sigmoid": " 9=4"}
+_ACTIVATION_LAYERS: dict[Activation, tuple[str, ...]] = {
+    "linear": ("",),
+    "relu": ("ReLU",),
+    "sigmoid": ("Sigmoid",),
+    "hard_sigmoid": ("HardSigmoid", _SLOPE),
+    "hard_swish": ("HardSwish", _SLOPE),
+}
+_ACTIVATION_PARAMETERS: dict[Activation, str] = {
+    "linear": "",
+    "relu": " 9=1",
+    "sigmoid": " 9=4",
+    "hard_swish": " 9=6 -23310=2,0.16666667,0.5",
+}
 
 
 def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str, str]:
     """Layer type and parameters of an operator with weights. ncnn numbers a layer's parameters: NUMBER=VALUE."""
-    activation = _ACTIVATION_PARAMETERS[node.activation]
+    activation = _ACTIVATION_PARAMETERS.get(node.activation, "")
     if isinstance(node, FullyConnected):
         return "InnerProduct", f"0={node.channels} 1=1 2={weight.size}{activation}"
     kind, groups = ("Convolution", "") if node.groups == 1 else ("ConvolutionDepthWise", f" 7={node.groups}")

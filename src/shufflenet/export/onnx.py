@@ -86,7 +86,7 @@ class _Graph:
             case _:
                 raise TypeError(f"no ONNX operator for {type(node).__name__}")
         if activation:
-            self._node(activation, node.name, name)
+            self._activate(activation, node.name, name)
 
     def _average_pool(self, node: AdaptiveAveragePool, name: str, source: str) -> None:
         pooled = f"{name}.pool"
@@ -100,6 +100,16 @@ class _Graph:
                 raise ExportError(f"{node.name}: its windows differ in size for these pictures, which ONNX lacks")
             self._node("AveragePool", pooled, source, kernel_shape=kernel, strides=kernel)
         self._node("Flatten", name, pooled)
+
+    def _activate(self, activation: str, name: str, before: str) -> None:
+        match activation:
+            case "HardSigmoid":
+                self._node("HardSigmoid", name, before, alpha=1 / 6)
+            case "HardSwish":  # an operator of ONNX's from opset 14 on
+                self._node("HardSigmoid", f"{name}.factor", before, alpha=1 / 6)
+                self._node("Mul", name, before, f"{name}.factor")
+            case _:
+                self._node(activation, name, before)
 
     def _parameters(self, node: Node) -> list[str]:
         return [self._constant(name, self.model.tensors[name]) for name in node.tensor_shapes()]
@@ -116,7 +126,13 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
 
 
-_ACTIVATIONS: dict[Activation, str] = {"linear": "", "relu": "Relu", "sigmoid": "Sigmoid"}
+_ACTIVATIONS: dict[Activation, str] = {
+    "linear": "",
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "hard_sigmoid": "HardSigmoid",
+    "hard_swish": "HardSwish",
+}
 
 
 def _activation(node: Node) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from shufflenet.networks.architecture import Architecture
 
 # What an operator does with each value before it hands it on.
-Activation = Literal["linear", "relu", "sigmoid"]
-NEVER_NEGATIVE: frozenset[Activation] = frozenset({"relu", "sigmoid"})
+Activation = Literal["linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish"]
+NEVER_NEGATIVE: frozenset[Activation] = frozenset({"relu", "sigmoid", "hard_sigmoid"})
 
 EPSILON = 1e-5  # batch norm's, unless a family has another
 

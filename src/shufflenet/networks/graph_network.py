@@ -30,6 +30,8 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
+    "hard_sigmoid": nn.functional.hardsigmoid,
+    "hard_swish": nn.functional.hardswish,
 }
 
 
