@@ -129,7 +129,7 @@ def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path]
 
 
 def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_path: Path) -> None:
-    """Preprocessing in C equals Python's to the bit, for pictures that are enlarged, reduced, reduced in two steps, and thin."""
+    """Preprocessing in C equals Python's to the bit: pictures enlarged, reduced, reduced in two steps, and thin."""
     random = np.random.default_rng(0)
     for preprocessing, size in [
         (Preprocessing(size=32, resize=36, mean=(0.1, 0.5, 0.9), std=(0.1, 0.3, 1.0)), (32, 32)),
