@@ -266,6 +266,7 @@ def test_stdout_that_is_full(model_path: Path, photos: Path) -> None:
     assert (ran.returncode, ran.stderr) == (2, b"Error: stdout: No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors close differently")
 def test_closed_stderr(model_path: Path, photos: Path) -> None:
     command = [
@@ -416,7 +417,7 @@ def in_the_middle(slow: str, *arguments: str | Path) -> Iterator[subprocess.Pope
     """A running command that has reached the function ``slow`` and sleeps in it; it has received no signal yet."""
     code = (
         f"import time, {slow.rpartition('.')[0]}; from shufflenet import cli\n"
-        "def wait(*arguments): print('began', flush=True); time.sleep(300)\n"
+        "def wait(*arguments): print('began\\n', end='', flush=True); time.sleep(300)\n"
         f"{slow} = wait\n"
         "cli.main()\n"
     )

@@ -48,14 +48,19 @@ def compare(arch: ShuffleNetV1, sizes: list[tuple[int, int]], levels: list[str])
 
 
 @pytest.mark.parametrize(
-    "scale", [pytest.param(scale, marks=pytest.mark.slow if scale > 0.25 else ()) for scale in SCALES]
+    ("groups", "scale"),
+    [
+        pytest.param(groups, scale, marks=() if (groups, scale) == (3, 0.25) else pytest.mark.slow)
+        for groups in STAGE2_CHANNELS
+        for scale in SCALES
+    ],
 )
-@pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_equals_pytorch(groups: int, scale: float) -> None:
     compare(ShuffleNetV1(groups, scale), SIZES, FAST_ISAS)
     compare(ShuffleNetV1(groups, scale), [(32, 32)], ["reference"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", STAGE2_CHANNELS)
 def test_reference_equals_pytorch_on_all_sizes(groups: int) -> None:
     compare(ShuffleNetV1(groups, 0.25), SIZES, ["reference"])

@@ -527,6 +527,7 @@ HUGE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", HUGE)
 def test_peak_memory_of_100_megapixels(kind: str, tmp_path: Path) -> None:

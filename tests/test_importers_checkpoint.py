@@ -225,6 +225,7 @@ def test_sizes_that_the_file_does_not_hold(
     assert peak < 2_000_000
 
 
+@pytest.mark.slow
 def test_bombs(tmp_path: Path) -> None:
     """Files that ask for far more memory than they have bytes."""
     with pytest.raises(CheckpointError, match="more than weights can"):
