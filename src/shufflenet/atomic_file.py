@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -33,6 +34,16 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], document: Any) -> None:
+    """Writes ``document`` as indented JSON to ``path``, whole or not at all.
+
+    Raises:
+        OSError: it can't be written; the error names ``path``.
+    """
+    with atomic_file(path) as file:
+        file.write(f"{json.dumps(document, indent=1)}\n".encode())
 
 
 @contextmanager

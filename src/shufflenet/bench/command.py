@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet.atomic_file import atomic_file
+from shufflenet.atomic_file import write_json
 from shufflenet.bench import layers, plot, report
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Status, bench
@@ -111,7 +110,5 @@ def _training(
 
 
 def _write_json(document: Any, path: Path | None) -> None:
-    if path is None:
-        return
-    with atomic_file(path) as file:
-        file.write(f"{json.dumps(document, indent=1)}\n".encode())
+    if path is not None:
+        write_json(path, document)

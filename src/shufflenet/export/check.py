@@ -123,19 +123,10 @@ def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
 
 def _pytorch(model: Model) -> Callable[[Floats], Floats]:
     """The model in PyTorch, before folding: [3, H, W] -> logits [classes]."""
-    import torch
-
-    from shufflenet.export.graph import one_torch_thread
+    from shufflenet.export.graph import logits_of
     from shufflenet.networks.module import module_with_weights
 
-    network = module_with_weights(model)
-
-    def logits(x: Floats) -> Floats:
-        with one_torch_thread(), torch.inference_mode():
-            values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
-            return values
-
-    return logits
+    return logits_of(module_with_weights(model))
 
 
 def _difference(given: Sequence[Floats], expected: Sequence[Floats]) -> tuple[float, float]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from shufflenet.export.shuffles import Gather, gathered, move_shuffles
+from shufflenet.export.shuffles import Floats, Gather, gathered, move_shuffles
 from shufflenet.export.target import Order
 from shufflenet.networks.graph import Node, Pool
 from shufflenet.networks.graph import Shuffle as ShuffleNode
@@ -56,15 +55,20 @@ def example(order: Order) -> Tensor:
     return torch.zeros(1, order.model.graph.in_channels, order.height, order.width)
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Runs the block with one thread of PyTorch, and restores their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def logits_of(network: nn.Module) -> Callable[[Floats], Floats]:
+    """A function float32 [in_channels, H, W] -> logits [classes] that runs ``network`` with one thread of PyTorch."""
+
+    def logits(x: Floats) -> Floats:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
+                return values
+        finally:
+            torch.set_num_threads(threads)
+
+    return logits
 
 
 def _order_of(node: Gather) -> str:

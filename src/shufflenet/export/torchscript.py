@@ -6,7 +6,6 @@ from io import BytesIO
 from pathlib import Path
 
 from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import Floats
 from shufflenet.export.target import Order, Runner, Target, companions
 
 
@@ -26,17 +25,11 @@ def write(order: Order, file: Path) -> None:
 def open_(order: Order, file: Path) -> Runner:
     import torch
 
-    from shufflenet.export.graph import one_torch_thread
+    from shufflenet.export.graph import logits_of
 
     with converting("PyTorch", "open the exported file"):
         network = torch.jit.load(BytesIO(file.read_bytes()))  # type: ignore[no-untyped-call]
-
-    def logits(x: Floats) -> Floats:
-        with one_torch_thread(), torch.inference_mode():
-            values: Floats = network(torch.from_numpy(x[None]))[0].numpy()
-            return values
-
-    return Runner(logits)
+    return Runner(logits_of(network))
 
 
 TARGET = Target(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet.atomic_file import atomic_file
+from shufflenet.atomic_file import write_json
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Row, Status, bench
 from shufflenet.bench.runtime import OURS, Runtime, select
@@ -51,8 +51,7 @@ def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status =
     for row in results.rows:
         if row.runtime == OURS and row.ms is None:
             raise RuntimeError(f"{row.model} at {row.height}x{row.width}: {row.problem}")
-    with atomic_file(folder / _NAME) as file:
-        file.write(f"{json.dumps(results.document(), indent=1)}\n".encode())
+    write_json(folder / _NAME, results.document())
     return results
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shufflenet.atomic_file import atomic_file
+from shufflenet.atomic_file import write_json
 
 KEPT = Path(__file__).parent / "results"  # the results that come with the package
 _NAME = "trained.json"
@@ -76,9 +76,7 @@ class Trained:
             OSError: it can't be written; an earlier file is left as it was.
         """
         runs = sorted(self.runs, key=lambda run: (run.network, run.seed))
-        text = json.dumps({"settings": self.settings, "runs": [asdict(run) for run in runs]}, indent=1)
-        with atomic_file(folder / _NAME) as file:
-            file.write(f"{text}\n".encode())
+        write_json(folder / _NAME, {"settings": self.settings, "runs": [asdict(run) for run in runs]})
 
 
 def load(folder: Path) -> Trained:
