@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from shufflenet import model_file, models
-from shufflenet.classifier import Classifier
+from shufflenet.classifier import Classifier, Prediction
 from shufflenet.networks.model import Model
 from shufflenet.pictures.images import ImageError, Source, decode
 from shufflenet.pictures.preprocessing import preprocess
@@ -92,12 +92,12 @@ def test_predict_takes_any_iterable_and_stops_at_a_bad_picture(model_path: Path,
         net.predict([photos / "cat.jpg", "missing.jpg"])
 
 
-def test_classify_keeps_the_order_and_goes_on(model_path: Path, photos: Path, tmp_path: Path) -> None:
+def test_yielded_errors_keep_the_order(model_path: Path, photos: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.jpg"
     cut.write_bytes((photos / "rocket.jpg").read_bytes()[:5000])
     names = [photos / "rocket.jpg", "missing.jpg", photos / "cat.jpg", cut, photos / "flower.jpg"] * 8
     net = Classifier(model_path)
-    results = list(net.classify(map(str, names), top_k=1))
+    results = list(net.predict(map(str, names), top_k=1, errors="yield"))
     assert len(results) == len(names)
     for name, result in zip(names, results, strict=True):
         if isinstance(result, ImageError):
@@ -108,7 +108,7 @@ def test_classify_keeps_the_order_and_goes_on(model_path: Path, photos: Path, tm
             assert result.probabilities == net.predict(str(name), top_k=1).probabilities
 
 
-def test_classify_takes_few_sources_ahead(model_path: Path, photos: Path) -> None:
+def test_few_sources_are_taken_ahead(model_path: Path, photos: Path) -> None:
     taken: list[int] = []
 
     def sources() -> Iterator[str]:
@@ -116,15 +116,47 @@ def test_classify_takes_few_sources_ahead(model_path: Path, photos: Path) -> Non
             taken.append(len(taken))
             yield str(photos / "cat.jpg")
 
-    results = Classifier(model_path).classify(sources())
+    results = Classifier(model_path).predict(sources(), errors="yield")
     for done in range(1, 20):
         next(results)
         assert len(taken) <= done + 3 * usable_cores()
 
 
+def test_threads_share_one_picture_at_a_time(model_path: Path, photos: Path) -> None:
+    """The predictions are those of one thread, to the bit, and no picture is taken before it is asked for."""
+    paths = sorted(photos.glob("*.jpg"))
+    taken: list[Path] = []
+
+    def sources() -> Iterator[Path]:
+        for path in paths:
+            taken.append(path)
+            yield path
+
+    shared = Classifier(model_path, threads=2)
+    assert (shared.threads, pickle.loads(pickle.dumps(shared)).threads) == (2, 2)
+    results = shared.predict(sources(), errors="yield")
+    for done, expected in enumerate(Classifier(model_path).predict(paths), start=1):
+        result = next(results)
+        assert isinstance(result, Prediction)
+        assert (result.source, result.probabilities) == (expected.source, expected.probabilities)
+        assert len(taken) == done
+    with pytest.raises(ValueError, match="threads must be from 1 to 1024, not 0"):
+        Classifier(model_path, threads=0)
+
+
+def test_one_picture_can_be_yielded(model_path: Path, photos: Path) -> None:
+    net = Classifier(model_path)
+    (result,) = net.predict(photos / "cat.jpg", errors="yield")
+    assert isinstance(result, Prediction)
+    (result,) = net.predict("missing.jpg", errors="yield")
+    assert str(result) == "missing.jpg: no such file"
+    with pytest.raises(ValueError, match="errors must be 'raise' or 'yield', not 'ignore'"):
+        net.predict(photos / "cat.jpg", errors="ignore")  # type: ignore[call-overload]
+
+
 def test_what_is_no_picture_at_all_is_a_programmers_error(model_path: Path, photos: Path) -> None:
     with pytest.raises(TypeError, match="not int"):
-        list(Classifier(model_path).classify([photos / "cat.jpg", 3]))  # type: ignore[list-item]
+        list(Classifier(model_path).predict([photos / "cat.jpg", 3], errors="yield"))  # type: ignore[call-overload]
 
 
 def test_one_pil_image_many_times(model_path: Path, photos: Path) -> None:
@@ -134,10 +166,10 @@ def test_one_pil_image_many_times(model_path: Path, photos: Path) -> None:
     assert {prediction.probabilities for prediction in predictions} == {predictions[0].probabilities}
 
 
-def test_classify_refuses_large_pictures(model_path: Path) -> None:
+def test_large_pictures_are_refused(model_path: Path) -> None:
     file = io.BytesIO()
     Image.new("RGB", (40, 40)).save(file, "PNG")
-    (result,) = Classifier(model_path).classify([file.getvalue()], max_pixels=1599)
+    (result,) = Classifier(model_path).predict([file.getvalue()], errors="yield", max_pixels=1599)
     assert isinstance(result, ImageError)
 
 

@@ -150,6 +150,16 @@ def test_predict_table(model_path: Path, photos: Path) -> None:
     assert medians == pytest.approx([decode, preprocess, network], abs=0.011)
 
 
+def test_predict_by_threads_that_share_a_picture(model_path: Path, photos: Path) -> None:
+    predictions = []
+    for threads, text in [("1", ", 1 thread each)"), ("2", ", 2 threads each)")]:
+        table = run("predict", photos, "--model", model_path, "--threads", threads)
+        assert (table.exit_code, table.stdout.splitlines()[-1].endswith(text)) == (0, True)
+        lines = run("predict", photos, "--model", model_path, "--threads", threads, "--json").stdout.splitlines()
+        predictions.append([(row["source"], row["predictions"]) for row in map(json.loads, lines)])
+    assert predictions[0] == predictions[1]
+
+
 def test_predict_json(model_path: Path, photos: Path) -> None:
     result = run("predict", photos / "cat.jpg", photos / "coffee.jpg", "--model", model_path, "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
@@ -249,7 +259,7 @@ def test_pictures_that_are_not_read_are_named(model_path: Path, photos: Path, tm
 def test_too_little_memory_is_said(photos: Path, error: str) -> None:
     code = (
         "from shufflenet import classifier, cli\n"
-        f"def refuse(*_): raise {error}\n"
+        f"def refuse(*_, **__): raise {error}\n"
         "classifier.Classifier = refuse\n"
         "cli.main()"
     )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TypeAlias, cast, overload
+from typing import Literal, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,25 +50,27 @@ class Classifier:
         model: the name of a model that comes with the package, the path of a model file, or a public network such
             as ``pytorchcv:shufflenet_g3_w1``, downloaded when it is first used (``shufflenet import --list``).
         isa: instruction set level of the engine; default: the best that this processor has.
+        threads: how many share each picture, which makes one picture at a time, such as a camera's, quicker.
 
     Raises:
         model_file.ModelFileError: the model can't be used, or the engine does not reproduce its self-test.
-        ValueError: this processor has no such instruction set level.
+        ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.
     """
 
-    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, isa: str | None = None, threads: int = 1) -> None:
         loaded = load_model(model)
-        self._made_by = model, isa
+        self._made_by = model, isa, threads
+        self.threads = threads
         self.graph = loaded.graph
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
-        self._engine = Engine(loaded, isa)
+        self._engine = Engine(loaded, isa, threads)
         # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
         logits = self.logits(model_file.test_input(self.preprocessing))[0]
         if loaded.self_test:
             self._check_self_test(str(model), logits, np.array(loaded.self_test))
 
-    def __reduce__(self) -> tuple[type[Classifier], tuple[str | os.PathLike[str], str | None]]:
+    def __reduce__(self) -> tuple[type[Classifier], tuple[str | os.PathLike[str], str | None, int]]:
         """For another process, which loads the model anew."""
         return type(self), self._made_by
 
@@ -87,47 +89,69 @@ class Classifier:
         return self._engine.run(x[None] if x.ndim == 3 else x)
 
     @overload  # a str or bytes is one source, though also an iterable
-    def predict(self, images: Source, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]
+        self, images: Source, top_k: int = 5, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
+    ) -> Prediction: ...
     @overload
-    def predict(self, images: Sources, top_k: int = 5) -> list[Prediction]: ...
-    def predict(self, images: Source | Sources, top_k: int = 5) -> Prediction | list[Prediction]:
+    def predict(
+        self, images: Sources, top_k: int = 5, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(
+        self, images: Source | Sources, top_k: int = 5, *, errors: Literal["yield"], max_pixels: int = MAX_PIXELS
+    ) -> Iterator[Prediction | ImageError]: ...
+    def predict(
+        self,
+        images: Source | Sources,
+        top_k: int = 5,
+        errors: Literal["raise", "yield"] = "raise",
+        max_pixels: int = MAX_PIXELS,
+    ) -> Prediction | list[Prediction] | Iterator[Prediction | ImageError]:
         """Classifies one picture, or each of many: paths, bytes of picture files, PIL images or arrays.
 
+        Of many, each of the process's cores works on a picture of its own, and ``images`` is asked for three per core
+        ahead. If the classifier has several threads, these share one picture after the other instead.
+
+        Args:
+            errors: "raise" ends with the first picture that can't be read. "yield" goes on: the result is an iterator,
+                one picture too, with an `ImageError` in the place of each picture that can't be read.
+            max_pixels: larger pictures are refused before they are decoded.
+
+        Returns:
+            A `Prediction`; of many pictures a list of them, in order; with ``errors="yield"`` an iterator.
+
         Raises:
-            ImageError: a picture can't be read; `classify` goes on with the others.
+            ImageError: a picture can't be read.
             TypeError: ``images`` is none of these, or ``top_k`` no whole number.
-            ValueError: ``top_k`` is below 1.
+            ValueError: ``top_k`` is below 1, or ``errors`` neither of the two.
         """
+        top_k = _checked_top_k(top_k)
+        if errors not in ("raise", "yield"):
+            raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
-            return self._predict_one(cast(Source, images), _checked_top_k(top_k), MAX_PIXELS)
+            if errors == "raise":
+                return self._predict_one(cast(Source, images), top_k, max_pixels)
+            images = [cast(Source, images)]
         if not isinstance(images, Iterable) or isinstance(images, bytearray | memoryview) or hasattr(images, "read"):
             raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
+        results = self._predict_many(images, top_k, max_pixels)
+        if errors == "yield":
+            return results
         predictions = []
-        for result in self.classify(images, top_k):
+        for result in results:
             if isinstance(result, ImageError):
                 raise result
             predictions.append(result)
         return predictions
 
-    def classify(
-        self, sources: Sources, top_k: int = 5, max_pixels: int = MAX_PIXELS
-    ) -> Iterator[Prediction | ImageError]:
-        """Classifies pictures in order; of one that can't be read comes the error in its place.
-
-        Each of the process's cores works on a picture of its own, and ``sources`` is asked for three per core ahead.
-
-        Raises:
-            ValueError: ``top_k`` is below 1.
-        """
-        top_k = _checked_top_k(top_k)
-
+    def _predict_many(self, sources: Sources, top_k: int, max_pixels: int) -> Iterator[Prediction | ImageError]:
         def result(source: Source) -> Prediction | ImageError:
             try:
                 return self._predict_one(source, top_k, max_pixels)
             except ImageError as error:
                 return error
 
-        yield from map_in_order(result, sources)
+        yield from map_in_order(result, sources) if self.threads == 1 else map(result, sources)
 
     def _predict_one(self, source: Source, top_k: int, max_pixels: int) -> Prediction:
         began = perf_counter()

@@ -131,7 +131,7 @@ def table(results: FolderResults) -> str:
 
 def _labels(classifier: Classifier, paths: Sequence[str]) -> list[str]:
     """The most probable label of each picture; the error's message for one that can't be read."""
-    results = list(classifier.classify(paths, top_k=1))
+    results = list(classifier.predict(paths, top_k=1, errors="yield"))
     return [result.labels[0] if isinstance(result, Prediction) else str(result) for result in results]
 
 

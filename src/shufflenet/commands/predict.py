@@ -28,6 +28,13 @@ from shufflenet.commands.terminal import log, progress_bar
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw a contact sheet of up to 1,000 pictures to this PNG file.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Threads that share each picture, one picture at a time; 1: each core has a picture of its own.",
+)
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures.  [default: 100 million]")
 def predict(
     paths: tuple[str, ...],
@@ -36,6 +43,7 @@ def predict(
     as_json: bool,
     as_csv: bool,
     sheet: Path | None,
+    threads: int,
     max_pixels: int | None,
 ) -> None:
     """Print the most probable labels of each picture.
@@ -61,7 +69,7 @@ def predict(
         raise click.UsageError(f"--sheet needs a name that ends in .png, in a folder that exists, not {sheet}.")
     max_pixels = max_pixels or MAX_PIXELS
     with refusing(ValueError, ImportError, OSError):
-        classifier = Classifier(DEFAULT_MODEL if model is None else model)
+        classifier = Classifier(DEFAULT_MODEL if model is None else model, threads=threads)
 
     sources, problems = find_pictures(paths)
     for problem in problems:
@@ -72,9 +80,9 @@ def predict(
     if sheet is not None and os.path.realpath(sheet) in map(os.path.realpath, sources):
         raise click.UsageError(f"--sheet {sheet} is one of the pictures to classify; give another name.")
     on_sheet = []
-    printer = JsonLines() if as_json else Csv() if as_csv else Table(sources, classifier.isa)
+    printer = JsonLines() if as_json else Csv() if as_csv else Table(sources, classifier.isa, threads)
     with progress_bar(len(sources)) as advance:
-        for result in classifier.classify(sources, top_k, max_pixels):
+        for result in classifier.predict(sources, top_k, errors="yield", max_pixels=max_pixels):
             if isinstance(result, ImageError):
                 log(str(result))
                 failed = True

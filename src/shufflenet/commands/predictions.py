@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class Table:
     """Aligned columns; the label comes last, since it may be long."""
 
-    def __init__(self, sources: list[str], isa: str) -> None:
+    def __init__(self, sources: list[str], isa: str, threads: int) -> None:
         from shufflenet.files import printable
 
         self.printable = printable
         self.width = min(48, max((len(printable(source)) for source in sources), default=0))
-        self.isa = isa
+        self.engine = f"{isa}, {threads} thread{'s' if threads > 1 else ''} each"
         self.times: list[tuple[float, float, float]] = []
 
     def show(self, prediction: Prediction) -> None:
@@ -40,7 +40,7 @@ class Table:
             decode, preprocess, network = (statistics.median(column) for column in zip(*self.times, strict=True))
             click.echo(
                 f"{len(self.times)} picture{'s' if len(self.times) > 1 else ''}, median: decode {decode:.2f} ms, "
-                f"preprocess {preprocess:.2f} ms, network {network:.2f} ms ({self.isa}, 1 thread each)"
+                f"preprocess {preprocess:.2f} ms, network {network:.2f} ms ({self.engine})"
             )
 
 
