@@ -42,6 +42,10 @@ PARAMETERS = {
     "shufflenet_v2_x1_0": 2_278_604,
     "shufflenet_v2_x1_5": 3_503_624,
     "shufflenet_v2_x2_0": 7_393_996,
+    "mobilenet_v3_small": 2_542_856,
+    "mobilenet_v3_large": 5_483_032,
+    "lcnet_x0_5": 1_880_856,
+    "lcnet_x1_0": 2_953_800,
 }
 # As torchvision counts them; the paper of V2 says 41, 146, 299 and 591, 1.3 % more, and not what it counts besides.
 V2_MACS = {
@@ -161,13 +165,29 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*V2_MACS, "squeezenet1_0", "alexnet"])
+@pytest.mark.parametrize("name", [*V2_MACS, "mobilenet_v3_small", "mobilenet_v3_large", "squeezenet1_0", "alexnet"])
 @torch.inference_mode()
 def test_torchvisions_weights_load_by_name(name: str) -> None:
     """Its own module, with random weights, answers what the engine does."""
     torchvision = pytest.importorskip("torchvision")
     torch.manual_seed(1)
     network = torchvision.models.get_model(name, weights=None, num_classes=11).eval()
+    randomise(network)
+    graph = families.architecture(name, classes=11).graph()
+    tensors = tensors_of(network)
+    assert {key: tensor.shape for key, tensor in tensors.items()} == graph.tensor_shapes()
+    x = random_input(2, 225, 193)
+    assert_engine_equals(network(torch.from_numpy(x)).numpy(), Model(graph, tensors), x, isas()[0])
+
+
+@pytest.mark.parametrize("name", ["lcnet_x0_35", "lcnet_x0_75", "lcnet_x1_5"])
+@torch.inference_mode()
+def test_timms_weights_load_by_name(name: str) -> None:
+    """timm's own module, with random weights, and the engine give the same logits."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(1)
+    scale = name.removeprefix("lcnet_x").replace("_", ".")
+    network = timm.create_model(f"lcnet_{round(100 * float(scale)):03}", num_classes=11).eval()
     randomise(network)
     graph = families.architecture(name, classes=11).graph()
     tensors = tensors_of(network)

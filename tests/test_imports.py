@@ -14,8 +14,8 @@ SOURCES = Path(shufflenet.__file__).parent
 # files of a wing stand where the way passes them.
 WAY = """
     json_object probabilities
-    networks.graph networks.architecture networks.shufflenet_v1 networks.baselines networks.stored_graph
-    networks.families networks.complexity
+    networks.graph networks.architecture networks.squeeze_excitation networks.shufflenet_v1 networks.baselines
+    networks.stored_graph networks.families networks.complexity
     atomic_file files labels threads library
     pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
     networks.model networks.folded model_file

@@ -14,7 +14,9 @@ from shufflenet.json_object import check_keys
 from shufflenet.networks import stored_graph
 from shufflenet.networks.architecture import Architecture
 from shufflenet.networks.baselines.alexnet import AlexNet
+from shufflenet.networks.baselines.lcnet import LCNet
 from shufflenet.networks.baselines.mobilenet_v1 import MobileNetV1
+from shufflenet.networks.baselines.mobilenet_v3 import MobileNetV3
 from shufflenet.networks.baselines.resnet import ResNet
 from shufflenet.networks.baselines.resnext import ResNeXt
 from shufflenet.networks.baselines.shufflenet_v2 import ShuffleNetV2
@@ -27,7 +29,8 @@ from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 FAMILIES: Mapping[str, type[Architecture]] = {
     each.family: each
     for each in (
-        ShuffleNetV1, ShuffleNetV2, MobileNetV1, ResNet, ResNeXt, XceptionLike, VGGLike, SqueezeNet, AlexNet,
+        ShuffleNetV1, ShuffleNetV2, MobileNetV1, MobileNetV3, LCNet, ResNet, ResNeXt, XceptionLike, VGGLike,
+        SqueezeNet, AlexNet,
     )
 }  # fmt: skip
 # A network of no family, stored operator by operator.

@@ -1,5 +1,7 @@
 """The folded network: batch norm has become part of the convolution before it, which has plain weights and a bias.
 
+Weights of fully connected layers are [out, in].
+
 The plan, the exports and whatever else computes the network without training it begin here.
 """
 
@@ -10,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.networks.graph import Convolution, Graph, Node, check_tensors
+from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node, check_tensors
 from shufflenet.networks.model import Model
 
 
@@ -34,7 +36,9 @@ def fold(model: Model) -> Model:
             copy = replace(copy, batch_norm="")
             tensors |= {f"{copy.name}.weight": weight, f"{copy.name}.bias": bias}
         else:
-            tensors |= {name: model.tensors[name] for name in copy.tensor_shapes()}
+            if isinstance(copy, FullyConnected):
+                copy = replace(copy, pointwise=False)
+            tensors |= {name: model.tensors[name].reshape(shape) for name, shape in copy.tensor_shapes().items()}
         copies[node] = graph.append(copy)
     return replace(model, graph=graph, tensors=tensors)
 

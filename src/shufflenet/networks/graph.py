@@ -182,16 +182,20 @@ class AdaptiveAveragePool(Node):
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected(Node):
+    """``pointwise``: the weight has the shape of a 1x1 convolution's, as other programs store some of these layers."""
+
     flat = True
 
     activation: Activation
+    pointwise: bool
 
     def _check_inputs(self) -> None:
         if not self.inputs[0].flat:
             raise ValueError(f"{self.name}: reads planes in place of a vector")
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {f"{self.name}.weight": (self.channels, self.inputs[0].channels), f"{self.name}.bias": (self.channels,)}
+        shape = (self.channels, self.inputs[0].channels, *([1, 1] if self.pointwise else []))
+        return {f"{self.name}.weight": shape, f"{self.name}.bias": (self.channels,)}
 
     def macs(self, height: int, width: int) -> int:
         return self.channels * self.inputs[0].channels
@@ -326,8 +330,10 @@ class Graph:
     def adaptive_average_pool(self, name: str, x: Node, size: int) -> AdaptiveAveragePool:
         return self.append(AdaptiveAveragePool(name, (x,), x.channels * size * size, size))
 
-    def fully_connected(self, name: str, x: Node, channels: int, activation: Activation = "linear") -> FullyConnected:
-        return self.append(FullyConnected(name, (x,), channels, activation))
+    def fully_connected(
+        self, name: str, x: Node, channels: int, activation: Activation = "linear", *, pointwise: bool = False
+    ) -> FullyConnected:
+        return self.append(FullyConnected(name, (x,), channels, activation, pointwise))
 
     def add(self, name: str, x: Node, y: Node, *, activation: Activation = "linear") -> Add:
         return self.append(Add(name, (x, y), x.channels, activation))

@@ -51,7 +51,7 @@ class GraphNetwork(nn.Module):
                 if node.batch_norm:
                     self._add(node.batch_norm, nn.BatchNorm2d(node.channels, eps=node.epsilon))
             elif isinstance(node, FullyConnected):
-                self._add(node.name, nn.Linear(node.inputs[0].channels, node.channels))
+                self._add(node.name, _fully_connected(node))
         self.apply(initialise)
         for node in graph.nodes:  # a unit that adds begins as the identity there, too
             if isinstance(node, Add) and isinstance(branch := node.inputs[0], Convolution) and branch.batch_norm:
@@ -99,6 +99,18 @@ class GraphNetwork(nn.Module):
             case _:
                 raise TypeError(f"no module for {type(node).__name__}")
         return _ACTIVATIONS[node.activation](x)
+
+
+def _fully_connected(node: FullyConnected) -> nn.Module:
+    in_channels = node.inputs[0].channels
+    return _Pointwise(in_channels, node.channels, 1) if node.pointwise else nn.Linear(in_channels, node.channels)
+
+
+class _Pointwise(nn.Conv2d):
+    """A fully connected layer whose weight is that of a 1x1 convolution: [N, in_channels] -> [N, out_channels]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight.flatten(1), self.bias)
 
 
 def _convolution(node: Convolution) -> nn.Conv2d:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from shufflenet.networks.architecture import Architecture, scale_name
 from shufflenet.networks.graph import Activation, Graph, Node
+from shufflenet.networks.squeeze_excitation import add_squeeze_excitation
 
 # Table 1: output channels of stage 2 at 1x, by groups. Each later stage doubles them.
 STAGE2_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -208,19 +209,14 @@ class ShuffleNetV1(Architecture):
         last: Activation = "relu" if unit.stride == 2 else "linear"
         if self.squeeze_excitation:
             branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", "linear")
-            branch = _add_squeeze_excitation(graph, unit.name, branch, last)
+            names = (f"{unit.name}.squeeze", f"{unit.name}.se1", f"{unit.name}.se2", f"{unit.name}.excite")
+            squeezed_channels = max(1, branch.channels // _SE_REDUCTION)
+            branch = add_squeeze_excitation(graph, branch, names, squeezed_channels, activation=last)
         else:
             branch = pointwise(2, branch, unit.branch_channels, unit.groups2, "bn3", last)
         if unit.stride == 1:
             return graph.add(f"{unit.name}.add", branch, x, activation="relu")
         return graph.concat(f"{unit.name}.concat", [graph.average_pool(f"{unit.name}.shortcut", x), branch])
-
-
-def _add_squeeze_excitation(graph: Graph, name: str, x: Node, activation: Activation) -> Node:
-    channels = max(1, x.channels // _SE_REDUCTION)
-    squeezed = graph.fully_connected(f"{name}.se1", graph.global_average_pool(f"{name}.squeeze", x), channels, "relu")
-    factors = graph.fully_connected(f"{name}.se2", squeezed, x.channels, "sigmoid")
-    return graph.scale(f"{name}.excite", x, factors, activation=activation)
 
 
 def round_to(value: float, multiple: int = 1) -> int:
