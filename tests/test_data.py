@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -283,3 +284,17 @@ def test_wrong_shards_are_refused(tmp_path: Path) -> None:
         writer.write({"__key__": "x", "png": b"..."})
     with pytest.raises(DataError, match=r"train-0\.tar/x\.png: a picture without a class \(no x\.cls\)"):
         open_dataset(tmp_path)
+
+
+def test_deep_names_take_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "deep.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train/a/" + "x/" * 5_000 + "y.jpg", b"")
+        archive.writestr("val/a/z.jpg", b"")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="at least two class folders"):
+            open_dataset(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

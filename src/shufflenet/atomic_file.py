@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """What is written in the block replaces ``path`` when the block ends; if it fails, an earlier file stays whole.
+    """Opens a file that replaces ``path`` when the block ends; if the block fails, an earlier file stays whole.
 
     Raises:
         OSError: it can't be written; the error names ``path``.
@@ -48,7 +48,7 @@ def write_json(path: str | os.PathLike[str], document: Any) -> None:
 
 @contextmanager
 def naming(path: str | os.PathLike[str], temporary: Path) -> Iterator[None]:
-    """Errors of what is written in the block name ``path``, not ``temporary``, where it is written first."""
+    """Makes errors of writing ``temporary`` in the block name ``path``, the file that it will become."""
     try:
         yield
     except OSError as error:

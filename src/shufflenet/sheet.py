@@ -23,7 +23,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class _Tile:
-    """Sizes in pixels of one card; the more pictures, the smaller."""
+    """The sizes of one card, in pixels: smaller ones for more pictures."""
 
     def __init__(self, pictures: int, labels: int) -> None:
         self.width = next(
@@ -62,7 +62,7 @@ def contact_sheet(
 
 
 def _columns(pictures: int, tile: _Tile) -> int:
-    """As many as make the sheet about 4:3, and no more than fill the rows evenly."""
+    """The number of columns that makes the sheet about 4:3 and fills its rows evenly."""
     wanted = math.ceil(math.sqrt(pictures * tile.height / tile.width * 4 / 3))
     rows = math.ceil(pictures / min(wanted, pictures))
     return math.ceil(pictures / rows)
@@ -114,7 +114,7 @@ def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _shorten(text: str, room: float, font: Font) -> str:
-    """As much of the text as fits, with an ellipsis for the rest."""
+    """Cuts the text to ``room`` pixels, with an ellipsis for what is left out."""
     text = printable(text)  # Pillow can't draw the odd bytes of a file name
     if font.getlength(text) <= room:
         return text

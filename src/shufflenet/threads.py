@@ -1,4 +1,4 @@
-"""The same work on many things by several threads. Pillow, numpy and the engine let others run meanwhile."""
+"""Maps a function over items by several threads: Pillow, numpy and the engine run without Python's lock."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _AHEAD = 3  # items of each thread, so that a large one at the front leaves the 
 
 
 def usable_cores() -> int:
-    """Of this process, which may have fewer than the machine."""
+    """The number of cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(
     function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
 ) -> Iterator[_Result]:
-    """``function`` of each item, in the items' order, by ``threads`` threads; default: one for each usable core.
+    """Yields ``function`` of each item, in the items' order, by ``threads`` threads; default: one for each usable core.
 
     At most three items for each thread are taken ahead. What ``function`` raises comes in its place, and ends the
     iteration; so does whoever stops early: items that are begun are not waited for.

@@ -60,6 +60,6 @@ def sentence(model: Model) -> str:
 
 
 def file_name(name: str, file: Path | None) -> str:
-    """What a model file is called if nobody says: as the network, else as the checkpoint."""
+    """The default name of the model file: the network's, else the checkpoint's."""
     stem = name.partition(":")[2] or re.sub(r"(\.(pth|pt|tar|zip))+$", "", file.name if file is not None else name)
     return f"{stem}.safetensors"

@@ -1,4 +1,4 @@
-"""What is known about one public source of networks."""
+"""The facts about one public source of networks."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from shufflenet.files import printable, read_member, walk, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.pictures import images
 
+_DEEPEST = 2  # parts of a class folder's name, such as train/cat
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
 
 
@@ -272,7 +273,8 @@ class _Tree:
             members = {parts[1:]: info for parts, info in members.items() if len(parts) > 1}
         for parts, info in members.items():
             name = os.path.join(self.root, info.filename)
-            self.folders.update(parts[:end] for end in range(1, len(parts) + info.is_dir()))
+            depth = min(len(parts) + info.is_dir(), _DEEPEST + 1)
+            self.folders.update(parts[:end] for end in range(1, depth))
             if not info.is_dir() and _is_picture(parts[-1]):
                 self.pictures[parts] = Picture(name, info.file_size, archive, info.filename)
             elif parts[-1] == "classes.tsv" and info.file_size < 10_000_000:

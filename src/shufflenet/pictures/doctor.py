@@ -1,4 +1,4 @@
-"""What is wrong with a folder of pictures before a network learns from it: every doubtful picture is named."""
+"""Examines a folder of pictures before a network learns from it, and names every doubtful one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one picture is found to be."""
+    """The result of examining one picture."""
 
     problems: list[Problem]
     content: bytes | None  # a hash of its pixels; None: it can't be read
@@ -55,7 +55,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class Examination:
-    """Of a whole dataset."""
+    """The result of examining a whole dataset."""
 
     pictures: int
     classes: int
@@ -69,7 +69,7 @@ class Examination:
 
 
 def examine(root: Path, progress: Progress = lambda done, of: None) -> Examination:
-    """Reads every picture of a dataset (see `open_dataset`); no problem, no row.
+    """Reads every picture of a dataset (see `open_dataset`) and lists the problems.
 
     The kinds: unreadable, tiny, one colour, long, wrong suffix, duplicate, in both splits, few pictures, and data
     for folders that are not classes to learn, whose pictures are read all the same.
@@ -128,7 +128,7 @@ def _look(picture: Picture) -> _Look:
 
 
 def _duplicates(dataset: Dataset | None, pictures: list[Picture], groups: list[list[int]]) -> Iterator[Problem]:
-    """Of the same pixels, whatever the file: each one after the first."""
+    """Yields a problem for each picture whose pixels an earlier one has, whatever their files."""
     train, targets = len(pictures), [0] * len(pictures)
     if dataset is not None:
         train, targets = len(dataset.train), [*dataset.train.targets.tolist(), *dataset.val.targets.tolist()]

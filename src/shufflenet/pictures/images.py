@@ -41,7 +41,7 @@ MAX_PIXELS = 100_000_000
 # of photos change than by saving them again, a few more of pictures that were enlarged (benchmarks/reduced_scale.py).
 DRAFT_GAP = 4
 
-# What is a picture by its name; those of the last line can't be read, and are told instead of left out.
+# The endings of picture files' names. Pictures of the last line can't be read; they are reported, not left out.
 SUFFIXES = frozenset(
     (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff",
@@ -50,8 +50,8 @@ SUFFIXES = frozenset(
     )
 )  # fmt: skip
 
-# By the first bytes, whatever the name says. Not Pillow's whole list, where EPS starts a program, ICO hides a
-# PNG of any size, and JPEG 2000 takes 20 bytes per pixel.
+# Decoders by the first bytes of a file, whatever its name says. Pillow's other formats are left out: EPS starts a
+# program, ICO hides a PNG of any size, and JPEG 2000 takes 20 bytes per pixel.
 _READERS: tuple[tuple[bytes, Callable[[IO[bytes], str], Image.Image]], ...] = (
     (rb"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
     (rb"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -79,7 +79,7 @@ _STRIP_TAGS = (
 )
 _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
-# For each of max_pixels. At the default limit no picture takes the process over 1 GiB.
+# Bytes for each of max_pixels. At the default limit no picture takes the process over 1 GiB.
 _MEMORY_BYTES = 10
 _COPIES_BYTES = 8  # of these at most, once decoded: Pillow's 4, and as many for the same picture turned or in RGB
 _FILE_BYTES = 4
@@ -122,13 +122,13 @@ def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = No
 
 @contextmanager
 def decoding(source: Source, max_pixels: int, resize: int | None) -> Iterator[Image.Image]:
-    """`decode` for a block at whose end the picture is done with: other threads' large pictures wait until then."""
+    """Decodes as `decode` does, for a block; other threads' large pictures wait until the block ends."""
     with ExitStack() as held:
         yield _decode_or_explain(source, max_pixels, resize, held)
 
 
 def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
-    """Leaves in ``held`` what the picture takes of the memory that all threads have."""
+    """Decodes a picture; ``held`` keeps its share of the threads' memory until it is closed."""
     name = source_name(source)
     try:
         with _pillow_settings(max_pixels):
@@ -148,7 +148,7 @@ def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held
 
 
 def source_name(source: Source) -> str:
-    """What messages and results call a source: its path, or the kind of thing it is."""
+    """The name of a source in messages and results: its path, or the kind of thing it is."""
     if isinstance(source, str | os.PathLike):
         return os.fsdecode(source)
     if isinstance(source, Image.Image):
@@ -162,7 +162,7 @@ def source_name(source: Source) -> str:
 
 @contextmanager
 def _pillow_settings(max_pixels: int) -> Iterator[None]:
-    """Pillow's warnings off, and its own limit on pixels lifted where ours is higher.
+    """Turns Pillow's warnings off, and lifts its own limit on pixels where ours is higher.
 
     Both are global, so threads share the change: the first one in makes it, the last one out takes it back.
     """
@@ -186,7 +186,7 @@ def _pillow_settings(max_pixels: int) -> Iterator[None]:
 
 
 def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
-    """`_decode_or_explain`, but the messages of its errors lack the name."""
+    """Decodes a picture; the messages of its errors lack the picture's name."""
     memory_limit = _MEMORY_BYTES * max_pixels
     if isinstance(source, np.ndarray):
         held.enter_context(_memory.taking(_COPIES_BYTES * math.prod(source.shape[:2]), memory_limit))
@@ -259,7 +259,7 @@ def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
 
 
 def _bytes_to_decode(image: Image.Image, stored_pixels: int, file: BinaryIO, file_bytes: int) -> int:
-    """What Pillow and the library below it hold at once while they decode ``image``, maybe at a reduced scale."""
+    """The most bytes that Pillow and the library below it hold while they decode ``image``, reduced or not."""
     pixels = image.width * image.height
     needed = 4 * pixels
     if isinstance(image, WebPImagePlugin.WebPImageFile):
@@ -281,7 +281,7 @@ def _bytes_to_decode(image: Image.Image, stored_pixels: int, file: BinaryIO, fil
 
 
 def _components_of_first_scan(file: BinaryIO) -> int:
-    """How many colour components a JPEG's first scan holds; 0 if something odd comes before the scan."""
+    """The number of colour components in a JPEG's first scan; 0 if something odd comes before the scan."""
     file.seek(2)
     while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] >= 0xC0 and not 0xD0 <= head[1] <= 0xD9:
         if head[1] == 0xDA:
@@ -355,7 +355,7 @@ def _to_rgba(strip: Image.Image) -> Image.Image:
 
 
 def _usable_transparency(image: Image.Image) -> bool:
-    """False for what a conversion between modes can leave behind in ``image.info``."""
+    """Whether the transparency fits the mode: a conversion can leave another mode's in ``image.info``."""
     if image.mode == "RGB":
         transparent = image.info["transparency"]
         return isinstance(transparent, tuple) and len(transparent) == 3

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class MemoryBudget:
-    """What the threads in `taking` blocks hold at the moment."""
+    """A number of bytes that threads share: each takes some for a block, and waits while too many are taken."""
 
     def __init__(self) -> None:
         self._held = 0
