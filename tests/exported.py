@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from shufflenet.engine.engine import Engine
-from shufflenet.export import TARGETS, export
-from shufflenet.export.target import Order
+from shufflenet.exporters import TARGETS, export
+from shufflenet.exporters.target import Order
 from shufflenet.model_file import load
 
 R = TypeVar("R")
@@ -46,7 +46,7 @@ def largest_errors(target: str, cases: list[Case], folder: Path) -> list[float]:
     errors = []
     for number, case in enumerate(cases):
         model, path = load(case.model), folder / str(number)
-        export(model, "net", target, path, size=case.size, checking=False)
+        export(model, target, path, name="net", size=case.size, check=False)
         engine = Engine(model)
         errors.append(0.0)
         for height, width in case.sizes:

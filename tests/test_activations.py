@@ -12,7 +12,7 @@ import torch
 from random_network import random_graph_network, random_input
 from shufflenet.engine.engine import Engine, isas
 from shufflenet.engine.plan import step_names
-from shufflenet.export import export
+from shufflenet.exporters import export
 from shufflenet.networks.graph import Activation, Graph, Node
 
 ACTIVATIONS: list[Activation] = list(get_args(Activation))
@@ -55,6 +55,6 @@ def test_equals_pytorch(activation: Activation, size: tuple[int, int]) -> None:
 def test_exports(activation: Activation, target: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime" if target == "onnx" else "ncnn")
     _, model = random_graph_network(network(activation))
-    done = export(model, "net", target, tmp_path / "net", size=(64, 64))
+    done = export(model, target, tmp_path / "net", name="net", size=(64, 64))
     assert done.check is not None
     assert done.ok

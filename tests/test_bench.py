@@ -40,7 +40,7 @@ from shufflenet.cli import commands
 from shufflenet.engine.engine import Engine
 from shufflenet.engine.plan import make_plan, step_names
 from shufflenet.engine.steps import HEADER
-from shufflenet.export.graph import TunedNetwork
+from shufflenet.exporters.graph import TunedNetwork
 from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.model import Model

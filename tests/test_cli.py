@@ -472,7 +472,7 @@ def test_terminated_leaves_nothing_half_written(model_path: Path, tmp_path: Path
     out = tmp_path / "out"
     out.mkdir()
     export = ("export", model_path, "--to", "c", "--out", out / "net")
-    with in_the_middle("shufflenet.export.c._write_engine", *export) as running:
+    with in_the_middle("shufflenet.exporters.c._write_engine", *export) as running:
         assert list(out.iterdir())
         running.send_signal(signal.SIGTERM)
         _, stderr = running.communicate(timeout=30)

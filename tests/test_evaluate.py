@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet import cli, confusion
-from shufflenet.evaluate import BINS, Evaluation, _mistakes, evaluate, table, write
+from shufflenet.evaluation import BINS, Evaluation, _mistakes, evaluate, table, write
 from shufflenet.networks.model import Model
 from shufflenet.pictures.dataset import Picture
 
@@ -83,7 +83,7 @@ def test_pytorch_is_asked(model_path: Path, root: Path, monkeypatch: pytest.Monk
     def last_class(model: Model) -> Any:
         return lambda x: np.eye(5, dtype=np.float32)[[4] * len(x)]
 
-    monkeypatch.setattr("shufflenet.evaluate._pytorch", last_class)
+    monkeypatch.setattr("shufflenet.evaluation._pytorch", last_class)
     assert (evaluate(model_path, root, by="pytorch").top[:, 0] == 4).all()
     figures = json.loads(run(model_path, root, "--by", "pytorch", "--json").stdout)
     assert [row["recall"] for row in figures["classes"]] == [0, 0, None, None, 100]

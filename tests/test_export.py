@@ -13,10 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from shufflenet import cli, export
+from shufflenet import cli
+from shufflenet import exporters as export
 from shufflenet.engine.engine import Engine
-from shufflenet.export import check, report
-from shufflenet.export.target import ExportError, Order, Runner, Target, identifier
+from shufflenet.exporters import check, report
+from shufflenet.exporters.target import ExportError, Order, Runner, Target, identifier
 from shufflenet.networks.model import Model
 
 Floats = NDArray[np.float32]
@@ -96,17 +97,17 @@ def test_missing_package(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path
     target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
     monkeypatch.setattr(export, "TARGETS", {"test": target})
     with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[test\]'$"):
-        export.export(model, "x", "test", tmp_path / "x")
+        export.export(model, "test", tmp_path / "x", name="x")
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target, writes_with=())})
     with pytest.raises(ExportError, match="needs no_such_b"):
-        export.export(model, "x", "test", tmp_path / "x")
-    assert export.export(model, "x", "test", tmp_path / "x", checking=False).check is None
+        export.export(model, "test", tmp_path / "x", name="x")
+    assert export.export(model, "test", tmp_path / "x", name="x", check=False).check is None
 
 
 def test_missing_compiler(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CC", "no_such_compiler")
     with pytest.raises(ExportError, match=r"'no_such_compiler'.*--no-check"):
-        export.export(model, "x", "c", tmp_path / "x")
+        export.export(model, "c", tmp_path / "x", name="x")
     assert not list(tmp_path.iterdir())
 
 
@@ -115,15 +116,15 @@ def test_what_is_replaced(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "x.test"
     path.touch()
     for _ in range(2):  # replaces first an empty file, then its own result
-        assert export.export(model, "x", "test", path).ok
+        assert export.export(model, "test", path, name="x").ok
     path.write_bytes(b"somebody's work")
     with pytest.raises(ExportError, match="not from this command"):
-        export.export(model, "x", "test", path)
+        export.export(model, "test", path, name="x")
     assert path.read_bytes() == b"somebody's work"
     with pytest.raises(ExportError, match="folder does not exist"):
-        export.export(model, "x", "test", tmp_path / "no" / "x.test")
+        export.export(model, "test", tmp_path / "no" / "x.test", name="x")
     with pytest.raises(ExportError, match="not a file"):
-        export.export(model, "x", "test", tmp_path)
+        export.export(model, "test", tmp_path, name="x")
     assert [file.name for file in tmp_path.iterdir()] == ["x.test"]
 
 
@@ -138,25 +139,25 @@ def test_what_folder_is_replaced(model: Model, monkeypatch: pytest.MonkeyPatch, 
     path = tmp_path / "x"
     path.mkdir()
     for name in ("x", "y"):
-        assert export.export(model, name, "test", path).ok
+        assert export.export(model, "test", path, name=name).ok
     assert (path / "sub" / "a.txt").read_text() == "y"
     (path / "mine.txt").write_text("work")
     with pytest.raises(ExportError, match=r"holds mine\.txt"):
-        export.export(model, "z", "test", path)
+        export.export(model, "test", path, name="z")
     (path / "mine.txt").unlink()
     (path / "sub" / "a.txt").write_text("edited")
     with pytest.raises(ExportError, match=r"holds sub/a\.txt"):
-        export.export(model, "z", "test", path)
+        export.export(model, "test", path, name="z")
     (path / "EXPORT.json").write_text("[" * 10)
     with pytest.raises(ExportError, match="holds"):
-        export.export(model, "z", "test", path)
+        export.export(model, "test", path, name="z")
     (path / "EXPORT.json").write_text('{"sha256": []}')
     with pytest.raises(ExportError, match="holds"):
-        export.export(model, "z", "test", path)
+        export.export(model, "test", path, name="z")
     link = tmp_path / "link"
     link.symlink_to(path)
     with pytest.raises(ExportError, match="not a folder"):
-        export.export(model, "z", "test", link)
+        export.export(model, "test", link, name="z")
     assert (path / "sub" / "a.txt").read_text() == "edited"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "x"]
 
@@ -195,7 +196,7 @@ def test_a_full_disk_names_what_was_to_be_written(
 
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target_that(lambda logits: logits), write=full)})
     with pytest.raises(OSError, match="No space left on device") as raised:
-        export.export(model, "name", "test", tmp_path / "x.test")
+        export.export(model, "test", tmp_path / "x.test", name="name")
     assert raised.value.filename == str(tmp_path / "x.test")
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from random_network import random_input, random_network
 from shufflenet.classifier import Classifier
 from shufflenet.engine.engine import Engine, isas, measure
-from shufflenet.export import c, export
+from shufflenet.exporters import c, export
 from shufflenet.models import embedded_models, load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -47,14 +47,14 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The engine of an exported folder, compiled once; it is the same in every folder."""
     folder = tmp_path_factory.mktemp("engine")
     _, model = random_network(ShuffleNetV1(1, 0.25, classes=1))
-    export(model, "any", "c", folder / "any", checking=False)
+    export(model, "c", folder / "any", name="any", check=False)
     sources = sorted(folder.glob("any/engine*.c"))
     command("cc", *QUICK, *WARNINGS, "-fPIC", "-c", *sources, folder=folder)
     return sorted(folder.glob("*.o"))
 
 
 def load(model: Model, size: tuple[int, int], objects: list[Path], folder: Path) -> ctypes.CDLL:
-    export(model, "net", "c", folder / "net", size=size, checking=False)
+    export(model, "c", folder / "net", name="net", size=size, check=False)
     sources = sorted(folder.glob("net/net*.c"))
     command("cc", *QUICK, *WARNINGS, "-shared", "-fPIC", *sources, *objects, "-o", "net.so", "-lm", folder=folder)
     library = ctypes.CDLL(str(folder / "net.so"))
@@ -69,7 +69,7 @@ def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
 
 def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
     """The README's commands run in a fresh folder, and the program gives `predict`'s labels and probabilities."""
-    export(model, "cats and dogs", "c", tmp_path / "cats_and_dogs", checking=False)
+    export(model, "c", tmp_path / "cats_and_dogs", name="cats and dogs", check=False)
     picture = images.decode(photos / "cat.jpg")
     picture.save(tmp_path / "cat.ppm")
     readme = (tmp_path / "cats_and_dogs" / "README.md").read_text()
@@ -188,7 +188,7 @@ def test_memory_is_enough_at_every_level(groups: int, tmp_path: Path) -> None:
     for number, (size, classes) in enumerate([((32, 32), 1), ((97, 131), 129), ((128, 128), 5), ((224, 224), 1000)]):
         _, model = random_network(ShuffleNetV1(groups, 0.25, classes=classes))
         folder = tmp_path / str(number)
-        export(model, "net", "c", folder, size=size, checking=False)
+        export(model, "c", folder, name="net", size=size, check=False)
         words = re.findall(r"0x[0-9a-f]+", (folder / "net_plan.c").read_text())
         plan = np.array([int(word, 16) for word in words], np.uint32).tobytes()
         text = (folder / "net.c").read_text()
@@ -204,7 +204,7 @@ def test_the_models_that_come_with_the_package(
     name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(c, "_FLAGS", QUICK)
-    done = export(load_model(name), name, "c", tmp_path / name, pictures=[images.decode(photos / "cat.jpg")])
+    done = export(load_model(name), "c", tmp_path / name, name=name, check_on=[images.decode(photos / "cat.jpg")])
     assert done.ok
 
 
@@ -217,7 +217,7 @@ def test_levels_have_their_flags() -> None:
 def test_check_builds_the_folder(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c, "_FLAGS", QUICK)
     pictures = [images.decode(photos / name) for name in ("cat.jpg", "china.jpg")]
-    done = export(model, "net", "c", tmp_path / "net", pictures=pictures)
+    done = export(model, "c", tmp_path / "net", name="net", check_on=pictures)
     assert done.check is not None
     assert done.ok
     assert done.check.probability_error is not None
@@ -254,7 +254,7 @@ def test_preprocessing_is_the_same_on_aarch64(model: Model, tmp_path: Path, monk
     """Also where the compiler may add to a product in the same instruction."""
     monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
     monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-O2", "-ffp-contract=fast", "-static"))
-    export(model, "net", "c", tmp_path / "net", checking=False)
+    export(model, "c", tmp_path / "net", name="net", check=False)
     (tmp_path / "net" / "main.c").write_text(
         """
         #include "net_parts.h"
@@ -295,7 +295,7 @@ def the_example_answers(model: Model, photos: Path, folder: Path, *emulator: str
     """Builds the folder with the compiler CC and checks that the program's first label is the engine's."""
     picture = images.decode(photos / "cat.jpg")
     picture.save(folder / "cat.ppm")
-    export(model, "net", "c", folder / "net", checking=False)
+    export(model, "c", folder / "net", name="net", check=False)
     c.build(folder / "net", folder / "classify", *WARNINGS)
     output = command(*emulator, folder / "classify", "cat.ppm", folder=folder)
     logits = Engine(model).run(preprocess(picture, model.preprocessing)[None])[0]

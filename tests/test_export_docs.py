@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shufflenet import Classifier
-from shufflenet.export import TARGETS
+from shufflenet.exporters import TARGETS
 from shufflenet.models import load_model
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ import pytest
 from random_network import every_operator, random_input, random_network
 from shufflenet.bench.case import random_model
 from shufflenet.engine.engine import Engine
-from shufflenet.export import export
-from shufflenet.export.onnx import make
-from shufflenet.export.target import ExportError
+from shufflenet.exporters import export
+from shufflenet.exporters.onnx import make
+from shufflenet.exporters.target import ExportError
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -36,7 +36,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 def test_equals_the_engine(arch: ShuffleNetV1, tmp_path: Path) -> None:
     _, model = random_network(arch)
     path = tmp_path / "net.onnx"
-    export(model, "net", "onnx", path, checking=False)
+    export(model, "onnx", path, name="net", check=False)
     onnx.checker.check_model(str(path), full_check=True)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     engine = Engine(model)
@@ -54,7 +54,7 @@ def test_equals_the_engine(arch: ShuffleNetV1, tmp_path: Path) -> None:
 def test_fixed_size(arch: ShuffleNetV1, tmp_path: Path) -> None:
     _, model = random_network(arch)
     path = tmp_path / "net.onnx"
-    export(model, "net", "onnx", path, size=(47, 97), checking=False)
+    export(model, "onnx", path, name="net", size=(47, 97), check=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         x = random_input(batch, 47, 97)
@@ -126,7 +126,7 @@ def test_windows_of_unequal_size_are_refused() -> None:
 def test_what_the_file_says(model: Model, tmp_path: Path) -> None:
     model.labels[2] = 'käse "\\'
     path = tmp_path / "net.onnx"
-    export(model, "net", "onnx", path, checking=False)
+    export(model, "onnx", path, name="net", check=False)
     proto = onnx.load(path)
     metadata = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
     assert metadata["labels"] == model.labels
@@ -146,7 +146,7 @@ def test_what_the_file_says(model: Model, tmp_path: Path) -> None:
 def test_check_and_replace(model: Model, photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for _ in range(2):  # the second replaces the first
-        done = export(model, "net", "onnx", path, pictures=[images.decode(photos / "cat.jpg")])
+        done = export(model, "onnx", path, name="net", check_on=[images.decode(photos / "cat.jpg")])
         assert done.ok
         assert done.check is not None
         assert all(other.error < 1e-5 for other in done.check.comparisons)

@@ -22,8 +22,8 @@ import pytest
 from exported import Case, apart, largest_errors
 from random_network import random_input, random_network
 from shufflenet import model_file
-from shufflenet.export import TARGETS, export
-from shufflenet.export.target import ExportError, Order
+from shufflenet.exporters import TARGETS, export
+from shufflenet.exporters.target import ExportError, Order
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
@@ -141,7 +141,7 @@ def labels_in_xml(path: Path) -> Any:
 
 def test_ncnn_layers(model: Model, tmp_path: Path) -> None:
     """The text format needs no package to be read; each blob is written once and read once."""
-    export(model, "net", "ncnn", tmp_path / "net", checking=False)
+    export(model, "ncnn", tmp_path / "net", name="net", check=False)
     magic, counts, *lines = (tmp_path / "net" / "net.param").read_text().splitlines()
     rows = [line.split() for line in lines]
     assert (magic, counts) == ("7767517", f"{len(rows)} {sum(int(row[3]) for row in rows)}")
@@ -168,7 +168,7 @@ def test_ncnn_layers(model: Model, tmp_path: Path) -> None:
 def test_core_ml_file_is_read_not_remembered(model: Model, tmp_path: Path) -> None:
     """The check refuses a package with other weights or other labels."""
     needs("coreml")
-    export(model, "net", "coreml", tmp_path / "net", checking=False)
+    export(model, "coreml", tmp_path / "net", name="net", check=False)
     (x,) = random_input(1, 32, 32)
     open_ = TARGETS["coreml"].open
     logits = open_(Order(model, "net", 32, 32), tmp_path / "net").logits(x)

@@ -20,15 +20,15 @@ WAY = """
     pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
     networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
-    importers models classifier sheet
+    importers models classifier network_summary sheet
     training.recipe pictures.dataset training.job
     networks.network networks.graph_network networks.module
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
     training.loss training.state training.progress training.curves training.run_folder training.training_data
     training.batches training.stop training.record training.result training.train training.dry_run
-    confusion evaluate pictures.doctor
-    export
+    confusion evaluation pictures.doctor
+    exporters
     bench
     paper
     commands

@@ -27,7 +27,7 @@ import torch
 
 import labelled_shapes
 from shufflenet import cli, model_file
-from shufflenet.evaluate import evaluate
+from shufflenet.evaluation import evaluate
 from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import module_with_weights

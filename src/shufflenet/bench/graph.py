@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from shufflenet.bench.case import Case
-from shufflenet.export.graph import Shuffle, TunedNetwork
-from shufflenet.export.shuffles import move_shuffles
+from shufflenet.exporters.graph import Shuffle, TunedNetwork
+from shufflenet.exporters.shuffles import move_shuffles
 from shufflenet.networks.graph import Shuffle as ShuffleNode
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from shufflenet.bench.case import Case
 from shufflenet.bench.graph import example, tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.export import litert
-from shufflenet.export.graph import TunedNetwork
+from shufflenet.exporters import litert
+from shufflenet.exporters.graph import TunedNetwork
 
 
 def prepare(case: Case) -> list[Run]:

@@ -9,8 +9,8 @@ from shufflenet.bench import onnx_file
 from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.export import mnn
-from shufflenet.export.graph import TunedNetwork
+from shufflenet.exporters import mnn
+from shufflenet.exporters.graph import TunedNetwork
 
 
 def prepare(case: Case) -> list[Run]:

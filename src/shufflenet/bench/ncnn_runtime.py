@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shufflenet.bench.case import Case
 from shufflenet.bench.runtime import Run
-from shufflenet.export import ncnn
+from shufflenet.exporters import ncnn
 
 
 def prepare(case: Case) -> list[Run]:

@@ -13,8 +13,8 @@ from shufflenet.bench import onnx_file
 from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.export import onnx
-from shufflenet.export.shuffles import INPUT, OUTPUT
+from shufflenet.exporters import onnx
+from shufflenet.exporters.shuffles import INPUT, OUTPUT
 
 
 def prepare(case: Case) -> list[Run]:

@@ -13,8 +13,8 @@ from shufflenet.bench import onnx_file
 from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Run
-from shufflenet.export.graph import TunedNetwork
-from shufflenet.export.openvino import request
+from shufflenet.exporters.graph import TunedNetwork
+from shufflenet.exporters.openvino import request
 
 
 def prepare(case: Case) -> list[Run]:

@@ -18,7 +18,7 @@ from shufflenet import __version__
 from shufflenet.bench.case import Case
 from shufflenet.bench.peak import Peak
 from shufflenet.bench.runtime import OURS, Run, Runtime
-from shufflenet.export.converting import quiet
+from shufflenet.exporters.converting import quiet
 
 # Largest difference of a logit relative to the largest logit. Sums of a few hundred float32 in another order differ by
 # 1e-6.

@@ -38,12 +38,12 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
       shufflenet evaluate model.safetensors holiday/val --out report/
       shufflenet evaluate model.safetensors flowers/ --by pytorch --json
     """
-    from shufflenet import evaluate as evaluation
+    from shufflenet import evaluation
 
     with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
-        result = evaluation.evaluate(model, data, by, progress)
+        result = evaluation.evaluate(model, data, by, progress=progress)
     for failure in result.failures:
         log(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))

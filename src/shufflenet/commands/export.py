@@ -59,25 +59,22 @@ def export(
       shufflenet export model.safetensors --to litert --size 96x128
     """
     with refusing(ValueError, ImportError, OSError):
-        from shufflenet import export as exporting
-        from shufflenet.export import report
+        from shufflenet import exporters
+        from shufflenet.exporters import report
         from shufflenet.files import printable
-        from shufflenet.models import load_model
-        from shufflenet.pictures import images
 
         if target is None:
-            raise CannotStart(f"--to TARGET is missing; {exporting.targets()}")
+            raise CannotStart(f"--to TARGET is missing; {exporters.targets()}")
         paths, problems = find_pictures(check_on)
         if problems:
             raise CannotStart(printable(problems[0]))
-        result = exporting.export(
-            load_model(model),
-            Path(model.replace(":", "_")).name.removesuffix(".safetensors"),
+        result = exporters.export(
+            model,
             target,
             out,
             size=parse_size(size) if size is not None else None,
-            pictures=(images.decode(path) for path in paths) if paths else None,
-            checking=not no_check,
+            check_on=paths or None,
+            check=not no_check,
         )
     click.echo(json.dumps(report.described(result), indent=2) if as_json else report.text(result))
     sys.exit(0 if result.ok else 1)

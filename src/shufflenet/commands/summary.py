@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +12,6 @@ from shufflenet.commands.size import parse_size
 
 if TYPE_CHECKING:
     from shufflenet.networks.complexity import Complexity
-    from shufflenet.networks.graph import Graph
 
 
 @click.command(short_help="Count multiply-adds, parameters and memory.")
@@ -37,30 +34,11 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
       shufflenet summary mobilenet_v1_x1_0
       shufflenet summary model.safetensors --json
     """
-    from shufflenet.networks import complexity
+    from shufflenet import network_summary
 
     with refusing(ValueError):
-        graph, height, width = _graph(network, classes, stem_stride)
-        if size is not None:
-            height, width = parse_size(size)
-        cost = complexity.summary(graph, height, width)
+        cost = network_summary.summary(network, parse_size(size) if size is not None else None, classes, stem_stride)
     click.echo(_summary_json(cost) if as_json else _summary_table(cost))
-
-
-def _graph(network: str, classes: int | None, stem_stride: int | None) -> tuple[Graph, int, int]:
-    """The network, and the height and width that its pictures have unless told otherwise."""
-    if not (network.endswith(".safetensors") or os.path.isfile(network)):
-        from shufflenet.networks import families
-
-        given = {"classes": classes, "stem_stride": stem_stride}
-        fields = {key: value for key, value in given.items() if value is not None}
-        return families.architecture(network, **fields).graph(), 224, 224
-    if classes is not None or stem_stride is not None:
-        raise ValueError("--classes and --stem-stride go with a name; a model file has its own")
-    from shufflenet import model_file
-
-    model = model_file.load(Path(network))
-    return model.graph, model.preprocessing.size, model.preprocessing.size
 
 
 def _summary_json(cost: Complexity) -> str:

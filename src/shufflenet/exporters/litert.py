@@ -7,19 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import Floats
-from shufflenet.export.target import Order, Runner, Target, companions
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.shuffles import Floats
+from shufflenet.exporters.target import Order, Runner, Target, companions
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
     from torch import Tensor
 
-    from shufflenet.export.graph import TunedNetwork
+    from shufflenet.exporters.graph import TunedNetwork
 
 
 def write(order: Order, file: Path) -> None:
-    from shufflenet.export.graph import TunedNetwork, example
+    from shufflenet.exporters.graph import TunedNetwork, example
 
     file.write_bytes(convert(TunedNetwork(order.model, "transpose"), example(order)))
     # Labels go into a zip archive behind the network, as in files of LiteRT's own tools; the runtime ignores it.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet.engine.engine import Engine
-from shufflenet.export.target import Order, Target
+from shufflenet.exporters.target import Order, Target
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 from shufflenet.pictures.preprocessing import preprocess
@@ -123,7 +123,7 @@ def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
 
 def _pytorch(model: Model) -> Callable[[Floats], Floats]:
     """The model in PyTorch, before folding: [3, H, W] -> logits [classes]."""
-    from shufflenet.export.graph import logits_of
+    from shufflenet.exporters.graph import logits_of
     from shufflenet.networks.module import module_with_weights
 
     return logits_of(module_with_weights(model))

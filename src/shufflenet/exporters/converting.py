@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
-from shufflenet.export.target import ExportError
+from shufflenet.exporters.target import ExportError
 
 _MAX_REASON = 300  # characters
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import INPUT, OUTPUT, Floats, move_shuffles
-from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.shuffles import INPUT, OUTPUT, Floats, move_shuffles
+from shufflenet.exporters.target import ExportError, Order, Runner, Target, write_companions
 from shufflenet.networks.graph import (
     Activation,
     AdaptiveAveragePool,

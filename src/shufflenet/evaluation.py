@@ -126,20 +126,28 @@ class Evaluation:
 
 def evaluate(
     model: str | os.PathLike[str] | Model,
-    root: Path,
+    data: str | os.PathLike[str],
     by: By = "engine",
+    out: str | os.PathLike[str] | None = None,
+    *,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
-    """Runs ``model`` over ``root``/val, or ``root`` itself if it holds class folders; the folders' names are the truth.
+    """Runs ``model`` over ``data``/val, or ``data`` itself if it holds class folders; the folders' names are the truth.
 
     Args:
+        model: a model, or what `load_model` takes.
         by: "engine", or "pytorch" for the PyTorch network with the same weights.
+        out: a folder for tables and images, as `write` fills it.
         progress: told pictures done and pictures in all.
 
     Raises:
         ModelFileError: the model can't be used.
         DataError: a class folder that the model does not know, or no pictures.
+        OSError: ``out`` can't be written.
     """
+    root = Path(data)
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
     if not isinstance(model, Model):
         model = load_model(model)
     split = open_split(root, model.classes)
@@ -168,7 +176,7 @@ def evaluate(
     if not kept:
         raise DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
     top, probabilities = (np.concatenate(parts) for parts in zip(*best, strict=True))
-    return Evaluation(
+    evaluation = Evaluation(
         classes=model.classes,
         labels=model.labels,
         pictures=[split.pictures[place] for place in kept],
@@ -177,6 +185,9 @@ def evaluate(
         top_probabilities=probabilities,
         failures=failures,
     )
+    if out is not None:
+        write(evaluation, Path(out))
+    return evaluation
 
 
 def write(evaluation: Evaluation, out: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shufflenet.engine import engine
 from shufflenet.engine.plan import make_plan
-from shufflenet.export.target import ExportError, Order, Runner, Target
+from shufflenet.exporters.target import ExportError, Order, Runner, Target
 from shufflenet.pictures.resize import preprocess_bytes
 
 # What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere

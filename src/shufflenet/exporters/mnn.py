@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.export import onnx
-from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import INPUT, OUTPUT, Floats
-from shufflenet.export.target import ExportError, Order, Runner, Target, write_companions
+from shufflenet.exporters import onnx
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.shuffles import INPUT, OUTPUT, Floats
+from shufflenet.exporters.target import ExportError, Order, Runner, Target, write_companions
 
 # Calls MNN's converter directly: its program mnnconvert installs packages with pip and sends reports over the network.
 # The converter runs in a process of its own, since it may exit.

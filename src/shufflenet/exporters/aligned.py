@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shufflenet.export.shuffles import Floats, Gather
+from shufflenet.exporters.shuffles import Floats, Gather
 from shufflenet.networks.graph import Convolution, Graph, Node
 from shufflenet.networks.model import Model
 

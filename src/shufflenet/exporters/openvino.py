@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shufflenet.export import onnx
-from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import Floats
-from shufflenet.export.target import Order, Runner, Target, describe, write_companions
+from shufflenet.exporters import onnx
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.shuffles import Floats
+from shufflenet.exporters.target import Order, Runner, Target, describe, write_companions
 
 if TYPE_CHECKING:
     from openvino import InferRequest, Model

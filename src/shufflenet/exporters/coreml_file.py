@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.export.shuffles import Floats
+from shufflenet.exporters.shuffles import Floats
 
 
 class CoreMLFile:

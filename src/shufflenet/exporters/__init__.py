@@ -16,14 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from shufflenet.atomic_file import naming, temporary_beside
-from shufflenet.export import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
-from shufflenet.export.check import Check, compare, samples
-from shufflenet.export.target import ExportError, Order, Target, identifier, made_by
+from shufflenet.exporters import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
+from shufflenet.exporters.check import Check, compare, samples
+from shufflenet.exporters.target import ExportError, Order, Target, identifier, made_by
 from shufflenet.files import printable
+from shufflenet.models import load_model
 from shufflenet.networks.model import Model
+from shufflenet.pictures import images
+from shufflenet.pictures.images import Source
 
 _MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
 TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}
@@ -51,51 +52,64 @@ class Export:
 
 
 def export(
-    model: Model,
-    name: str,
-    target: str,
-    out: Path | None = None,
-    size: tuple[int, int] | None = None,
-    pictures: Iterable[Image.Image] | None = None,
-    checking: bool = True,
+    model: str | os.PathLike[str] | Model,
+    to: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+    size: int | tuple[int, int] | None = None,
+    check_on: Iterable[Source] | None = None,
+    check: bool = True,
 ) -> Export:
-    """Writes ``model`` in the format of ``target`` and compares the result with the engine; a wrong result is not kept.
+    """Writes ``model`` in the format ``to`` and compares the result with the engine; a wrong result is not kept.
 
     Args:
-        name: of the network in the result; `identifier` replaces characters that C and file systems don't take.
-        target: a name of `TARGETS`.
+        model: a model, or what `load_model` takes.
+        to: a name of `TARGETS`, such as "onnx".
         out: the file or folder to write; default: named ``name``, in the working directory. An earlier result of this
             function is replaced.
-        size: height and width of the network's input; default: the model's, or any size where the format can have that.
-        pictures: pictures for the comparison; default: synthetic ones.
-        checking: compare; False needs fewer packages.
+        name: of the network in the result; `identifier` replaces characters that C and file systems don't take.
+            Default: the model file's, or the network's.
+        size: side of the network's input, or its height and width; default: the model's, or any size where the format
+            can have that.
+        check_on: pictures for the comparison, as `Classifier.predict` takes them; default: synthetic ones.
+        check: compare; False needs fewer packages.
 
     Raises:
         ExportError: the target is unknown, something that it needs is missing, or ``out``
             exists and was not written by this function.
+        ModelFileError: the model can't be used.
+        ImageError: a picture of ``check_on`` can't be read.
         ValueError: the size is too small or too large.
         OSError: the result can't be written.
     """
-    row = _target(target)
-    _require(row, checking)
-    height, width = size or (model.preprocessing.size, model.preprocessing.size)
-    order = Order(model, identifier(name), height, width, fixed=size is not None)
-    path = out or Path(order.name + row.suffix)
-    _check_replaceable(path, row)
+    target = _target(to)
+    _require(target, check)
+    if not isinstance(model, Model):
+        name = name or Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
+        model = load_model(model)
+    if size is None:
+        height = width = model.preprocessing.size
+    else:
+        height, width = (size, size) if isinstance(size, int) else size
+    order = Order(model, identifier(name or model.graph.name), height, width, fixed=size is not None)
+    path = Path(out or order.name + target.suffix)
+    _check_replaceable(path, target)
     temporary = temporary_beside(path.absolute())
+    pictures = None if check_on is None else (images.decode(source) for source in check_on)
     try:
         with naming(path, temporary):
-            row.write(order, temporary)
-            if row.folder:
-                _mark(temporary, order, row)
-            result = compare(row, order, temporary, samples(model, height, width, pictures)) if checking else None
+            target.write(order, temporary)
+            if target.folder:
+                _mark(temporary, order, target)
+            result = compare(target, order, temporary, samples(model, height, width, pictures)) if check else None
             file_bytes = sum(file.stat().st_size for file in _files(temporary))
             if result is None or result.ok:
                 _put_in_place(temporary, path)
     finally:
         with suppress(OSError):
             _remove(temporary)
-    return Export(path, target, height, width, file_bytes, result)
+    return Export(path, to, height, width, file_bytes, result)
 
 
 def _target(name: str) -> Target:

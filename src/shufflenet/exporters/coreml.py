@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from shufflenet.export.converting import converting
-from shufflenet.export.coreml_file import CoreMLFile
-from shufflenet.export.target import ExportError, Order, Runner, Target, describe, made_by
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.coreml_file import CoreMLFile
+from shufflenet.exporters.target import ExportError, Order, Runner, Target, describe, made_by
 
 
 def write(order: Order, folder: Path) -> None:
     import torch
 
-    from shufflenet.export.graph import TunedNetwork, example
+    from shufflenet.exporters.graph import TunedNetwork, example
 
     preprocessing = order.model.preprocessing
     # Core ML has a mean for each colour but a single scale, so conv1's weights take the standard deviations.

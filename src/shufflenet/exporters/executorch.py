@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shufflenet.export.converting import converting
-from shufflenet.export.shuffles import Floats
-from shufflenet.export.target import Order, Runner, Target, write_companions
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.shuffles import Floats
+from shufflenet.exporters.target import Order, Runner, Target, write_companions
 
 
 def write(order: Order, folder: Path) -> None:
     import torch
 
-    from shufflenet.export.graph import TunedNetwork, example
+    from shufflenet.exporters.graph import TunedNetwork, example
 
     with converting("ExecuTorch"):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

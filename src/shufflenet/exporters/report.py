@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from shufflenet.export import TARGETS, Export
-from shufflenet.export.check import TOLERANCE
+from shufflenet.exporters import TARGETS, Export
+from shufflenet.exporters.check import TOLERANCE
 from shufflenet.files import printable
 
 

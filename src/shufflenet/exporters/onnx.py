@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
-from shufflenet.export.aligned import aligned
-from shufflenet.export.shuffles import INPUT, OUTPUT, Floats, Gather, gathered, move_shuffles
-from shufflenet.export.target import ExportError, Order, Runner, Target, describe
+from shufflenet.exporters.aligned import aligned
+from shufflenet.exporters.shuffles import INPUT, OUTPUT, Floats, Gather, gathered, move_shuffles
+from shufflenet.exporters.target import ExportError, Order, Runner, Target, describe
 from shufflenet.networks.graph import (
     Activation,
     AdaptiveAveragePool,

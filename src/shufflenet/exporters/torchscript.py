@@ -5,14 +5,14 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from shufflenet.export.converting import converting
-from shufflenet.export.target import Order, Runner, Target, companions
+from shufflenet.exporters.converting import converting
+from shufflenet.exporters.target import Order, Runner, Target, companions
 
 
 def write(order: Order, file: Path) -> None:
     import torch
 
-    from shufflenet.export.graph import TunedNetwork, example
+    from shufflenet.exporters.graph import TunedNetwork, example
 
     buffer = BytesIO()
     with converting("PyTorch"), torch.inference_mode(False):
@@ -25,7 +25,7 @@ def write(order: Order, file: Path) -> None:
 def open_(order: Order, file: Path) -> Runner:
     import torch
 
-    from shufflenet.export.graph import logits_of
+    from shufflenet.exporters.graph import logits_of
 
     with converting("PyTorch", "open the exported file"):
         network = torch.jit.load(BytesIO(file.read_bytes()))  # type: ignore[no-untyped-call]

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from shufflenet.export.shuffles import Floats, Gather, gathered, move_shuffles
-from shufflenet.export.target import Order
+from shufflenet.exporters.shuffles import Floats, Gather, gathered, move_shuffles
+from shufflenet.exporters.target import Order
 from shufflenet.networks.graph import Node, Pool
 from shufflenet.networks.graph import Shuffle as ShuffleNode
 from shufflenet.networks.graph_network import GraphNetwork
