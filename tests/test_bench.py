@@ -290,7 +290,6 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
         (["--runtimes", "tensorflow"], "unknown runtime 'tensorflow'"),
         (["--models", "resnet"], "unknown network 'resnet'; known are shufflenet_gG_xS_S and mobilenet_v1_x0_25, "),
         (["--models", "shufflenet_g5_x1_0"], "groups must be one of"),
-        (["--models", "alexnet", "--folder"], "--folder needs a ShuffleNet of the paper's Table 1, not alexnet"),
         (["--sizes", "big"], "a size must be N or HxW"),
         (["--sizes", "31x64"], "a size must be at least 32 pixels, not 31x64"),
         (["--layers", "--folder"], "--layers makes --folder useless"),

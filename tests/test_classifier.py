@@ -14,9 +14,10 @@ from PIL import Image
 
 from shufflenet import model_file, models
 from shufflenet.classifier import Classifier, Prediction
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.pictures.images import ImageError, Source, decode
-from shufflenet.pictures.preprocessing import preprocess
+from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 from shufflenet.probabilities import softmax
 from shufflenet.threads import usable_cores
 
@@ -249,3 +250,22 @@ def test_top_k_is_a_number(model_path: Path, photos: Path) -> None:
 def test_what_is_no_picture_is_a_type_error(model_path: Path, wrong: Any) -> None:
     with pytest.raises(TypeError, match="a picture is a path, bytes, a PIL image or an array, not"):
         Classifier(model_path).predict(wrong)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_x0_25", "shufflenet_g8_x0_25_se", "mobilenet_v3_small", "of no family"])
+def test_other_families(name: str, photos: Path, tmp_path: Path) -> None:
+    """A model file of any network classifies pictures, by the engine as by PyTorch."""
+    torch = pytest.importorskip("torch")
+    from conftest import LABELS
+    from random_network import every_operator, random_graph_network
+
+    graph = every_operator() if name == "of no family" else families.architecture(name, classes=5).graph()
+    network, model = random_graph_network(graph)
+    path, preprocessing = tmp_path / "m.safetensors", Preprocessing(size=64, resize=72)
+    model_file.save(Model(graph, model.tensors, preprocessing, LABELS), path)
+    prediction = Classifier(path).predict(photos / "cat.jpg")
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(preprocess(decode(photos / "cat.jpg"), preprocessing))[None])[0].numpy()
+    best = np.argsort(-logits, kind="stable")
+    assert prediction.labels == tuple(LABELS[index] for index in best)
+    np.testing.assert_allclose(prediction.probabilities, softmax(logits)[best], atol=1e-5)

@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 
 from exported import Case, apart, largest_errors
-from random_network import random_input, random_network
+from random_network import random_graph_network, random_input, random_network
 from shufflenet import model_file
 from shufflenet.exporters import TARGETS, export
 from shufflenet.exporters.target import ExportError, Order
+from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.pictures.preprocessing import Preprocessing
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,6 +47,21 @@ def needs(target: str) -> None:
 
 def test_every_target_is_tested() -> None:
     assert set(TARGETS) == {"c", "onnx", *ANY_SIZE, *ONE_SIZE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_small", "shufflenet_g8_x0_25_se", "mobilenet_v1_x0_25", "squeezenet1_0"]
+)
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_other_families(target: str, name: str, tmp_path: Path) -> None:
+    """Every target takes networks of every family; `export` compares each with the engine and PyTorch."""
+    needs(target)
+    _, model = random_graph_network(families.architecture(name, classes=7).graph())
+    model = replace(model, preprocessing=Preprocessing(size=64, resize=72))
+    done = export(model, target, tmp_path / f"net{TARGETS[target].suffix}")
+    assert done.check is not None
+    assert all(other.error < 1e-5 for other in done.check.comparisons)
 
 
 @pytest.mark.parametrize("target", ANY_SIZE + ONE_SIZE)

@@ -17,7 +17,6 @@ from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.models import load_model
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 
 
@@ -90,8 +89,6 @@ def _folder(model: Model, photos: Path, count: int, json_path: Path | None, stat
         raise ValueError("--folder compares with ONNX Runtime: pip install onnxruntime onnx")
     from shufflenet.bench import folder
 
-    if not isinstance(model.graph.architecture, ShuffleNetV1):
-        raise ValueError(f"--folder needs a ShuffleNet of the paper's Table 1, not {model.graph.name}")
     results = folder.folder_bench(replace(model, preprocessing=Preprocessing(), self_test=[]), photos, count, status)
     _write_json(results.document(), json_path)
     return folder.table(results), results.agreement < folder.LEAST_AGREEMENT

@@ -14,7 +14,10 @@ import numpy as np
 
 from shufflenet.exporters.converting import converting
 from shufflenet.exporters.coreml_file import CoreMLFile
+from shufflenet.exporters.shuffles import Floats
 from shufflenet.exporters.target import ExportError, Order, Runner, Target, describe, made_by
+from shufflenet.networks.graph import Convolution
+from shufflenet.networks.model import Model
 
 
 def write(order: Order, folder: Path) -> None:
@@ -23,9 +26,7 @@ def write(order: Order, folder: Path) -> None:
     from shufflenet.exporters.graph import TunedNetwork, example
 
     preprocessing = order.model.preprocessing
-    # Core ML has a mean for each colour but a single scale, so conv1's weights take the standard deviations.
-    divided = order.model.tensors["conv1.weight"] / np.array(preprocessing.std, dtype=np.float32)[:, None, None]
-    model = replace(order.model, tensors={**order.model.tensors, "conv1.weight": divided})
+    model = _divided(order.model, np.array(preprocessing.std, dtype=np.float32))
     network = torch.nn.Sequential(TunedNetwork(model, "transpose"), torch.nn.Softmax(dim=1))
     folder.mkdir()
     package = folder / f"{order.name}.mlpackage"
@@ -57,6 +58,19 @@ def write(order: Order, folder: Path) -> None:
         (package / "executorch_debug_handle_mapping.json").unlink(
             missing_ok=True
         )  # coremltools writes it for another program
+
+
+def _divided(model: Model, std: Floats) -> Model:
+    """The network for pictures that are not divided by ``std``: the convolutions that read them are.
+
+    Core ML has a mean for each colour, but a single scale.
+    """
+    tensors = dict(model.tensors)
+    for node in model.graph.readers()[model.graph.input]:
+        if not isinstance(node, Convolution) or node.groups > 1:
+            raise ExportError(f"Core ML can't divide by a standard deviation for each colour in front of {node.name}")
+        tensors[f"{node.name}.weight"] = tensors[f"{node.name}.weight"] / std[:, None, None]
+    return replace(model, tensors=tensors)
 
 
 def open_(order: Order, folder: Path) -> Runner:
