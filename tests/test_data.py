@@ -113,6 +113,61 @@ def test_one_folder_is_split_by_class(tmp_path: Path) -> None:
     assert len(open_dataset(root).val) == 4, "a fifth unless told"
 
 
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("Train", "Val"), ("training", "validation"), ("train", "valid"), ("TRAIN", "Test"), ("Training", "testing")],
+)
+def test_other_names_of_train_and_val(tmp_path: Path, train: str, val: str) -> None:
+    root = folder(tmp_path, (train, val))
+    dataset = open_dataset(root)
+    assert dataset.classes == ["ant", "bird"]
+    assert names(dataset.train, root)[0] == f"{train}/ant/0.png"
+    assert names(dataset.val, root)[0] == f"{val}/ant/0.png"
+    assert dataset.notes == ()
+    assert dataset.describe() == (
+        f"train     6 pictures: {root}/{train}\nval       6 pictures: {root}/{val}\nclasses   2: ant, bird"
+    )
+    assert names(open_split(root, ["ant", "bird"]), root) == names(dataset.val, root)
+
+
+def test_a_third_folder_is_left_out_aloud(tmp_path: Path) -> None:
+    root = folder(tmp_path, ("train", "valid", "test"))
+    picture(root / "readme.png")
+    dataset = open_dataset(root)
+    assert names(dataset.val, root)[0] == "valid/ant/0.png"
+    assert dataset.notes == (
+        f"{root}/test is left out: 6 pictures",
+        "pictures outside train/ and valid/ are left out: 1",
+    )
+    assert f"\nnote      {root}/test is left out: 6 pictures\n" in dataset.describe()
+
+
+def test_pictures_without_classes_are_no_val(tmp_path: Path) -> None:
+    root = folder(tmp_path, ("train",), count=5)
+    picture(root / "test" / "1.png")
+    dataset = open_dataset(root)
+    assert len(dataset.val) == 2
+    assert dataset.notes == (f"{root}/test is left out, since it holds no class folders: 1 pictures",)
+    assert f"val       2 pictures: 20% of each class in {root}/train" in dataset.describe()
+
+
+def test_a_class_of_nothing_but_folders_is_told(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for index in range(3):
+            picture(tmp_path / "Images" / name / f"{index}.png")
+            picture(tmp_path / "Masks" / f"{name}{index}.png")
+    assert open_dataset(tmp_path).notes == (
+        f"{tmp_path}/Images is one class, though it holds nothing but folders (cat, dog)",
+    )
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("car", "train"):
+        for index in range(3):
+            picture(tmp_path / name / f"{index}.png")
+    assert open_dataset(tmp_path).classes == ["car", "train"]
+
+
 def test_train_alone_is_split(tmp_path: Path) -> None:
     assert len(open_dataset(folder(tmp_path, ("train",), count=5)).val) == 2
 
@@ -174,6 +229,15 @@ def damage(root: Path, kind: str) -> float | None:
         (root / "classes.tsv").write_text("ant\tant\n")
     elif kind == "nothing to split":
         return 0.5
+    elif kind == "train twice":
+        shutil.copytree(root / "train", root / "Training")
+    elif kind == "no class folders":
+        for split in ("train", "val"):
+            shutil.rmtree(root / split)
+            picture(root / split / "1.png")
+    elif kind == "a level too high":
+        for split in ("train", "val"):
+            shutil.move(root / split, root / "flowers" / split)
     elif kind == "too few":
         shutil.rmtree(root / "val")
         for name in ("1.png", "2.png"):
@@ -194,6 +258,9 @@ def damage(root: Path, kind: str) -> float | None:
         ("no name", "class 'k\\udce4fer' is empty or not one line of text"),
         ("no line", "classes.tsv: no line for class folder 'bird'"),
         ("nothing to split", "has val/ already, so there is nothing to split: leave --val-fraction out"),
+        ("train twice", "Training/ and train/ are both named for training; keep one, or rename it"),
+        ("no class folders", "train: holds no class folders: a folder for the pictures of each class"),
+        ("a level too high", "holds one folder, flowers; if the classes are in it, give its path"),
         ("too few", "class 'bird' has one picture, too few to split into train and val"),
     ],
 )

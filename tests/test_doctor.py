@@ -40,10 +40,15 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli.commands, ["doctor", *map(str, arguments)])
 
 
+def layout(root: Path, train: int = 40) -> str:
+    """The lines about train, val and classes."""
+    return f"train     {train} pictures: {root}/train\nval       6 pictures: {root}/val\nclasses   2: ant, bird\n"
+
+
 def test_good_data(root: Path) -> None:
     assert examine(root).problems == []
     result = run(root)
-    assert (result.exit_code, result.stdout) == (0, "46 pictures of 2 classes: no problem found\n")
+    assert (result.exit_code, result.stdout) == (0, f"{layout(root)}46 pictures of 2 classes: no problem found\n")
 
 
 def test_pictures_that_are_in_no_class_are_read_all_the_same(tmp_path: Path) -> None:
@@ -101,7 +106,8 @@ def test_command(root: Path) -> None:
     result = run(root)
     assert result.exit_code == 1
     assert result.stdout == (
-        f"unreadable     {root}/train/ant/empty.jpg: empty file\n47 pictures of 2 classes: 1 problem found\n"
+        f"{layout(root, 41)}unreadable     {root}/train/ant/empty.jpg: empty file\n"
+        "47 pictures of 2 classes: 1 problem found\n"
     )
     assert json.loads(run(root, "--json").stdout) == [
         {"kind": "unreadable", "name": f"{root}/train/ant/empty.jpg", "text": "empty file"}

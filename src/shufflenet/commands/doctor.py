@@ -18,8 +18,9 @@ from shufflenet.commands.terminal import progress_line
 def doctor(data: Path, as_json: bool) -> None:
     """Look for problems of a data folder or .zip before training on it. The exit code is 1 if there are any.
 
-    Lists pictures that are unreadable, tiny, very long, of a single colour or have the wrong suffix, duplicates,
-    pictures that are in both train/ and val/, and classes with few pictures.
+    Prints which folders it takes for train, val and classes, and which it leaves out. Then lists pictures that are
+    unreadable, tiny, very long, of a single colour or have the wrong suffix, duplicates, pictures that are in both
+    train/ and val/, and classes with few pictures.
 
     \b
     Examples:
@@ -34,6 +35,8 @@ def doctor(data: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2))
     else:
+        if result.layout:
+            click.echo(result.layout)
         for problem in result.problems:
             click.echo(f"{problem.kind:14} {printable(problem.name)}: {printable(problem.text)}")
         click.echo(result.summary())

@@ -1,7 +1,8 @@
 """A dataset as a list of pictures: a folder per class below train/ and val/, or one folder, or a .zip of either.
 
-Or shards: train-*.tar and val-*.tar as WebDataset writes them, where the picture NAME.jpg has its class in NAME.cls:
-a name, or a number, which counts the lines of a classes.tsv beside the shards if there is one.
+`split_folders` has the other names of train/ and val/. Shards are read too: train-*.tar and val-*.tar as WebDataset
+writes them, where the picture NAME.jpg has its class in NAME.cls: a name, or a number, which counts the lines of a
+classes.tsv beside the shards if there is one.
 
 Only names are read here; every list comes in the order of the names, so that it is the same on every machine.
 """
@@ -13,7 +14,7 @@ import os
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from PIL import Image
 from shufflenet.files import printable, read_member, walk, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.pictures import images
+from shufflenet.pictures.split_folders import SplitFolders, names_a_split, split_folders
 
 _DEEPEST = 2  # parts of a class folder's name, such as train/cat
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
+_SHOWN = 12  # classes in `Dataset.describe`
 
 
 class DataError(ValueError):
@@ -115,45 +118,116 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and validation pictures; the class folders sorted by name are the class indices."""
+    """Training and validation pictures; the class folders sorted by name are the class indices.
+
+    Args:
+        classes: names of the class folders.
+        labels: the classes' texts, from classes.tsv beside the folders; without it the names.
+        folders: where ``train`` and ``val`` come from; without a folder for validation, ``val_fraction`` of each class.
+        notes: a sentence about each thing below ``root`` that is left out or may be misread.
+    """
 
     root: Path
-    classes: list[str]  # names of the class folders
-    labels: list[str]  # their texts, from classes.tsv beside them; else the names
+    classes: list[str]
+    labels: list[str]
     train: Split
     val: Split
+    folders: SplitFolders
+    val_fraction: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """What was taken for training pictures, validation pictures and classes, a line each; and the notes."""
+        train = os.path.join(self.root, self.folders.train or "")
+        if self.val_fraction is None:
+            val = os.path.join(self.root, self.folders.val or "")
+        else:
+            val = f"{self.val_fraction:.0%} of each class in {train}"
+        shown = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
+        lines = [
+            f"train     {len(self.train):,} pictures: {train}",
+            f"val       {len(self.val):,} pictures: {val}",
+            f"classes   {len(self.classes)}: {shown}",
+            *(f"note      {note}" for note in self.notes),
+        ]
+        return "\n".join(map(printable, lines))
 
 
 def open_dataset(root: Path, val_fraction: float | None = None) -> Dataset:
     """Lists the pictures of ``root``: with train/ and val/ in it, or class folders of which a part becomes val.
 
-    Of each class ``val_fraction`` of the pictures, the same ones every time, are for validation; default 0.2.
+    The folders may have any name of `split_folders`. Without one for validation, ``val_fraction`` of each class's
+    pictures, the same ones every time, are for validation; default 0.2.
 
     Raises:
         DataError: classes are missing, empty or differ between train and val, or no model file could hold their names.
     """
     tree = _Tree(root)
-    if ("train",) in tree.folders and ("val",) in tree.folders:
+    folders = _split_folders(tree)
+    top = () if folders.train is None else (folders.train,)
+    if folders.train is not None and folders.val is not None:
         if val_fraction is not None:
-            raise DataError(f"{root}: has val/ already, so there is nothing to split: leave --val-fraction out")
-        classes = _class_names(tree, "train")
-        if unknown := sorted(tree.subfolders("val") - set(classes)):
-            raise DataError(f"{root}: class folder {unknown[0]!r} is in val/, but not in train/")
-        if missing := sorted(set(classes) - tree.subfolders("val")):
-            raise DataError(f"{root}: class folder {missing[0]!r} is in train/, but not in val/")
-        train, val = _split(tree, ("train",), classes), _split(tree, ("val",), classes)
-    else:
-        top = ("train",) if ("train",) in tree.folders else ()
+            raise DataError(
+                f"{root}: has {folders.val}/ already, so there is nothing to split: leave --val-fraction out"
+            )
         classes = _class_names(tree, *top)
-        whole = _split(tree, top, classes)
-        train, val = _take_apart(root, whole, classes, DEFAULT_VAL_FRACTION if val_fraction is None else val_fraction)
+        if unknown := sorted(tree.subfolders(folders.val) - set(classes)):
+            raise DataError(f"{root}: class folder {unknown[0]!r} is in {folders.val}/, but not in {folders.train}/")
+        if missing := sorted(set(classes) - tree.subfolders(folders.val)):
+            raise DataError(f"{root}: class folder {missing[0]!r} is in {folders.train}/, but not in {folders.val}/")
+        train, val = _split(tree, top, classes), _split(tree, (folders.val,), classes)
+    elif folders.val is not None:
+        raise DataError(f"{tree.path()}: has {folders.val}/, but no train/")
+    else:
+        classes = _class_names(tree, *top)
+        val_fraction = DEFAULT_VAL_FRACTION if val_fraction is None else val_fraction
+        train, val = _take_apart(root, _split(tree, top, classes), classes, val_fraction)
     labels = _read_labels(tree, classes)
     try:  # now, not when hours later the model is written
         checked_names("class", classes, len(classes))
         checked_names("label", labels, len(classes))
     except ValueError as error:
         raise DataError(f"{root}: {error}") from None
-    return Dataset(root, classes, labels, train, val)
+    return Dataset(root, classes, labels, train, val, folders, val_fraction, tuple(_notes(tree, folders, classes)))
+
+
+def _split_folders(tree: _Tree) -> SplitFolders:
+    """The folders at the top of ``tree`` for training and validation, which have their names and hold folders.
+
+    Raises:
+        DataError: two of them have the same purpose, or they hold pictures, but no class folders.
+    """
+    tops = tree.subfolders()
+    with_classes = {parts[0] for parts in tree.folders if len(parts) > 1}
+    if not with_classes and tops and all(map(names_a_split, tops)):
+        raise DataError(f"{tree.path(min(tops))}: holds no class folders: a folder for the pictures of each class")
+    try:
+        return split_folders(with_classes)
+    except ValueError as error:
+        raise DataError(f"{tree.path()}: {error}") from None
+
+
+def _notes(tree: _Tree, folders: SplitFolders, classes: list[str]) -> Iterator[str]:
+    """Yields what of ``tree`` is left out, and the classes that hold nothing but folders."""
+    used = {name for name in (folders.train, folders.val) if name is not None}
+    if folders.train is not None:
+        for name in sorted(tree.subfolders() - used):
+            count = sum(parts[0] == name for parts in tree.pictures)
+            why = "" if tree.subfolders(name) or not names_a_split(name) else ", since it holds no class folders"
+            yield f"{tree.path(name)} is left out{why}: {count:,} pictures"
+        if loose := sum(len(parts) == 1 for parts in tree.pictures):
+            yield f"pictures outside {' and '.join(f'{name}/' for name in sorted(used))} are left out: {loose:,}"
+    top = () if folders.train is None else (folders.train,)
+    inner: dict[str, set[str]] = {name: set() for name in classes}  # the folders of a class; "": pictures of its own
+    for parts in tree.pictures:
+        if parts[: len(top)] == top and len(parts) > len(top) + 1:
+            inner[parts[len(top)]].add(parts[len(top) + 1] if len(parts) > len(top) + 2 else "")
+    nested = [name for name, within in inner.items() if within and "" not in within]
+    if nested:
+        listed = sorted(inner[nested[0]])
+        within = ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
+        others = f", and so are {len(nested) - 1} others" if len(nested) > 1 else ""
+        yield f"{tree.path(*top, nested[0])} is one class, though it holds nothing but folders ({within}){others}"
 
 
 def open_split(root: Path, classes: list[str]) -> Split:
@@ -163,9 +237,10 @@ def open_split(root: Path, classes: list[str]) -> Split:
         DataError: there are none, or a class folder has a name that is not in ``classes``.
     """
     tree = _Tree(root)
-    top = next(((name,) for name in ("val", "train") if (name,) in tree.folders and name not in classes), ())
-    if top == ("train",):
-        raise DataError(f"{root}: has train/, but no val/ to evaluate on; to evaluate on train, give its path")
+    found = _split_folders(tree) if not tree.subfolders() <= set(classes) else SplitFolders(None, None)
+    if found.val is None and found.train is not None:
+        raise DataError(f"{root}: has {found.train}/, but no val/ to evaluate on; to evaluate on train, give its path")
+    top = () if found.val is None else (found.val,)
     folders = tree.subfolders(*top)
     if unknown := sorted(folders - set(classes)):
         known = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
@@ -268,7 +343,7 @@ class _Tree:
             if parts and not any(part.startswith(".") or part == "__MACOSX" for part in parts):
                 members[parts] = info
         tops = {parts[0] for parts in members}
-        if len(tops) == 1 and not tops & {"train", "val"}:
+        if len(tops) == 1 and not any(map(names_a_split, tops)):
             self.prefix = (*tops,)
             members = {parts[1:]: info for parts, info in members.items() if len(parts) > 1}
         for parts, info in members.items():
@@ -321,9 +396,9 @@ def _is_picture(name: str) -> bool:
 
 def _class_names(tree: _Tree, *top: str) -> list[str]:
     names = sorted(tree.subfolders(*top))
+    if len(names) == 1 and len(tree.subfolders(*top, *names)) > 1:
+        raise DataError(f"{tree.path(*top)}: holds one folder, {names[0]}; if the classes are in it, give its path")
     if len(names) < 2:
-        if names == ["val"]:
-            raise DataError(f"{tree.path(*top)}: has val/, but no train/")
         raise DataError(f"{tree.path(*top)}: at least two class folders are needed, found {len(names)}")
     return names
 

@@ -55,11 +55,12 @@ class _Look:
 
 @dataclass(frozen=True)
 class Examination:
-    """The result of examining a whole dataset."""
+    """The result of examining a whole dataset; ``layout`` is what was taken for train, val and classes."""
 
     pictures: int
     classes: int
     problems: list[Problem]
+    layout: str = ""
 
     def summary(self) -> str:
         count = len(self.problems)
@@ -94,7 +95,9 @@ def examine(root: Path, progress: Progress = lambda done, of: None) -> Examinati
     problems += _duplicates(dataset, pictures, [indices for indices in same.values() if len(indices) > 1])
     if dataset is not None:
         problems += _few(dataset)
-    return Examination(len(pictures), len(dataset.classes) if dataset is not None else 0, problems)
+    if dataset is None:
+        return Examination(len(pictures), 0, problems)
+    return Examination(len(pictures), len(dataset.classes), problems, dataset.describe())
 
 
 def _looks(pictures: list[Picture], progress: Progress) -> Iterator[_Look]:

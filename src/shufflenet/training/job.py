@@ -88,7 +88,7 @@ class Job:
             lines.append(f"from      {self.start_name}: {kept}{frozen}{share}")
         if self.teacher is not None:
             lines.append(f"teacher   {self.teacher}")
-        return "\n".join(lines)
+        return "\n".join([lines[0], dataset.describe(), *lines[1:]])
 
     def _keeps_classifier(self) -> bool:
         return self.start is not None and self.start.classes == self.dataset.classes
