@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from shufflenet.pictures.dataset import DataError, Picture, Split, open_dataset, open_split
+from shufflenet.pictures.held_out import pictures_to_measure, record
 from shufflenet.pictures.images import ImageError
 
 
@@ -291,6 +292,56 @@ def test_open_split_matches_classes_by_name(tmp_path: Path) -> None:
         open_split(root, ["ant", "cat"])
     with pytest.raises(DataError, match="no val/ to evaluate on"):
         open_split(folder(tmp_path / "other", ("train",)), ["ant", "bird"])
+
+
+def random_sizes(root: Path, count: int) -> Path:
+    """Class folders of pictures with contents, and so lengths, of their own."""
+    random = np.random.default_rng(0)
+    for name in ("ant", "bird"):
+        for index in range(count):
+            path = root / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            height, width = random.integers(20, 90, 2)
+            Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+def test_a_model_is_measured_on_what_training_split_off(tmp_path: Path) -> None:
+    root = random_sizes(tmp_path / "pets", 20)
+    dataset = open_dataset(root, 0.3)
+    training = {"split": record(dataset)}
+    taken = pictures_to_measure(root, dataset.classes, training)
+    assert names(taken, root) == names(dataset.val, root)
+    assert taken.targets.tolist() == dataset.val.targets.tolist()
+    assert len(pictures_to_measure(root, dataset.classes, training, every=True)) == 40
+
+
+def test_training_pictures_are_refused_as_a_measure(tmp_path: Path) -> None:
+    root = random_sizes(tmp_path / "pets", 20)
+    classes = ["ant", "bird"]
+    training = {"split": record(open_dataset(root, 0.3))}
+    picture(root / "ant" / "new.png")  # what was split off can't be told any more
+    shutil.move(root, tmp_path / "renamed")
+    with pytest.raises(DataError, match=r"renamed: the model was trained on these pictures, .* with --all"):
+        pictures_to_measure(tmp_path / "renamed", classes, training)
+    assert len(pictures_to_measure(tmp_path / "renamed", classes, training, every=True)) == 41
+    others = random_sizes(tmp_path / "others", 3)
+    assert len(pictures_to_measure(others, classes, training)) == 6
+    with pytest.raises(DataError, match="the model was trained on these pictures"):  # a file of before has a name only
+        pictures_to_measure(others, classes, {"data": "others: 6 pictures of 2 classes"})
+
+
+def test_train_is_no_measure_of_a_model_that_had_a_val(tmp_path: Path) -> None:
+    root = random_sizes(tmp_path / "pets" / "train", 20).parent
+    shutil.copytree(root / "train", root / "val")
+    training = {"split": record(open_dataset(root))}
+    assert names(pictures_to_measure(root, ["ant", "bird"], training), root)[0] == "val/ant/0.png"
+    with pytest.raises(DataError, match="the model was trained on these pictures"):
+        pictures_to_measure(root / "train", ["ant", "bird"], training)
+    shutil.rmtree(root / "val")
+    with pytest.raises(DataError, match="no val/ to evaluate on; --all evaluates on train/"):
+        pictures_to_measure(root, ["ant", "bird"], training)
+    assert len(pictures_to_measure(root, ["ant", "bird"], training, every=True)) == 40
 
 
 def shards(root: Path, numbers: bool = False) -> Path:

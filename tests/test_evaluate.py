@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet import cli, confusion
+from shufflenet import cli, confusion, model_file
 from shufflenet.evaluation import BINS, Evaluation, _mistakes, evaluate, table, write
 from shufflenet.networks.model import Model
-from shufflenet.pictures.dataset import Picture
+from shufflenet.pictures.dataset import Picture, open_dataset
+from shufflenet.pictures.held_out import record
 
 
 @pytest.fixture
@@ -140,6 +141,23 @@ def test_command_prints_a_table(model_path: Path, root: Path) -> None:
     error = evaluate(model_path, root).top1_error
     assert f"top-1 error        {error:6.2f} %" in result.stdout
     assert "tabby, tabby cat       14" in result.stdout
+
+
+def test_the_part_that_training_split_off_is_measured(model: Model, root: Path, tmp_path: Path) -> None:
+    for path in (root / "val").iterdir():
+        path.rename(root / path.name)
+    (root / "val").rmdir()
+    for name in set(model.classes) - {path.name for path in root.iterdir()}:
+        for index in range(2):
+            (root / name).mkdir(exist_ok=True)
+            Image.new("RGB", (40 + index, 40), (index, 0, 90)).save(root / name / f"{index}.png")
+    model.classes = sorted(model.classes)
+    model.training = {"split": record(open_dataset(root))}
+    model_file.save(model, tmp_path / "trained.safetensors")
+    result = run(tmp_path / "trained.safetensors", root)
+    assert result.exit_code == 0, result.output
+    assert "\n11 pictures of 5 classes, those that training split off for validation\n" in result.stdout
+    assert "\n44 pictures of 5 classes\n" in run(tmp_path / "trained.safetensors", root, "--all").stdout
 
 
 def test_unknown_class_folder_is_refused(model_path: Path, root: Path) -> None:

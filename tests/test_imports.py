@@ -21,7 +21,7 @@ WAY = """
     networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
     importers models classifier network_summary sheet
-    training.recipe pictures.split_folders pictures.dataset training.job
+    training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job
     networks.network networks.graph_network networks.module
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher

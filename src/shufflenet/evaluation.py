@@ -25,7 +25,8 @@ from shufflenet.files import printable
 from shufflenet.models import load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
-from shufflenet.pictures.dataset import DataError, Picture, open_split
+from shufflenet.pictures.dataset import DataError, Picture
+from shufflenet.pictures.held_out import pictures_to_measure
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.probabilities import softmax
 from shufflenet.threads import map_in_order
@@ -51,6 +52,7 @@ class Evaluation:
     top: NDArray[np.int64]  # [N, 5 or fewer] class indices, best first
     top_probabilities: NDArray[np.float64]  # the same shape
     failures: list[str] = field(default_factory=list)  # a message for each picture that can't be read
+    split_off: bool = False  # the pictures are the part of a folder without val/ that training split off
 
     @property
     def top1_error(self) -> float:
@@ -130,19 +132,23 @@ def evaluate(
     by: By = "engine",
     out: str | os.PathLike[str] | None = None,
     *,
+    all: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Runs ``model`` over ``data``/val, or ``data`` itself if it holds class folders; the folders' names are the truth.
+
+    Where ``data`` has no val/ and the model was trained on it, only the part that training split off is measured.
 
     Args:
         model: a model, or what `load_model` takes.
         by: "engine", or "pytorch" for the PyTorch network with the same weights.
         out: a folder for tables and images, as `write` fills it.
+        all: every picture of a folder without val/, also those that the model was trained on.
         progress: told pictures done and pictures in all.
 
     Raises:
         ModelFileError: the model can't be used.
-        DataError: a class folder that the model does not know, or no pictures.
+        DataError: a class folder that the model does not know, no pictures, or none that it was not trained on.
         OSError: ``out`` can't be written.
     """
     root = Path(data)
@@ -150,7 +156,7 @@ def evaluate(
         Path(out).mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
     if not isinstance(model, Model):
         model = load_model(model)
-    split = open_split(root, model.classes)
+    split = pictures_to_measure(root, model.classes, model.training, all)
     run = Engine(model).run if by == "engine" else _pytorch(model)
 
     def chunk(start: int) -> tuple[list[int], _Best, list[str]]:
@@ -184,6 +190,7 @@ def evaluate(
         top=top,
         top_probabilities=probabilities,
         failures=failures,
+        split_off=split.split_off,
     )
     if out is not None:
         write(evaluation, Path(out))
@@ -230,7 +237,8 @@ def table(evaluation: Evaluation) -> str:
         lines.append(f"{len(every) - len(rows)} classes of the model have no pictures here")
     lines += [
         "",
-        f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes",
+        f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes"
+        + (", those that training split off for validation" if evaluation.split_off else ""),
         f"top-1 error        {evaluation.top1_error:6.2f} %",
         *([f"top-5 error        {evaluation.top5_error:6.2f} %"] if len(evaluation.classes) > 5 else []),
         f"calibration error  {evaluation.calibration_error:6.2f} %",

@@ -23,11 +23,16 @@ from shufflenet.commands.terminal import log, progress_line
     show_default=True,
     help="Runtime of the network.",
 )
+@click.option("--all", is_flag=True, help="Where DATA has no val/: measure on the training pictures too.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and images.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
-def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path | None, as_json: bool) -> None:
+def evaluate(
+    model: str, data: Path, by: Literal["engine", "pytorch"], all: bool, out: Path | None, as_json: bool
+) -> None:
     """Measure MODEL on the class folders of DATA/val, or of DATA itself: top-1 and top-5 error, errors of each class,
     and calibration.
+
+    If DATA has no val/ and the model was trained on it, the part that training split off is measured.
 
     --out writes evaluation.json, classes.csv, confusion.png and, if there are mistakes, mistakes.png with the most
     confident ones. The exit code is 1 if a picture could not be read.
@@ -43,7 +48,7 @@ def evaluate(model: str, data: Path, by: Literal["engine", "pytorch"], out: Path
     with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
-        result = evaluation.evaluate(model, data, by, progress=progress)
+        result = evaluation.evaluate(model, data, by, all=all, progress=progress)
     for failure in result.failures:
         log(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))

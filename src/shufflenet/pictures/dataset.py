@@ -93,10 +93,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures and their classes."""
+    """Pictures and their classes.
+
+    Args:
+        held_out: they are in a folder for validation.
+        split_off: they are the part of a folder without val/ that training split off.
+    """
 
     pictures: list[Picture]
     targets: NDArray[np.int64]  # [len(pictures)] class indices
+    held_out: bool = False
+    split_off: bool = False
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -138,15 +145,12 @@ class Dataset:
 
     def describe(self) -> str:
         """What was taken for training pictures, validation pictures and classes, a line each; and the notes."""
-        train = os.path.join(self.root, self.folders.train or "")
-        if self.val_fraction is None:
-            val = os.path.join(self.root, self.folders.val or "")
-        else:
-            val = f"{self.val_fraction:.0%} of each class in {train}"
+        train, val = (self.root / (name or ".") for name in (self.folders.train, self.folders.val))
+        where = str(val) if self.val_fraction is None else f"{self.val_fraction:.0%} of each class in {train}"
         shown = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
         lines = [
             f"train     {len(self.train):,} pictures: {train}",
-            f"val       {len(self.val):,} pictures: {val}",
+            f"val       {len(self.val):,} pictures: {where}",
             f"classes   {len(self.classes)}: {shown}",
             *(f"note      {note}" for note in self.notes),
         ]
@@ -230,17 +234,20 @@ def _notes(tree: _Tree, folders: SplitFolders, classes: list[str]) -> Iterator[s
         yield f"{tree.path(*top, nested[0])} is one class, though it holds nothing but folders ({within}){others}"
 
 
-def open_split(root: Path, classes: list[str]) -> Split:
+def open_split(root: Path, classes: list[str], train_too: bool = False) -> Split:
     """The pictures of ``root``/val, or of ``root`` itself if it holds class folders; for a model of ``classes``.
+
+    Args:
+        train_too: those of ``root``/train where there is no val/; otherwise that is an error.
 
     Raises:
         DataError: there are none, or a class folder has a name that is not in ``classes``.
     """
     tree = _Tree(root)
     found = _split_folders(tree) if not tree.subfolders() <= set(classes) else SplitFolders(None, None)
-    if found.val is None and found.train is not None:
-        raise DataError(f"{root}: has {found.train}/, but no val/ to evaluate on; to evaluate on train, give its path")
-    top = () if found.val is None else (found.val,)
+    if found.val is None and found.train is not None and not train_too:
+        raise DataError(f"{root}: has {found.train}/, but no val/ to evaluate on; --all evaluates on {found.train}/")
+    top = tuple(name for name in (found.val or found.train,) if name is not None)
     folders = tree.subfolders(*top)
     if unknown := sorted(folders - set(classes)):
         known = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
@@ -251,7 +258,7 @@ def open_split(root: Path, classes: list[str]) -> Split:
     if not len(split):
         raise DataError(f"{tree.path(*top)}: no pictures in class folders")
     index = np.array([classes.index(name) for name in classes if name in folders])
-    return Split(split.pictures, index[split.targets])
+    return Split(split.pictures, index[split.targets], held_out=found.val is not None)
 
 
 def pictures_below(root: Path) -> list[Picture]:

@@ -17,6 +17,7 @@ from shufflenet import model_file
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import Network
 from shufflenet.networks.network import tensors_of
+from shufflenet.pictures import held_out
 from shufflenet.training import parallel, validate
 from shufflenet.training.job import Job
 from shufflenet.training.state import State, set_training
@@ -69,6 +70,7 @@ def model(network: Network, job: Job, data: TrainingData, top1_error: float, top
         training={
             "command": command,
             "data": f"{name}: {len(data.train)} pictures of {len(job.dataset.classes)} classes",
+            "split": held_out.record(job.dataset),
             "recipe": asdict(job.recipe),
             "from": job.start.graph.name if job.start else None,
             "teacher": os.path.basename(job.teacher) if job.teacher else None,
