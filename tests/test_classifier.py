@@ -240,6 +240,10 @@ def test_copies_for_other_processes_give_the_same(model_path: Path, photos: Path
     assert again.predict(source).probabilities == classifier.predict(source).probabilities
 
 
+def test_top_k_may_be_numpys(model_path: Path, photos: Path) -> None:
+    assert len(Classifier(model_path).predict(photos / "cat.jpg", top_k=np.int64(3)).labels) == 3
+
+
 def test_top_k_is_a_number(model_path: Path, photos: Path) -> None:
     for wrong in ("3", 2.5):
         with pytest.raises(TypeError, match="top_k must be a whole number"):

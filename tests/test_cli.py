@@ -50,6 +50,21 @@ def test_help_has_examples(command: str) -> None:
     assert f"\n  {command} " in run("--help").stdout
 
 
+def test_predict_takes_labels_from_a_file(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("n1\tone\ntwo\nthree\nfour\nfive\n", "utf-8")
+    picture = next(photos.glob("*.jpg"))
+    before = json.loads(run("predict", picture, "--model", model_path, "--json").stdout)
+    after = json.loads(run("predict", picture, "--model", model_path, "--labels", file, "--json").stdout)
+    names = ["one", "two", "three", "four", "five"]
+    assert [row["label"] for row in after["predictions"]] == [
+        names[row["class_index"]] for row in before["predictions"]
+    ]
+    file.write_text("one\n", "utf-8")
+    result = run("predict", picture, "--model", model_path, "--labels", file)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {file}: 1 class names for 5 classes\n")
+
+
 def test_unknown_command() -> None:
     result = run("no-such-command")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -107,7 +122,7 @@ def test_summary_of_a_model_file(model_path: Path) -> None:
     assert (cost["name"], cost["height"], cost["width"]) == ("shufflenet_g2_x0_25", 32, 32)
     assert cost["layers"][-1]["output_shape"] == [5, 1, 1]
     result = run("summary", model_path, "--classes", "7")
-    assert (result.exit_code, "a model file has its own" in result.stderr) == (2, True)
+    assert (result.exit_code, "a model has its own" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

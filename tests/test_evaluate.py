@@ -160,6 +160,19 @@ def test_the_part_that_training_split_off_is_measured(model: Model, root: Path, 
     assert "\n44 pictures of 5 classes\n" in run(tmp_path / "trained.safetensors", root, "--all").stdout
 
 
+def test_labels_of_a_file_name_the_class_folders(model: Model, root: Path, tmp_path: Path) -> None:
+    before = evaluate(model, root)
+    file = tmp_path / "names.txt"
+    file.write_text("".join(f"n{index}\tname {index}\n" for index in range(5)), "utf-8")
+    for index, name in enumerate(model.classes):
+        if (root / "val" / name).exists():
+            (root / "val" / name).rename(root / "val" / f"n{index}")
+    after = evaluate(model, root, labels=file)
+    assert after.labels == [f"name {index}" for index in range(5)]
+    assert sorted(after.targets.tolist()) == sorted(before.targets.tolist())
+    assert model.labels != after.labels
+
+
 def test_unknown_class_folder_is_refused(model_path: Path, root: Path) -> None:
     (root / "val" / "wombat").mkdir()
     result = run(model_path, root)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from shufflenet import importers, model_file
 from shufflenet.engine.engine import Engine
-from shufflenet.importers import import_model
+from shufflenet.importers import catalogue, import_model
 from shufflenet.importers.checkpoint import CheckpointError
+from shufflenet.labels import imagenet_names
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.images import decode
@@ -254,6 +255,26 @@ def test_provenance_and_self_test(tmp_path: Path) -> None:
     assert len(model.self_test) == 1000
     model_file.save(model, tmp_path / "x.safetensors")
     assert model_file.load(tmp_path / "x.safetensors").training == model.training
+
+
+def test_a_known_network_of_imagenet_names_its_classes(tmp_path: Path) -> None:
+    file = save(public_networks.Megvii(3, 12, 120), tmp_path / "x.pth")
+    model = import_model("megvii:shufflenet_g3_x0_5", file)
+    assert (model.classes[0], model.labels[0]) == ("n01440764", "tench, Tinca tinca")
+    assert model.labels[704] == "parking meter"
+    assert "without names" not in catalogue.sentence(model)
+    assert import_model("megvii", file).labels[704] == "class 704", "the file may be anybody's"
+    model_file.save(model, tmp_path / "x.safetensors")
+    assert model_file.load(tmp_path / "x.safetensors").classes == model.classes
+
+
+def test_imagenet_names_stand_in_the_order_of_torchvision() -> None:
+    meta = pytest.importorskip("torchvision.models._meta")
+    folders, labels = imagenet_names()
+    assert folders == sorted(folders)
+    theirs = meta._IMAGENET_CATEGORIES
+    same = [name.lower() in label.lower() for name, label in zip(theirs, labels, strict=True)]
+    assert [theirs[index] for index, found in enumerate(same) if not found] == ["crane bird", "maillot tank suit"]
 
 
 def test_imports_without_pytorch(tmp_path: Path) -> None:

@@ -90,6 +90,14 @@ def test_a_picture_that_went_away(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").exists()
 
 
+def test_predictions_alone_draw_their_pictures(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "#ff0000").save(tmp_path / "red.png")
+    prediction = _prediction(str(tmp_path / "red.png"))
+    contact_sheet([prediction], tmp_path / "alone.png")
+    contact_sheet([(str(tmp_path / "red.png"), prediction)], tmp_path / "pairs.png")
+    assert (tmp_path / "alone.png").read_bytes() == (tmp_path / "pairs.png").read_bytes()
+
+
 @pytest.mark.parametrize("count", [0, sheet.MAX_PICTURES + 1])
 def test_count_is_limited(tmp_path: Path, count: int) -> None:
     with pytest.raises(ValueError, match="1 to 1000"):

@@ -5,11 +5,12 @@ Classifier().predict("cat.jpg").labels
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, TypeAlias, cast, overload
+from typing import Literal, SupportsIndex, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,20 +91,29 @@ class Classifier:
 
     @overload  # a str or bytes is one source, though also an iterable
     def predict(  # type: ignore[overload-overlap]
-        self, images: Source, top_k: int = 5, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
+        self, images: Source, top_k: SupportsIndex = 5, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
     ) -> Prediction: ...
     @overload
     def predict(
-        self, images: Sources, top_k: int = 5, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
+        self,
+        images: Sources,
+        top_k: SupportsIndex = 5,
+        errors: Literal["raise"] = "raise",
+        max_pixels: int = MAX_PIXELS,
     ) -> list[Prediction]: ...
     @overload
     def predict(
-        self, images: Source | Sources, top_k: int = 5, *, errors: Literal["yield"], max_pixels: int = MAX_PIXELS
+        self,
+        images: Source | Sources,
+        top_k: SupportsIndex = 5,
+        *,
+        errors: Literal["yield"],
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Prediction | ImageError]: ...
     def predict(
         self,
         images: Source | Sources,
-        top_k: int = 5,
+        top_k: SupportsIndex = 5,
         errors: Literal["raise", "yield"] = "raise",
         max_pixels: int = MAX_PIXELS,
     ) -> Prediction | list[Prediction] | Iterator[Prediction | ImageError]:
@@ -186,9 +196,11 @@ class Classifier:
             )
 
 
-def _checked_top_k(top_k: int) -> int:
-    if not isinstance(top_k, int):
-        raise TypeError(f"top_k must be a whole number, not {top_k!r}")
-    if top_k < 1:
-        raise ValueError(f"top_k must be at least 1, not {top_k}")
-    return top_k
+def _checked_top_k(top_k: SupportsIndex) -> int:
+    try:
+        number = operator.index(top_k)
+    except TypeError:
+        raise TypeError(f"top_k must be a whole number, not {top_k!r}") from None
+    if number < 1:
+        raise ValueError(f"top_k must be at least 1, not {number}")
+    return number

@@ -10,7 +10,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction
 from shufflenet.engine.engine import Engine
 from shufflenet.files import printable
+from shufflenet.labels import read_names
 from shufflenet.models import load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
@@ -133,6 +134,7 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     *,
     all: bool = False,
+    labels: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Runs ``model`` over ``data``/val, or ``data`` itself if it holds class folders; the folders' names are the truth.
@@ -144,10 +146,12 @@ def evaluate(
         by: "engine", or "pytorch" for the PyTorch network with the same weights.
         out: a folder for tables and images, as `write` fills it.
         all: every picture of a folder without val/, also those that the model was trained on.
+        labels: a text file that names the model's classes, as `read_names` reads it, in place of what the model says.
         progress: told pictures done and pictures in all.
 
     Raises:
         ModelFileError: the model can't be used.
+        ValueError: ``labels`` can't be read, or has more or fewer classes than the model.
         DataError: a class folder that the model does not know, no pictures, or none that it was not trained on.
         OSError: ``out`` can't be written.
     """
@@ -156,6 +160,9 @@ def evaluate(
         Path(out).mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
     if not isinstance(model, Model):
         model = load_model(model)
+    if labels is not None:
+        folders, texts = read_names(Path(labels), model.graph.classes)
+        model = replace(model, classes=folders, labels=texts)
     split = pictures_to_measure(root, model.classes, model.training, all)
     run = Engine(model).run if by == "engine" else _pytorch(model)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +36,34 @@ def checked_names(kind: Literal["class", "label"], names: Any, classes: int) -> 
 def numbered_labels(classes: int) -> list[str]:
     """The labels of a network whose classes nobody named: "class 0" and so on."""
     return [f"class {index}" for index in range(classes)]
+
+
+def imagenet_names() -> tuple[list[str], list[str]]:
+    """The 1,000 classes of ImageNet's challenge (ILSVRC 2012) in its order: class folders and labels.
+
+    The folders are WordNet 3.0's numbers of the synsets, the labels their words. "Crane" stands there for the bird and
+    for the machine, so these two labels say which.
+    """
+    return _columns((resources.files("shufflenet") / "imagenet.tsv").read_text("utf-8").splitlines())
+
+
+def read_names(path: Path, classes: int) -> tuple[list[str], list[str]]:
+    """Reads class folders and labels from a file of `read_labels`, where a line may begin with the folder and a tab.
+
+    Raises:
+        ValueError: the file can't be read, or does not name ``classes`` classes; the message names it.
+    """
+    folders, labels = _columns(read_labels(path))
+    try:
+        return checked_names("class", folders, classes), checked_names("label", labels, classes)
+    except ValueError as error:
+        raise ValueError(f"{printable(str(path))}: {error}") from None
+
+
+def _columns(lines: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The first and the last column of each line, between tabs."""
+    rows = [line.split("\t") for line in lines]
+    return [row[0] for row in rows], [row[-1] for row in rows]
 
 
 def read_labels(path: Path) -> list[str]:

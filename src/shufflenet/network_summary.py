@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 from shufflenet.models import load_model
@@ -32,8 +33,8 @@ def summary(
         ValueError: there is no network of this name, or the input has too few pixels.
     """
     graph, own_size = _graph(network, classes, stem_stride)
-    height, width = (size, size) if isinstance(size, int) else size or (own_size, own_size)
-    return complexity.summary(graph, height, width)
+    height, width = size if isinstance(size, tuple) else (own_size if size is None else size,) * 2
+    return complexity.summary(graph, operator.index(height), operator.index(width))
 
 
 def _graph(

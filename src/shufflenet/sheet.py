@@ -39,9 +39,15 @@ class _Tile:
 
 
 def contact_sheet(
-    pictures: Sequence[tuple[Source, Prediction]], out: str | os.PathLike[str], max_pixels: int = MAX_PIXELS
+    pictures: Sequence[tuple[Source, Prediction] | Prediction],
+    out: str | os.PathLike[str],
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Draws pictures and what was said about them to the PNG file ``out``.
+
+    Args:
+        pictures: pictures with their predictions; or predictions alone, whose ``source`` is the picture's path.
+        max_pixels: larger pictures are left blank.
 
     Raises:
         ValueError: there are no pictures or more than `MAX_PICTURES`.
@@ -49,12 +55,13 @@ def contact_sheet(
     """
     if not 1 <= len(pictures) <= MAX_PICTURES:
         raise ValueError(f"a sheet holds 1 to {MAX_PICTURES} pictures, not {len(pictures)}")
-    tile = _Tile(len(pictures), labels=min(_LABELS, max(len(prediction.labels) for _, prediction in pictures)))
-    columns = _columns(len(pictures), tile)
-    rows = math.ceil(len(pictures) / columns)
+    pairs = [(each.source, each) if isinstance(each, Prediction) else each for each in pictures]
+    tile = _Tile(len(pairs), labels=min(_LABELS, max(len(prediction.labels) for _, prediction in pairs)))
+    columns = _columns(len(pairs), tile)
+    rows = math.ceil(len(pairs) / columns)
     step_x, step_y = tile.width + tile.gap, tile.height + tile.gap
     sheet = Image.new("RGB", (columns * step_x + tile.gap, rows * step_y + tile.gap), _PAPER)
-    for index, (source, prediction) in enumerate(pictures):
+    for index, (source, prediction) in enumerate(pairs):
         row, column = divmod(index, columns)
         sheet.paste(_card(source, prediction, tile, max_pixels), (tile.gap + column * step_x, tile.gap + row * step_y))
     with atomic_file(out) as file:

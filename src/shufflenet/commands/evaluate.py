@@ -24,10 +24,21 @@ from shufflenet.commands.terminal import log, progress_line
     help="Runtime of the network.",
 )
 @click.option("--all", is_flag=True, help="Where DATA has no val/: measure on the training pictures too.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Text file of the classes, one a line: the label, or the class folder, a tab and the label.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and images.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(
-    model: str, data: Path, by: Literal["engine", "pytorch"], all: bool, out: Path | None, as_json: bool
+    model: str,
+    data: Path,
+    by: Literal["engine", "pytorch"],
+    all: bool,
+    labels: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure MODEL on the class folders of DATA/val, or of DATA itself: top-1 and top-5 error, errors of each class,
     and calibration.
@@ -48,7 +59,7 @@ def evaluate(
     with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
-        result = evaluation.evaluate(model, data, by, all=all, progress=progress)
+        result = evaluation.evaluate(model, data, by, all=all, labels=labels, progress=progress)
     for failure in result.failures:
         log(failure)
     click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))

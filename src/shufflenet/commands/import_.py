@@ -32,7 +32,7 @@ def import_(
     \b
     Examples:
       shufflenet import --list
-      shufflenet import pytorchcv:shufflenet_g3_w1 --labels imagenet.txt
+      shufflenet import pytorchcv:shufflenet_g3_w1
       shufflenet import megvii:shufflenet_g3_x1_0 --file 1.0x.pth.tar
       shufflenet import paper --file mine.pth --out mine.safetensors
     """

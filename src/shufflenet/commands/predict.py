@@ -20,6 +20,11 @@ from shufflenet.commands.terminal import log, progress_bar
     "--model",
     help="One of the package, a model file, or SOURCE:NETWORK (see import).  [default: shufflenet_g3_x0_5]",
 )
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Text file of the classes' labels, one a line, in the model's place.",
+)
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels per picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per picture and line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV per picture and label.")
@@ -39,6 +44,7 @@ from shufflenet.commands.terminal import log, progress_bar
 def predict(
     paths: tuple[str, ...],
     model: str | None,
+    labels: Path | None,
     top_k: int,
     as_json: bool,
     as_csv: bool,
@@ -60,6 +66,7 @@ def predict(
     """
     from shufflenet import sheet as sheets
     from shufflenet.classifier import Classifier
+    from shufflenet.labels import read_names
     from shufflenet.models import DEFAULT_MODEL
     from shufflenet.pictures.images import MAX_PIXELS, ImageError
 
@@ -70,6 +77,8 @@ def predict(
     max_pixels = max_pixels or MAX_PIXELS
     with refusing(ValueError, ImportError, OSError):
         classifier = Classifier(DEFAULT_MODEL if model is None else model, threads=threads)
+        if labels is not None:
+            classifier.labels = read_names(labels, classifier.graph.classes)[1]
 
     sources, problems = find_pictures(paths)
     for problem in problems:

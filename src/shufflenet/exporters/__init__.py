@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import operator
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -88,10 +89,8 @@ def export(
     if not isinstance(model, Model):
         name = name or Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
         model = load_model(model)
-    if size is None:
-        height = width = model.preprocessing.size
-    else:
-        height, width = (size, size) if isinstance(size, int) else size
+    given = size if isinstance(size, tuple) else (model.preprocessing.size if size is None else size,) * 2
+    height, width = map(operator.index, given)
     order = Order(model, identifier(name or model.graph.name), height, width, fixed=size is not None)
     path = Path(out or order.name + target.suffix)
     _check_replaceable(path, target)

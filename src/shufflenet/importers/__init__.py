@@ -18,6 +18,7 @@ from shufflenet.importers.convert import convert
 from shufflenet.importers.download import cache_folder, fetch
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
+from shufflenet.labels import imagenet_names
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 
@@ -34,7 +35,7 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
         name: ``SOURCE:NETWORK`` such as ``pytorchcv:shufflenet_g3_w1``; with ``file`` also ``SOURCE`` alone, which
             says whose code the network is built like, or nothing if its tensors' names give that away.
         file: the checkpoint; default: downloaded once to the cache folder.
-        labels: the classes' texts; default: "class 0" and so on.
+        labels: the classes' texts; default: ImageNet's for a known network of 1,000 classes, else "class 0" and so on.
 
     Raises:
         CheckpointError: the network is unknown, can't be read, or can't be expressed exactly; the message says why.
@@ -72,6 +73,8 @@ def import_model(name: str = "", file: Path | None = None, labels: list[str] | N
     )
     if labels is not None:
         model.labels = model.classes = labels  # even if there are none, which no model file can hold
+    elif network is not None and model.graph.classes == 1000:
+        model.classes, model.labels = imagenet_names()
     model.self_test = _self_test(model)
     return model
 
