@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -140,7 +141,6 @@ RIGHT_PIXELS: dict[str, tuple[Callable[[], images.Source], list[tuple[int, int, 
     "grey12-tiff": (lambda: tiff(12, 1, bytes.fromhex("000804fff000"), 3), GREYS),
     "grey16-image-big-endian": (lambda: Image.fromarray(GREY_16.astype(">u2")), GREYS),
     "grey16-pgm": (lambda: b"P5 3 1 65535\n" + GREY_16.astype(">u2").tobytes(), GREYS),
-    "grey10-pgm": (lambda: b"P2 3 1 1023\n0 513 1023\n", GREYS),
     "array-grey": (lambda: np.array([[0, 128, 255]], np.uint8), GREYS),
     "array-grey16": (lambda: GREY_16, GREYS),
     "array-grey16-big-endian": (lambda: GREY_16.astype(">u2")[:, :, None], GREYS),
@@ -248,6 +248,8 @@ WEBP_12000 = b"RIFF\x16\0\0\0WEBPVP8L\x0a\0\0\0\x2f" + struct.pack("<I", 11999 |
 WIDE = png(100_000_000, 1, 8, 6, zlib.compress(b"\0"))
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "pnm-plain": (lambda: b"P2 3 1 1023\n0 513 1023\n", "PNM in plain text is not read"),
+    "pnm-10-bits": (lambda: b"P5 3 1 1023\n" + bytes(6), "this kind of PPM is not read"),
     "empty": (lambda: b"", "empty file"),
     "text": (lambda: b"hello, I am not a picture\n", "not a picture in a format that can be read"),
     "pdf": (lambda: b"%PDF-1.4\n%\xe2\xe3", "not a picture in a format"),
@@ -553,3 +555,18 @@ def test_peak_memory_of_100_megapixels(kind: str, tmp_path: Path) -> None:
     assert all(expected in outcome for outcome in outcomes)
     assert int(peak) * 1024 < 1024 * MEBIBYTE
     assert run.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_forked_while_threads_decode() -> None:
+    source = Image.fromarray(np.zeros((50, 50, 3), np.uint8))
+    usual = Image.MAX_IMAGE_PIXELS
+    # As by another thread, which the forked process does not have.
+    with images._pillow_settings(10**9), images._memory.taking(10**9, 10**9), images._memory._changed:
+        with images._given_images, images._decoding_lock:
+            child = os.fork()
+        if not child:
+            signal.alarm(20)
+            decode(source)
+            os._exit(0 if usual == Image.MAX_IMAGE_PIXELS else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -17,7 +17,8 @@ WAY = """
     networks.graph networks.architecture networks.squeeze_excitation networks.shufflenet_v1 networks.baselines
     networks.stored_graph networks.families networks.complexity
     atomic_file files labels threads library
-    pictures.pixel_memory pictures.memory_budget pictures.resize pictures.preprocessing pictures.images
+    pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
+    pictures.images
     networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
     importers models classifier network_summary sheet

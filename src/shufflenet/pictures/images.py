@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, BinaryIO, TypeAlias
+from typing import IO, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,9 @@ from PIL import (
 )
 
 from shufflenet.files import NotAFileError, printable, regular_file, why_unreadable
+from shufflenet.pictures import limits
 from shufflenet.pictures.memory_budget import MemoryBudget
+from shufflenet.pictures.silence import silence_decoders
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
 
@@ -86,11 +88,28 @@ _FILE_BYTES = 4
 _SMALL_FILE_BYTES = 64 << 20  # never refused for its length, however low max_pixels is
 _STRIP_PIXELS = 1 << 22  # converted at a time
 
+silence_decoders()
+
 _memory = MemoryBudget()
+_file_memory = MemoryBudget()  # files out of archives; taken before `_memory`, never while holding some of that
 _given_images = threading.Lock()  # a PIL image that is not loaded yet can't be loaded by two threads at once
 _decoding = 0  # threads inside `_pillow_settings`
 _saved: tuple[warnings.catch_warnings[None], int | None]  # what the last of them puts back
 _decoding_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """In a forked process, which has none of the threads that were decoding: makes the locks and the settings anew."""
+    global _decoding, _decoding_lock, _given_images
+    _decoding_lock, _given_images = threading.Lock(), threading.Lock()
+    if _decoding:
+        _decoding = 0
+        _saved[0].__exit__(None, None, None)
+        Image.MAX_IMAGE_PIXELS = _saved[1]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class ImageError(ValueError):
@@ -127,21 +146,32 @@ def decoding(source: Source, max_pixels: int, resize: int | None) -> Iterator[Im
         yield _decode_or_explain(source, max_pixels, resize, held)
 
 
+@contextmanager
+def file_bytes_held(count: int) -> Iterator[None]:
+    """Counts a picture file of ``count`` bytes as in memory for the block; waits while other threads hold too many.
+
+    All threads together hold at most 4 bytes for each of `MAX_PIXELS`. To be entered before `decoding`, not within.
+    """
+    with _file_memory.taking(count, _FILE_BYTES * MAX_PIXELS):
+        yield
+
+
 def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
     """Decodes a picture; ``held`` keeps its share of the threads' memory until it is closed."""
     name = source_name(source)
     try:
         with _pillow_settings(max_pixels):
             return _decode(source, max_pixels, resize, held)
-    except (ImageError, NotAFileError) as error:
+    except (ImageError, NotAFileError, limits.LimitError) as error:
         reason = str(error)
     except MemoryError:
         reason = "not enough memory to decode it"
     except Image.DecompressionBombError:
         reason = f"over the limit of {max_pixels:,} pixels (--max-pixels)"
     except OSError as error:
-        # Pillow's own have no number.
-        reason = why_unreadable(error) if error.errno or error.filename else f"damaged picture ({error})"
+        # Pillow's own have no number; some say no more than a number of the decoder's.
+        said = "" if "decoder error" in str(error) else f" ({error})"
+        reason = why_unreadable(error) if error.errno or error.filename else f"damaged picture{said}"
     except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
         reason = "damaged picture, or of a kind that can't be read"
     raise ImageError(f"{printable(name)}: {printable(reason)}")
@@ -193,6 +223,7 @@ def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack
         return _to_rgb(_from_array(source, max_pixels))
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels)
+        limits.check_decoder(source)
         held.enter_context(_memory.taking(_COPIES_BYTES * math.prod(source.size), memory_limit))
         with _given_images:
             return _upright_rgb(source, ours=False)
@@ -201,14 +232,30 @@ def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack
         limit = max(_FILE_BYTES * max_pixels, _SMALL_FILE_BYTES)
         if file_bytes > limit:
             raise ImageError(f"a file of {file_bytes:,} bytes, over the limit of {limit:,} (--max-pixels)")
-        image = _reader(file)(file, "")
+        reader = _reader(file)
+        components = 0
+        if reader is JpegImagePlugin.jpeg_factory:
+            components = limits.components_of_first_scan(file)
+        elif reader is TiffImagePlugin.TiffImageFile:
+            limits.check_tiff(file)
+        file.seek(0)
+        # It has all that Pillow asks of a file.
+        image = reader(cast("IO[bytes]", limits.BoundedReader(file)), "")
         _check_size(*image.size, max_pixels)
+        limits.check_decoder(image)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             _check_whole(image, file, file_bytes)
+        several_scans = False
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            several_scans = "progressive" in image.info or components != image.layers
+            if several_scans:
+                place = file.tell()
+                limits.check_scans(file)
+                file.seek(place)
         stored_pixels = math.prod(image.size)
         if resize is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (DRAFT_GAP * resize, DRAFT_GAP * resize))
-        needed = _bytes_to_decode(image, stored_pixels, file, file_bytes)
+        needed = _bytes_to_decode(image, stored_pixels, several_scans, file_bytes)
         if needed > memory_limit:
             size = f"{image.width} x {image.height} pixels of this kind of {image.format}"
             raise ImageError(f"{size} take {needed:,} bytes to decode, over the limit (--max-pixels)")
@@ -239,7 +286,11 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _check_whole(image: TiffImagePlugin.TiffImageFile, file: BinaryIO, file_bytes: int) -> None:
-    """Finds a cut TIFF before libtiff does, which would print to stderr."""
+    """Finds a cut TIFF before libtiff does, whose reasons are not passed on.
+
+    Raises:
+        ImageError: the file ends before its directory or a strip does.
+    """
     file.seek(0)
     order, version, directory = struct.unpack("<2sHI" if file.read(1) == b"I" else ">2sHI", _read_at(file, 0, 8))
     ends = [0]
@@ -258,14 +309,13 @@ def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _bytes_to_decode(image: Image.Image, stored_pixels: int, file: BinaryIO, file_bytes: int) -> int:
+def _bytes_to_decode(image: Image.Image, stored_pixels: int, several_scans: bool, file_bytes: int) -> int:
     """The most bytes that Pillow and the library below it hold while they decode ``image``, reduced or not."""
     pixels = image.width * image.height
     needed = 4 * pixels
     if isinstance(image, WebPImagePlugin.WebPImageFile):
         return 5 * needed + file_bytes  # two canvases, a decoder's frame, a copy as bytes, and the image
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        several_scans = "progressive" in image.info or _components_of_first_scan(file) != image.layers
         return needed + (2 * image.layers * stored_pixels if several_scans else 0)  # all coefficients, 16 bits each
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tile and image.tile[0][0] == "libtiff":
         tags, height = image.tag_v2, image.height
@@ -278,16 +328,6 @@ def _bytes_to_decode(image: Image.Image, stored_pixels: int, file: BinaryIO, fil
         turned = needed if tags.get(_EXIF_ORIENTATION, 1) != 1 else 0  # by Pillow, before the buffer is freed
         return needed + buffer + turned + file_bytes  # libtiff maps the file
     return needed + 16 * image.width  # two rows of at most 64 bits per pixel
-
-
-def _components_of_first_scan(file: BinaryIO) -> int:
-    """The number of colour components in a JPEG's first scan; 0 if something odd comes before the scan."""
-    file.seek(2)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] >= 0xC0 and not 0xD0 <= head[1] <= 0xD9:
-        if head[1] == 0xDA:
-            return file.read(1)[0]
-        file.seek(int.from_bytes(head[2:], "big") - 2, os.SEEK_CUR)
-    return 0
 
 
 def _from_array(array: NDArray[np.generic], max_pixels: int) -> Image.Image:
@@ -315,6 +355,8 @@ def _upright_rgb(image: Image.Image, ours: bool) -> Image.Image:
 
 
 def _transposition(image: Image.Image) -> Image.Transpose | None:
+    if len(image.info.get("exif", b"")) > limits.MAX_EXIF_BYTES:
+        return None
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF data are no reason to refuse good pixels
