@@ -23,7 +23,7 @@ def random_network(arch: ShuffleNetV1) -> tuple[ShuffleNet, Model]:
 
 
 def random_graph_network(graph: Graph) -> tuple[GraphNetwork, Model]:
-    """Likewise."""
+    """The network of any graph, for PyTorch and for the engine."""
     torch.manual_seed(0)
     network = GraphNetwork(graph).eval()
     randomise(network)

@@ -47,7 +47,7 @@ PARAMETERS = {
     "lcnet_x0_5": 1_880_856,
     "lcnet_x1_0": 2_953_800,
 }
-# As torchvision counts them; the paper of V2 says 41, 146, 299 and 591, 1.3 % more, and not what it counts besides.
+# Torchvision's counts; the paper of V2 says 41, 146, 299 and 591, 1.3 % more, and not what it counts besides.
 V2_MACS = {
     "shufflenet_v2_x0_5": 40.5,
     "shufflenet_v2_x1_0": 144.9,
@@ -221,7 +221,7 @@ def test_too_small_pictures() -> None:
 
 
 def test_every_operator_equals_pytorch() -> None:
-    """Those that ShuffleNet v1 lacks, too."""
+    """Operators that ShuffleNet v1 lacks are among them."""
     network, model = random_graph_network(every_operator())
     x_in = random_input(1, 37, 41)
     with torch.inference_mode():

@@ -345,7 +345,7 @@ def test_train_is_no_measure_of_a_model_that_had_a_val(tmp_path: Path) -> None:
 
 
 def shards(root: Path, numbers: bool = False) -> Path:
-    """Of the folder ``root``, as the webdataset library writes them; returns the folder that they are in."""
+    """Shards of the folder ``root``, written by the webdataset library; returns the folder that they are in."""
     webdataset = pytest.importorskip("webdataset")
     out = root.parent / "shards"
     out.mkdir()

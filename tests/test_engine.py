@@ -326,7 +326,7 @@ def test_an_interrupted_run_gives_its_arena_back(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    """By a process without PyTorch, whose threads would not survive either."""
+    """The fork is made in a process without PyTorch, whose threads would not survive either."""
     program = """
 import os, sys
 import numpy as np

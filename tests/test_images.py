@@ -533,7 +533,7 @@ HUGE: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", HUGE)
 def test_peak_memory_of_100_megapixels(kind: str, tmp_path: Path) -> None:
-    """Of one picture, or of two that two threads want to decode at once."""
+    """Memory stays bounded for one picture, and for two that two threads decode at once."""
     make, expected = HUGE[kind]
     together = 2 if kind == "grey16" else 1
     path = tmp_path / kind

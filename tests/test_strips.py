@@ -62,8 +62,8 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
-# Of MobileNet's, first planes of 76, 92 and 136 pixels a line: they end within a vector of 16, and some where one of 4
-# or 8 ends.
+# MobileNet's first planes then have 76, 92 and 136 pixels a line, which end within a vector of 16, and some where a
+# vector of 4 or 8 ends.
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -138,7 +138,7 @@ def test_reference(name: str) -> None:
 
 
 def test_steps_one_by_one_give_the_logits_of_a_run() -> None:
-    """As many as have names; those in strips are one."""
+    """Every name of `step_names` is one step, a fused group too."""
     model, x = random_model("shufflenet_g3_x0_25"), random_input(1, 224, 224)
     runner = Engine(model)
     expected = runner.run(x)

@@ -346,7 +346,7 @@ class Processes:
 
 @pytest.fixture(scope="module")
 def two_unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `unbroken`, on two processes."""
+    """The run of `unbroken`, on two processes."""
     out = tmp_path_factory.mktemp("runs") / "two"
     stdout, _ = Processes(2, shapes, "--out", out, *RUN).end(0)
     assert stdout.splitlines() == [str(out / "model.safetensors")]

@@ -126,7 +126,7 @@ int shufflenet_preprocess_begin(const shufflenet_kernels *kernels, const shuffle
     const shufflenet_preprocessing *p = preprocessing;
     if (width < 1 || height < 1 || !is_sensible(p))
         return 0;
-    // As much of the picture as there is in the input's proportions, and of that the central share.
+    // The largest rectangle of the input's proportions in the picture, and the central share of it.
     const int is_tall = (double)width * p->height <= (double)height * p->width;
     struct side across = {.length = is_tall ? width : (double)height * p->width / p->height, .end = width};
     struct side down = {.length = is_tall ? (double)width * p->height / p->width : height, .end = height};

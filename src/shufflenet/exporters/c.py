@@ -125,7 +125,7 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
     sizes = engine.measure(plan, engine.WIDEST)  # the program may run on another processor
     preprocessing_bytes = preprocess_bytes(order.height, order.width)
     input_bytes = 12 * order.height * order.width
-    # As C writes them.
+    # Numbers in C's notation.
     scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in preprocessing.scale_and_shift())
     return {
         "NAME": order.name,

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-// As much as the widest instruction set level needs. The engine checks that it is enough.
+// What the widest instruction set level needs. The engine checks that it is enough.
 enum { NETWORK_BYTES = @NETWORK_BYTES@, ARENA_BYTES = @ARENA_BYTES@ };
 
 enum { NO_PICTURE = -1, LARGE_PICTURE = -2 };

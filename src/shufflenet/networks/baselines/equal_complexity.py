@@ -43,7 +43,7 @@ class EqualComplexity(Architecture):
         return f"{self.family}_{self.budget}m"
 
     def add_operators(self, graph: Graph) -> None:
-        # As in the ShuffleNet of this complexity.
+        # The ShuffleNet of this complexity has as many.
         stem_channels = 24 if self.budget == max(BUDGETS) else 12
         x: Node = graph.convolution(
             "conv1", graph.input, stem_channels, 3, stride=self.stem_stride, batch_norm="bn1", activation="relu"
