@@ -288,8 +288,11 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--runtimes", "tensorflow"], "unknown runtime 'tensorflow'"),
-        (["--models", "resnet"], "unknown network 'resnet'; known are shufflenet_gG_xS_S and mobilenet_v1_x0_25, "),
-        (["--models", "shufflenet_g5_x1_0"], "groups must be one of"),
+        (
+            ["--models", "resnet"],
+            "unknown network 'resnet'; did you mean resnet_38m? families, by one of each: shufflenet_g1_x0_25, ",
+        ),
+        (["--models", "shufflenet_g5_x1_0"], "groups must be 1, 2, 3, 4 or 8, not 5"),
         (["--sizes", "big"], "a size must be N or HxW"),
         (["--sizes", "31x64"], "a size must be at least 32 pixels, not 31x64"),
         (["--layers", "--folder"], "--layers makes --folder useless"),

@@ -46,7 +46,7 @@ def _graph(
     if isinstance(network, str) and not (network.endswith(".safetensors") or ":" in network or os.path.isfile(network)):
         return families.architecture(network, **fields).graph(), _SIZE
     if fields:
-        raise ValueError("--classes and --stem-stride go with a name; a model has its own")
+        raise ValueError("--classes and --stem-stride go with a name; a model file has its own")
     if isinstance(network, Graph):
         return network, _SIZE
     model = network if isinstance(network, Model) else load_model(network)
