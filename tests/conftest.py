@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import labelled_shapes
 from shufflenet import model_file
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -41,3 +42,22 @@ def model_path(model: Model, tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
     model_file.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 training and 18 validation pictures of three classes."""
+    return labelled_shapes.make(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="session")
+def unbroken(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `training_runs.RUN`, left alone until its end."""
+    from training_runs import RUN, one_thread, run  # not above: it needs PyTorch
+
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    with one_thread():
+        result = run(shapes, "--out", out, *RUN)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out / 'model.safetensors'}\n"
+    return out

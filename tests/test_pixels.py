@@ -106,6 +106,6 @@ def test_training_keeps_a_border_around_the_square(tmp_path: Path) -> None:
 def test_validation_sees_what_predict_sees(tmp_path: Path) -> None:
     root = labelled_shapes.make(tmp_path / "shapes", train=1, val=1, side=90)
     picture = open_dataset(root).val.pictures[0].decode()
-    how = Preprocessing(size=48, resize=56)
-    fitted = pixels.fit_for_validation(how).resample(picture)
-    np.testing.assert_array_equal(preprocess(fitted, Preprocessing(48, 48)), preprocess(picture, how))
+    preprocessing = Preprocessing(size=48, resize=56)
+    fitted = pixels.fit_for_validation(preprocessing).resample(picture)
+    np.testing.assert_array_equal(preprocess(fitted, Preprocessing(48, 48)), preprocess(picture, preprocessing))

@@ -16,7 +16,7 @@ from shufflenet.training.recipe import RECIPES
 
 LOGITS, ANSWERS = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
 TARGET, OTHER = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 2, 0, 1, 1, 0])
-WEIGHTS = torch.tensor([3.0, 1.0, 0.5])  # of the classes
+WEIGHTS = torch.tensor([3.0, 1.0, 0.5])  # one for each class
 
 
 def loss(share: float, answers: Tensor | None = None, **recipe: Any) -> float:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from shufflenet.bench.run import Status, machine
 from shufflenet.bench.turns import images_per_second
-from shufflenet.networks.network import ShuffleNet
+from shufflenet.networks.module import module_of
 from shufflenet.threads import map_in_order
 from shufflenet.training import augment, training_data
 from shufflenet.training.job import Job, prepare
@@ -27,7 +27,7 @@ from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.recipe import RECIPES
 from shufflenet.training.run_folder import RunFolder
-from shufflenet.training.state import optimizer
+from shufflenet.training.state import new_network, optimizer
 
 _TURN_STEPS = 5
 _SIZE, _BATCH = 64, 128
@@ -113,7 +113,7 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
     """A generator that makes one step of `shufflenet train` per `next`."""
     data = training_data.load(job, folder, False, lambda text: None, lambda what, done, of: None)
     keep_freed_memory()
-    network = ShuffleNet(job.arch).train()
+    network = new_network(job.graph).train()
     step = _step(by_kernels(network), optimizer(network, job.recipe), job)
     steps_per_epoch = len(data.train) // _BATCH
 
@@ -142,7 +142,7 @@ def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
             transforms.Normalize(job.preprocessing.mean, job.preprocessing.std),
         ]
     )
-    network = ShuffleNet(job.arch).to(memory_format=torch.channels_last).train()
+    network = module_of(job.graph).to(memory_format=torch.channels_last).train()
     step = _step(network, optimizer(network, job.recipe), job)
     pictures = datasets.ImageFolder(str(folder), transform)
     loader = DataLoader(pictures, _BATCH, shuffle=True, drop_last=True, num_workers=threads, persistent_workers=True)

@@ -11,6 +11,8 @@ import click
 
 from shufflenet.commands.errors import failing, needs_torch, refusing
 
+_RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # options that no dry run needs
+
 
 @click.command(short_help="Train on class folders of pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
@@ -61,7 +63,7 @@ from shufflenet.commands.errors import failing, needs_torch, refusing
     type=click.FloatRange(0, 1, max_open=True),
     help="Average the result with --from's weights at this share, such as 0.3; often better than either.",
 )
-@click.option("--amp", "bf16", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
+@click.option("--amp", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
 @click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm statistics over all processes.  [default: yes]")
 @click.option(
     "--workers",
@@ -89,31 +91,17 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
       torchrun --nproc_per_node 2 -m shufflenet train flowers/
     """
     with needs_torch():
-        from dataclasses import replace
-
         from shufflenet.training import dry_run
         from shufflenet.training import train as training
         from shufflenet.training.job import prepare
-        from shufflenet.training.recipe import RECIPES
         from shufflenet.training.stop import Stopped
     with refusing(ValueError, OSError):
-        wanted = ("arch", "size", "batch_size", "val_fraction", "start", "teacher")
-        changed = (
-            "epochs", "learning_rate", "seed", "class_weights", "mixup", "cutmix", "freeze", "start_share", "bf16",
-        )  # fmt: skip
-        row = RECIPES[options["recipe"] or ("finetune" if options["start"] else "paper")]
-        row = replace(row, **{key: options[key] for key in changed if options[key] not in (None, False)})
-        job = prepare(data, row, **{key: options[key] for key in wanted})
-        if options["dry_run"]:
-            click.echo(dry_run.estimate(job))
+        if options.pop("dry_run"):
+            click.echo(dry_run.estimate(prepare(data, **{key: options[key] for key in options.keys() - _RUNNING})))
             return
-        how = {key: options[key] for key in ("workers", "checkpoint_minutes", "skip_broken", "sync_bn")}
-        out = out or Path("runs") / (data.resolve().stem if data.is_file() else data.resolve().name)
-        if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
-            raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
         try:
             with failing(training.TrainingError):
-                folder = training.train_job(job, out, command=_command(ctx, data), **how)
+                folder = training.train(data, out=out, command=_command(ctx, data), **options)
         except Stopped as stopped:
             sys.exit(128 + stopped.signal_number)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes; the first prints

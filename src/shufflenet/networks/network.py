@@ -17,9 +17,9 @@ from shufflenet.networks.shufflenet_v1 import STAGE_UNITS, ShuffleNetV1, Unit
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """Channel k of group j moves to place k*g + j (section 3.1): [N, g*n, H, W] -> [N, n*g, H, W].
+    """Moves channel k of group j to place k*g + j (section 3.1): [N, g*n, H, W] -> [N, n*g, H, W].
 
-    Reshape to (g, n), transpose, flatten. With n in the place of g it is the inverse.
+    The channels are reshaped to (g, n), transposed and flattened. With n in the place of g it is the inverse.
     """
     batch, channels, height, width = x.shape
     x = x.view(batch, groups, channels // groups, height, width)
@@ -31,7 +31,8 @@ def _pointwise(in_channels: int, out_channels: int, groups: int) -> nn.Conv2d:
 
 
 class ShuffleUnit(nn.Module):
-    """Pointwise group convolution, shuffle, depthwise 3x3, pointwise group convolution; add or concat."""
+    """A unit (Figure 2b and 2c): pointwise group convolution, shuffle, depthwise 3x3, pointwise group convolution; add
+    or concatenation. The state dict's names are those of its attributes."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
@@ -104,12 +105,12 @@ class ShuffleNet(nn.Module):
 
 
 def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """What a model file or the engine takes of a network on the CPU, in the network's own memory."""
+    """The tensors of a network on the CPU by name, as model files and the engine have them, in the network's memory."""
     return {name: t.numpy() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def initialise(module: nn.Module) -> None:
-    """For `nn.Module.apply`; see `ShuffleNet`."""
+    """Gives a module new weights, as `ShuffleNet` says; for `nn.Module.apply`."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:

@@ -12,7 +12,6 @@ import torch
 
 from shufflenet import __version__
 from shufflenet.bench.run import machine
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.paper import small_scale, trained
 from shufflenet.paper.trained import ResultsError, Run, Trained
 from shufflenet.training.job import Job, prepare
@@ -74,11 +73,8 @@ def _kept(folder: Path, job: Job) -> Trained:
 
 
 def _job(plain: Job, name: str, seed: int) -> Job:
-    network = small_scale.network(name, plain.arch.classes)
-    job = replace(plain, recipe=replace(plain.recipe, seed=seed))
-    if isinstance(network, ShuffleNetV1):
-        return replace(job, arch=network)
-    return replace(job, comparison=network.graph())
+    network = small_scale.network(name, plain.graph.classes)
+    return replace(plain, graph=network.graph(), recipe=replace(plain.recipe, seed=seed))
 
 
 def _settings(job: Job) -> dict[str, Any]:

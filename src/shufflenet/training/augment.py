@@ -32,7 +32,7 @@ class Choices:
     place: NDArray[np.float64]  # [N, 2] the crop's, 0 to 1: from the leftmost and topmost place to the last
     flip: NDArray[np.bool_]  # [N]
     partner: NDArray[np.int64]  # [N] the row that each is mixed with
-    share: float  # of the row's own picture in a mixture; 1: nothing is mixed
+    share: float  # the own picture's part of a mixture; 1: nothing is mixed
     box: tuple[float, float, float, float] | None  # cutmix: left, top, right, bottom of the partner's part, 0 to 1
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from shufflenet.networks.network import ShuffleNet
+from shufflenet.networks.module import Network
 from shufflenet.pictures import images
 from shufflenet.training import pixels, teacher
 from shufflenet.training.job import Job
 from shufflenet.training.on_engine import on_engine
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import duration
-from shufflenet.training.state import freeze, set_training
+from shufflenet.training.state import freeze, new_network, set_training
 from shufflenet.training.train import EPOCH_PICTURES
 from shufflenet.training.training_data import TRAIN_MARGIN
 
@@ -29,7 +29,7 @@ _PICTURES = 20  # decoded
 
 def estimate(job: Job) -> str:
     """`Job.describe` and the time that the run would take, as text; takes seconds itself."""
-    network = ShuffleNet(job.arch)
+    network = new_network(job.graph)
     freeze(network, job.recipe.freeze)
     set_training(network, job.recipe.freeze)
     decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
@@ -55,13 +55,13 @@ def _decode_s(job: Job) -> float:
     return each * (len(split) + len(job.dataset.val)) / torch.get_num_threads()
 
 
-def _train_s(job: Job, network: ShuffleNet) -> float:
+def _train_s(job: Job, network: Network) -> float:
     """Seconds for all steps, without making batches, which other threads do."""
     recipe, seconds = job.recipe, 0.0
     forward = by_kernels(network)
     ask = teacher.of(job, torch.device("cpu"), lambda size: [torch.zeros(recipe.batch_size, 3, size, size)])
     epochs = Counter(recipe.input_size(epoch, job.preprocessing.size) for epoch in range(recipe.epochs))
-    target = torch.from_numpy(np.arange(recipe.batch_size) % job.arch.classes)
+    target = torch.from_numpy(np.arange(recipe.batch_size) % job.graph.classes)
     for size, count in epochs.items():
         x = torch.zeros(recipe.batch_size, 3, size, size)
         for step in range(_STEPS + 1):
@@ -77,7 +77,7 @@ def _train_s(job: Job, network: ShuffleNet) -> float:
 
 
 @torch.no_grad()
-def _validate_s(job: Job, network: ShuffleNet) -> float:
+def _validate_s(job: Job, network: Network) -> float:
     """Seconds for the end of each epoch and of the run: batch norm's statistics, and the validation pictures."""
     recipe, size = job.recipe, job.preprocessing.size
     x = torch.zeros(recipe.batch_size, 3, size, size)

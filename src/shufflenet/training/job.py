@@ -13,16 +13,15 @@ from shufflenet.models import embedded_models, load_model
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
-from shufflenet.training.recipe import RECIPES, Recipe
+from shufflenet.training.recipe import FREEZABLE, RECIPES, Recipe
 
 DEFAULT_ARCH = "shufflenet_g3_x0_5"
 _SMALL = 96  # pixels, up to which pictures keep their size and the stem its resolution
-_PHOTO = Preprocessing(size=128, resize=144)  # for ordinary photos: a CPU trains on a few hundred in minutes
-_SAMPLE = 50  # pictures looked at to tell which of the two the data are
+_PHOTO = Preprocessing(size=128, resize=144)  # for larger pictures: a CPU trains on a few hundred in minutes
+_SAMPLE = 50  # pictures whose size tells which of the two the data are
 
 
 class JobError(ValueError):
@@ -31,53 +30,58 @@ class JobError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """A training run that has not started."""
+    """A training run that has not started.
+
+    Args:
+        graph: the network that is trained, with as many classes as the dataset.
+        preprocessing: of the network when it is trained; some epochs may train on smaller inputs.
+        start: the model that is fine-tuned; None: training starts from random weights.
+        teacher: a model file, or the name of a torchvision network.
+        start_name: how the user named ``start``.
+    """
 
     dataset: Dataset
-    arch: ShuffleNetV1
+    graph: Graph
     preprocessing: Preprocessing
     recipe: Recipe
-    start: Model | None  # what is fine-tuned
+    start: Model | None
     teacher: str | None
-    start_name: str = ""  # as it was given
-    comparison: Graph | None = None  # a network that is trained in place of `arch`; it gives errors, no model file
+    start_name: str = ""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Before broken pictures are left out; an incomplete last batch is dropped."""
+        """Steps in an epoch, before broken pictures are left out; an incomplete last batch is dropped."""
         return max(1, len(self.dataset.train) // self.recipe.batch_size)
 
     def settings(self) -> dict[str, Any]:
         """All that decides the result, for JSON; two runs with equal settings give equal weights."""
         dataset = self.dataset
-        settings = {
+        return {
             "data": {"train": dataset.train.fingerprint(), "val": dataset.val.fingerprint()},
             "classes": _digest("\n".join(dataset.classes).encode("utf-8", "surrogateescape")),
-            "arch": asdict(self.arch),
+            "arch": families.described(self.graph),
             "preprocessing": asdict(self.preprocessing),
             "recipe": asdict(self.recipe),
             "from": _weights_digest(self.start) if self.start else None,
             "teacher": _teacher_digest(self.teacher) if self.teacher else None,
         }
-        if self.comparison is not None:
-            sizes = self.comparison.sizes(self.preprocessing.size, self.preprocessing.size)
-            operators = [(node.name, node.channels, node.tensor_shapes(), size) for node, size in sizes.items()]
-            settings["comparison"] = _digest(repr(operators).encode())
-        return settings
+
+    def input_sizes(self) -> list[int]:
+        """The sides of the inputs that the run trains on, in pixels, in ascending order."""
+        epochs = range(self.recipe.epochs)
+        return sorted({self.recipe.input_size(epoch, self.preprocessing.size) for epoch in epochs})
 
     def describe(self) -> str:
-        """A few lines for people."""
-        dataset, recipe, how = self.dataset, self.recipe, self.preprocessing
-        sizes = sorted({recipe.input_size(epoch, how.size) for epoch in range(recipe.epochs)})
+        """Data, network, recipe, start and teacher, a line each."""
+        dataset, recipe, size, sizes = self.dataset, self.recipe, self.preprocessing.size, self.input_sizes()
         peak = recipe.learning_rate * recipe.batch_size / 1024
-        network = f"{self.arch.name}, stem stride {self.arch.stem_stride}"
-        if self.comparison is not None:
-            network = self.comparison.name
+        made_by = self.graph.architecture
+        stem = f", stem stride {made_by.stem_stride}" if made_by is not None else ""
         lines = [
             f"data      {dataset.root}: {len(dataset.train):,} pictures to train on, {len(dataset.val):,} to validate, "
             f"{len(dataset.classes)} classes",
-            f"network   {network}, input {how.size} x {how.size}"
-            + (f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})" if sizes != [how.size] else ""),
+            f"network   {self.graph.name}{stem}, input {size} x {size}"
+            + (f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})" if sizes != [size] else ""),
             f"recipe    {recipe.name}: {_counted(recipe.epochs, 'epoch')} of {_counted(self.steps_per_epoch, 'step')}, "
             f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",
         ]
@@ -96,7 +100,7 @@ class Job:
 
 def prepare(
     root: Path,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     *,
     arch: str | None = None,
     size: int | None = None,
@@ -104,15 +108,21 @@ def prepare(
     val_fraction: float | None = None,
     start: str | None = None,
     teacher: str | None = None,
+    amp: bool = False,
+    **changes: Any,
 ) -> Job:
     """Decides what was not given: from the data, or from the model that is fine-tuned.
 
     Args:
-        recipe: default: "finetune" with ``start``, else "paper".
-        size: of the input, pixels; default: the pictures' own up to 96, else 128, or what suits ``start``.
+        root: the data, see `open_dataset`; ``val_fraction`` goes there.
+        recipe: a name of `RECIPES`, or one of your own; default: "finetune" with ``start``, else "paper".
+        arch: name of the network, of any family; default: the one of ``start``, else shufflenet_g3_x0_5.
+        size: side of the input, in pixels; default: the pictures' own up to 96, else 128, or what suits ``start``.
         batch_size: over all processes; default: the recipe's, or fewer for small data.
-        start: name of a model that comes with the package, or a model file, to fine-tune.
+        start: a model that is fine-tuned: a name that comes with the package, or a model file.
         teacher: a model file or the name of a torchvision network.
+        amp: matrix products in bfloat16.
+        changes: fields of the recipe that are to be others; None and False: as the recipe has them.
 
     Raises:
         DataError, images.ImageError: the data can't be used.
@@ -120,39 +130,66 @@ def prepare(
         ValueError: a choice that is out of range, or contradicts another.
     """
     dataset = open_dataset(root, val_fraction)
-    recipe = recipe or RECIPES["finetune" if start else "paper"]
+    recipe = _recipe(recipe or ("finetune" if start else "paper"), {"bf16": amp, **changes})
     model = load_model(start) if start else None
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
     if recipe.start_share and (model is None or model.classes != dataset.classes):
         raise JobError("--start-share needs --from and a model of the same classes: only then are all weights its own")
-    native = _native_side(dataset.train)
-    preprocessing = _preprocessing(native, size, model)
-    classes = len(dataset.classes)
+    preprocessing = _preprocessing(_native_side(dataset.train), size, model)
     if model is None:
-        stride = 1 if preprocessing.size <= _SMALL else 2
-        named = families.architecture(arch or DEFAULT_ARCH, classes=classes, stem_stride=stride)
-        if not isinstance(named, ShuffleNetV1):
-            raise JobError(f"--arch {named.name}: not a ShuffleNet")
-        architecture = named
+        graph = _new_graph(arch or DEFAULT_ARCH, len(dataset.classes), preprocessing.size)
     else:
-        if not isinstance(model.graph.architecture, ShuffleNetV1):
-            raise JobError(f"--from {start}: not a ShuffleNet")
-        architecture = model.graph.architecture.with_classes(classes)
-        if arch not in (None, architecture.name):
-            raise JobError(f"--arch {arch} is not the architecture of --from, {architecture.name}: leave it out")
+        if arch not in (None, model.graph.name):
+            raise JobError(f"--arch {arch} is not the architecture of --from, {model.graph.name}: leave it out")
+        graph = families.with_classes(model.graph, len(dataset.classes))
         preprocessing = replace(preprocessing, mean=model.preprocessing.mean, std=model.preprocessing.std)
+    if recipe.freeze != "none" and not has_stages(graph):
+        raise JobError(f"--freeze needs a network with stages 2 to 4, which {graph.name} does not have")
     if batch_size is None:
         recipe = recipe.scaled_to(len(dataset.train))
     elif batch_size > len(dataset.train):
         raise JobError(f"a batch of {batch_size} is more than the {len(dataset.train)} pictures to train on")
     else:
         recipe = replace(recipe, batch_size=batch_size)
-    return Job(dataset, architecture, preprocessing, recipe, model, teacher, start or "")
+    job = Job(dataset, graph, preprocessing, recipe, model, teacher, start or "")
+    _check_input_sizes(job)
+    return job
+
+
+def _recipe(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
+        recipe = RECIPES[recipe]
+    return replace(recipe, **{name: value for name, value in changes.items() if value not in (None, False)})
+
+
+def has_stages(graph: Graph) -> bool:
+    """Whether the network has ShuffleNet's parts: those that `Recipe.freeze` names."""
+    tensors = graph.tensor_shapes()
+    return all(any(name.startswith(f"{stage}.") for name in tensors) for stage in FREEZABLE[2:])
+
+
+def _new_graph(name: str, classes: int, size: int) -> Graph:
+    """The network of this name; for small pictures its first convolution keeps their resolution."""
+    architecture = families.architecture(name, classes=classes)
+    if size <= _SMALL and 1 in architecture.stem_strides:
+        architecture = replace(architecture, stem_stride=1)
+    return architecture.graph()
+
+
+def _check_input_sizes(job: Job) -> None:
+    for size in {*job.input_sizes(), job.preprocessing.size}:
+        try:
+            job.graph.sizes(size, size)
+        except ValueError as error:
+            smaller = f", at which a run with --size {job.preprocessing.size} begins" * (size < job.preprocessing.size)
+            raise JobError(f"{error}{smaller}: give a larger --size") from None
 
 
 def _native_side(split: Split) -> int:
-    """The median shorter side of some pictures; broken ones are found later."""
+    """The median of some pictures' shorter sides, in pixels; broken pictures are found later."""
     sides = []
     for index in range(0, len(split), -(-len(split) // _SAMPLE)):
         try:
@@ -163,6 +200,7 @@ def _native_side(split: Split) -> int:
 
 
 def _preprocessing(native: int, size: int | None, start: Model | None) -> Preprocessing:
+    """How pictures with a shorter side of ``native`` pixels become inputs."""
     if size is None:
         if native > _SMALL:
             if start is None:
@@ -170,7 +208,7 @@ def _preprocessing(native: int, size: int | None, start: Model | None) -> Prepro
             # Photos show more than the small pictures of stem stride 1 do. On the flowers of the README a model of 64
             # pixels has a top-1 error of 24 % at 96, 21 % at 128 and 17 % at 160.
             size = start.preprocessing.size
-            if isinstance(start.graph.architecture, ShuffleNetV1) and start.graph.architecture.stem_stride == 1:
+            if start.graph.architecture is not None and start.graph.architecture.stem_stride == 1:
                 size = max(size, min(round(size * 2.5 / 16), native // 16) * 16)
             return Preprocessing(size=size, resize=round(size * 9 / 8))
         size = max(32, native // 16 * 16)
@@ -184,7 +222,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def is_model(teacher: str) -> bool:
-    """A model file or one that comes with the package, not torchvision's."""
+    """Whether ``teacher`` is a model file or a model that comes with the package; if not, it is torchvision's."""
     return teacher.endswith(".safetensors") or os.path.exists(teacher) or teacher in embedded_models()
 
 

@@ -18,7 +18,7 @@ class Targets:
 
     classes: Tensor  # int64 [N]
     partner_classes: Tensor  # int64 [N], of the picture that each is mixed with
-    share: float  # of the picture's own class, 0 to 1; the rest is its partner's
+    share: float  # the own class's part of the label, 0 to 1; the rest is the partner's
 
 
 @dataclass(frozen=True)

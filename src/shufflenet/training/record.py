@@ -24,7 +24,7 @@ class Record:
     """A run's record in ``folder``, a checkpoint every ``minutes``. The first of several processes writes it."""
 
     def __init__(self, folder: RunFolder, progress: Progress, stop: Stop, minutes: float) -> None:
-        self.saved_step = 0  # of the newest checkpoint; 0: there is none
+        self.saved_step = 0  # the newest checkpoint's step; 0: there is none
         self._folder, self._progress, self._stop = folder, progress, stop
         self._minutes, self._last_save = minutes, time.monotonic()
         self._drawn = 0  # epochs in curves.png

@@ -61,7 +61,7 @@ def model(network: Network, job: Job, data: TrainingData, top1_error: float, top
         logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
     name = job.dataset.root.name
     return Model(
-        graph=job.arch.graph(),
+        graph=job.graph,
         preprocessing=job.preprocessing,
         labels=job.dataset.labels,
         classes=job.dataset.classes,

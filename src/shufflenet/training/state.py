@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from shufflenet.networks.graph_network import GraphNetwork
+from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
-from shufflenet.networks.module import Network
+from shufflenet.networks.module import Network, module_of
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.training.job import Job
-from shufflenet.training.recipe import FREEZABLE, Recipe
+from shufflenet.training.recipe import Recipe
 
 
 @dataclass
@@ -23,7 +23,7 @@ class State:
     """A run between two steps."""
 
     network: Network
-    average: Network | None  # of the weights over `Recipe.ema_epochs`; None: none is taken
+    average: Network | None  # the weights' average over `Recipe.ema_epochs`; None: none is taken
     optimizer: torch.optim.SGD
     step: int = 0  # steps made since the run began
     loss_sum: float = 0.0  # over the steps of this epoch
@@ -34,7 +34,7 @@ class State:
     def new(cls, job: Job, device: torch.device) -> State:
         """The state before the first step: random weights, or those that the job starts from."""
         torch.manual_seed(job.recipe.seed)
-        network = new_network(job)
+        network = new_network(job.graph)
         if job.start is not None:
             take_weights(network, job.start, job.dataset.classes)
         network = network.to(device)
@@ -77,19 +77,19 @@ class State:
         torch._foreach_lerp_(averages, currents, new)
 
 
-def new_network(job: Job) -> Network:
-    """The job's network with random weights."""
-    if job.comparison is None:
-        return ShuffleNet(job.arch)
-    # The layout in which PyTorch's convolutions are faster.
-    return GraphNetwork(job.comparison).to(memory_format=torch.channels_last)
+def new_network(graph: Graph) -> Network:
+    """The network's module with random weights, in the layout in which training is fastest."""
+    network = module_of(graph)
+    # PyTorch's convolutions are faster in channels_last; the kernels of the package have a layout of their own.
+    return network if isinstance(network, ShuffleNet) else network.to(memory_format=torch.channels_last)
 
 
 def take_weights(network: nn.Module, start: Model, classes: list[str]) -> None:
     """Gives the network all weights of ``start``; the classifier stays new if its classes are others."""
     tensors = {name: torch.from_numpy(tensor) for name, tensor in start.tensors.items()}
     if start.classes != classes:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
+        for name in start.graph.classifier.tensor_shapes():
+            del tensors[name]
     network.load_state_dict(tensors, strict=False)
 
 
@@ -102,7 +102,7 @@ def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 
 
 def freeze(network: nn.Module, up_to: str) -> None:
-    """Lets training leave the weights of these parts alone; ``up_to``: the last of them, one of `FREEZABLE`."""
+    """Lets training leave the weights of these parts alone; ``up_to``: the last of them, one of `recipe.FREEZABLE`."""
     for module in _frozen(network, up_to):
         module.requires_grad_(False)
 
@@ -115,6 +115,9 @@ def set_training(network: nn.Module, frozen_up_to: str) -> None:
 
 
 def _frozen(network: nn.Module, up_to: str) -> list[nn.Module]:
-    last = FREEZABLE.index(up_to)
-    stem = ("conv1", "bn1") if last else ()
-    return [network.get_submodule(name) for name in (*stem, *FREEZABLE[2 : last + 1])]
+    """The network's children up to the one named ``up_to``; "stem": those before stage 2; "none": no child."""
+    if up_to == "none":
+        return []
+    names = [name for name, _ in network.named_children()]
+    last = names.index("stage2") if up_to == "stem" else names.index(up_to) + 1
+    return [network.get_submodule(name) for name in names[:last]]

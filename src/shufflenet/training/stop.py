@@ -25,7 +25,7 @@ class Stop:
     """Whether this process is asked to end the run."""
 
     def __init__(self) -> None:
-        self.signal_number = 0  # of the first signal that came; 0: none yet
+        self.signal_number = 0  # the first signal that came; 0: none yet
 
     def check(self) -> None:
         """Raises `Stopped` if a signal came; called between pieces of work that can be done again.

@@ -9,6 +9,7 @@ as does resuming with three processes or more, whose gradients PyTorch orders an
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from contextlib import nullcontext
@@ -20,14 +21,16 @@ from torch import Tensor, nn
 
 from shufflenet import model_file
 from shufflenet.networks.module import Network
+from shufflenet.networks.network import ShuffleNet
 from shufflenet.threads import map_in_order
 from shufflenet.training import parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
-from shufflenet.training.job import Job
+from shufflenet.training.job import Job, prepare
 from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.loss import Loss, Targets
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import Progress
+from shufflenet.training.recipe import Recipe
 from shufflenet.training.record import Record
 from shufflenet.training.run_folder import RunFolder
 from shufflenet.training.state import State, set_training
@@ -40,6 +43,92 @@ EPOCH_PICTURES = 256
 
 class TrainingError(ValueError):
     """Training can't go on. The message says why and what to do."""
+
+
+def train(
+    data: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    recipe: str | Recipe | None = None,
+    start: str | os.PathLike[str] | None = None,
+    arch: str | None = None,
+    size: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+    val_fraction: float | None = None,
+    skip_broken: bool = False,
+    class_weights: bool = False,
+    mixup: float | None = None,
+    cutmix: float | None = None,
+    teacher: str | os.PathLike[str] | None = None,
+    freeze: str | None = None,
+    start_share: float | None = None,
+    amp: bool = False,
+    sync_bn: bool = True,
+    workers: int = 1,
+    checkpoint_minutes: float = 5,
+    command: str = "",
+) -> RunFolder:
+    """Trains a network on labelled pictures, or goes on with a run that was stopped; ``.model`` is its model file.
+
+    The arguments are the options of `shufflenet train`; only ``start`` has another name there, ``--from``, which Python
+    keeps for itself. None: as the recipe, the data or the model ``start`` has it.
+
+    Args:
+        data: a folder with train/ and val/, in each a folder of pictures for every class; a folder of class folders, of
+            which a part becomes val; or a .zip or shards of either.
+        out: the run folder; default: runs/NAME, by the name of ``data``.
+        recipe: "paper", "short", "finetune" or a `Recipe`; default: "finetune" with ``start``, else "paper".
+        start: a model that is fine-tuned: a name that comes with the package, or a model file.
+        arch: name of the network, of any family; default: shufflenet_g3_x0_5.
+        size: side of the square input, in pixels.
+        epochs: passes over the data.
+        batch_size: pictures in a step, over all processes.
+        learning_rate: the highest, for a batch of 1024; it is scaled with the batch.
+        seed: of every random choice.
+        val_fraction: share of the pictures that becomes val where ``data`` has none, 0 to 1.
+        skip_broken: leave broken pictures out and list them; otherwise they are an error.
+        class_weights: weight the loss so that each class counts the same.
+        mixup: alpha of mixup's Beta distribution (arXiv 1710.09412).
+        cutmix: alpha of CutMix's Beta distribution (arXiv 1905.04899).
+        teacher: a model file or torchvision network whose answers are learned too (distillation, arXiv 1503.02531).
+        freeze: the last part that keeps its weights: "stem", "stage2", "stage3" or "stage4".
+        start_share: share of the weights of ``start`` in the result, 0 to 1.
+        amp: matrix products in bfloat16: faster on GPUs, slower on CPUs.
+        sync_bn: batch norm statistics over all processes; otherwise over each one's pictures.
+        workers: threads that make batches ahead; 0: none.
+        checkpoint_minutes: time between two checkpoints.
+        command: what was typed, for the model file.
+
+    Raises:
+        ValueError: an argument is out of range, or contradicts another.
+        Everything that `train_job` raises: see there.
+    """
+    root = Path(data)
+    job = prepare(
+        root, recipe, arch=arch, size=size, batch_size=batch_size, val_fraction=val_fraction,
+        start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
+        amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
+        cutmix=cutmix, freeze=freeze, start_share=start_share,
+    )  # fmt: skip
+    return train_job(
+        job, _run_folder(root, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
+        sync_bn=sync_bn, workers=workers, checkpoint_minutes=checkpoint_minutes,
+    )  # fmt: skip
+
+
+def _run_folder(data: Path, out: Path | None) -> Path:
+    """``out``, or the default place.
+
+    Raises:
+        ValueError: the run would look like a class of ``data``.
+    """
+    out = out or Path("runs") / (data.resolve().stem if data.is_file() else data.resolve().name)
+    if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
+        raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
+    return out
 
 
 def train_job(
@@ -122,8 +211,8 @@ class _Run:
             raise
 
     def _finished(self) -> bool:
-        model = self.job.comparison is not None or self.folder.model.exists()
-        return len(self.state.history) == self.recipe.epochs and self.folder.result() is not None and model
+        results = self.folder.result() is not None and self.folder.model.exists()
+        return len(self.state.history) == self.recipe.epochs and results
 
     def _train(self, workers: int, skip_broken: bool) -> None:
         """Decodes the pictures, and makes all steps that are left."""
@@ -136,6 +225,8 @@ class _Run:
         weights = data.class_weights(classes) if self.recipe.class_weights else np.ones(classes)
         loss_of = Loss(self.recipe, torch.tensor(weights, dtype=torch.float32, device=self.device))
         network = parallel.parallel(by_kernels(self.state.network), self.sync_bn)
+        if self.device.type == "cpu" and not isinstance(self.state.network, ShuffleNet):
+            self.progress.say("kernels   PyTorch's: the package's own, which are faster, train only ShuffleNet")
         if self.state.step:
             self.progress.say(f"going on after step {self.state.step:,} of {self.steps:,}")
         self.progress.begin(self.steps, self.state.step)
@@ -231,10 +322,8 @@ class _Run:
         self.progress.say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
         if parallel.rank() == 0:
             try:
-                if self.job.comparison is None:
-                    model_file.save(
-                        result.model(network, self.job, self.batches.data, *errors, command), self.folder.model
-                    )
+                model = result.model(network, self.job, self.batches.data, *errors, command)
+                model_file.save(model, self.folder.model)
                 self.folder.write_result(*errors)
             except OSError as error:
                 raise TrainingError(
