@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.importers import catalogue, import_model
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.labels import imagenet_names
+from shufflenet.importers.source import Source
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.images import decode
@@ -120,15 +123,19 @@ def test_any_names_and_biases(g: int, stem: int, stage2: int, tmp_path: Path, ph
     model = import_model("paper", file)
     assert (family(model).groups, family(model).stem_channels, model.graph.classes) == (g, stem, 7)
     assert_same(model, photos, logits_of(network, normalised(photos)))
-    with pytest.raises(CheckpointError, match="say whose code it is built like: megvii, pytorchcv, mmpretrain, paper"):
+    with pytest.raises(CheckpointError, match="say whose code it is built like: megvii, pytorchcv, mmpretrain, zcls, "):
         import_model("", file)
 
 
 def test_own_network(model: Model, tmp_path: Path) -> None:
-    """A state dict of `networks.network` comes back as it is; Conv1's stride is no shape, so it is the paper's."""
+    """A state dict of `networks.network` comes back as it is; Conv1's stride, which is no shape, is assumed or stated."""
     torch.save({name: torch.from_numpy(tensor) for name, tensor in model.tensors.items()}, tmp_path / "x.pth")
     imported = import_model("", tmp_path / "x.pth")
     assert family(imported) == ShuffleNetV1(2, 0.25, classes=5)
+    assert "stem stride 2" in imported.training["assumed"]
+    stated = import_model("", tmp_path / "x.pth", stated={"stem_stride": 1, "shuffle": "none"})
+    assert family(stated) == ShuffleNetV1(2, 0.25, classes=5, stem_stride=1, shuffle=False)
+    assert not {"stem stride 1", "no channel shuffle"} & set(stated.training["assumed"])
     for name, tensor in model.tensors.items():
         np.testing.assert_array_equal(imported.tensors[name], tensor)
 
@@ -203,14 +210,49 @@ def test_conv1_without_batch_norm_is_refused(tmp_path: Path) -> None:
 
 
 def test_version_2_is_refused(tmp_path: Path) -> None:
-    names = ("conv1.0.weight", "stage2.0.branch1.0.weight", "stage2.0.branch2.0.weight", "conv5.0.weight", "fc.weight")
-    file = tmp_path / "x.pth"
-    torch.save({name: torch.zeros(24, 3, 3, 3) for name in names}, file)
+    theirs = pytest.importorskip("torchvision.models")
+    file = save(theirs.shufflenet_v2_x0_5(), tmp_path / "x.pth")
     for name in ("", "paper"):  # whatever is claimed
-        with pytest.raises(CheckpointError, match="a ShuffleNet v2"):
+        with pytest.raises(CheckpointError, match="a ShuffleNet v2") as error:
             import_model(name, file)
+        assert "create_model('shufflenet_v2_x1_0')" in str(error.value)
     with pytest.raises(CheckpointError, match="ShuffleNet v2"):
         import_model("torchvision:shufflenet_v2_x1_0")
+
+
+def test_other_networks_are_not_called_version_2(tmp_path: Path) -> None:
+    """Branches of the name branch2, and layers conv5 or conv_last, are those of many networks."""
+    theirs = pytest.importorskip("torchvision.models")
+    file = save(theirs.GoogLeNet(num_classes=5, aux_logits=False, init_weights=False), tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="not a ShuffleNet v1 with the paper's 16 units: 57 convolutions"):
+        import_model("paper", file)
+    network = public_networks.randomised(public_networks.Paper(3, 12, 120, classes=5), seed=6)
+    state = {f"branch2.conv_last.conv5.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save(state, file)
+    assert import_model("paper", file).graph.name == "shufflenet_g3_x0_5"
+
+
+def test_bookkeeping_is_no_weight(tmp_path: Path) -> None:
+    network = public_networks.randomised(public_networks.Paper(3, 12, 120, classes=5), seed=6)
+    expected = import_model("paper", save(network, tmp_path / "x.pth")).self_test
+    best = torch.tensor([62.5])
+    torch.save(
+        {"epoch": 3, "state_dict": network.state_dict(), "best_acc1": best, "best_prec1": best}, tmp_path / "y.pth"
+    )
+    assert import_model("paper", tmp_path / "y.pth").self_test == expected
+    save(torch.optim.swa_utils.AveragedModel(network), tmp_path / "z.pth")  # n_averaged beside the weights
+    assert import_model("paper", tmp_path / "z.pth").self_test == expected
+    torch.save({**network.state_dict(), "best_acc1": best}, tmp_path / "w.pth")
+    assert import_model("paper", tmp_path / "w.pth").self_test == expected
+
+
+def test_logits_that_overflow_are_said_in_a_users_words(tmp_path: Path) -> None:
+    network = public_networks.randomised(public_networks.Paper(3, 12, 120, classes=5), seed=6)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data *= 1e9
+    with pytest.raises(CheckpointError, match=r"x\.pth: its logits of a test picture are too large for float32"):
+        import_model("paper", save(network, tmp_path / "x.pth"))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +265,7 @@ def test_version_2_is_refused(tmp_path: Path) -> None:
         ("megvii:shufflenet_g3_x1_0", "not at an address of its own; get it from https://github.com/megvii-model"),
         ("tensorpack:ShuffleNetV1-0.5x-g3", "TensorFlow pads"),
         ("jaxony:shufflenet_g3_x1_0", "neither batch norm nor ReLU"),
-        ("ericsun99", "does not say in which order"),
+        ("ericsun99", "its code is jaxony's: it has neither batch norm nor ReLU"),
     ],
 )
 def test_names_that_give_no_network(name: str, message: str) -> None:
@@ -250,7 +292,8 @@ def test_provenance_and_self_test(tmp_path: Path) -> None:
     labels = [f"label {index}" for index in range(1000)]
     model = import_model("megvii:shufflenet_g3_x0_5", file, labels)
     assert model.labels == labels
-    assert model.training["published"] == {"data": "ImageNet validation", "top1_error": 42.7, "top5_error": 20.0}
+    assert "published" not in model.training  # no hash says that it is the published file
+    assert "the inverse of the paper's channel shuffle behind the depthwise convolution" in model.training["assumed"]
     assert model.accuracy == {}  # nobody measured this file
     assert len(model.self_test) == 1000
     model_file.save(model, tmp_path / "x.safetensors")
@@ -275,6 +318,24 @@ def test_imagenet_names_stand_in_the_order_of_torchvision() -> None:
     theirs = meta._IMAGENET_CATEGORIES
     same = [name.lower() in label.lower() for name, label in zip(theirs, labels, strict=True)]
     assert [theirs[index] for index, found in enumerate(same) if not found] == ["crane bird", "maillot tank suit"]
+
+
+def test_a_known_hash_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = public_networks.randomised(public_networks.Megvii(3, 12, 120), seed=5)
+    file = save(network, tmp_path / "x.pth")
+    known = replace(importers.SOURCES["megvii"].networks["shufflenet_g3_x0_5"], hash=f"sha256:{sha256_of(file)}")
+    source = replace(importers.SOURCES["megvii"], networks={"shufflenet_g3_x0_5": known})
+    monkeypatch.setitem(cast("dict[str, Source]", importers.SOURCES), "megvii", source)
+    for name in ("megvii:shufflenet_g3_x0_5", "megvii", ""):
+        training = import_model(name, file).training
+        assert training["published"] == {"data": "ImageNet validation", "top1_error": 42.7, "top5_error": 20.0}
+        assert "assumed" not in training
+    with pytest.raises(CheckpointError, match="a known checkpoint of megvii: nothing is to be stated"):
+        import_model("megvii", file, stated={"preprocessing": Preprocessing()})
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_imports_without_pytorch(tmp_path: Path) -> None:

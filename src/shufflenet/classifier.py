@@ -18,7 +18,7 @@ from PIL import Image
 
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
-from shufflenet.models import DEFAULT_MODEL, load_model
+from shufflenet.models import DEFAULT_MODEL, caution, load_model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
 from shufflenet.pictures.preprocessing import preprocess
@@ -65,6 +65,7 @@ class Classifier:
         self.graph = loaded.graph
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
+        self.caution = caution(loaded.training)
         self._engine = Engine(loaded, isa, threads)
         # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
         logits = self.logits(model_file.test_input(self.preprocessing))[0]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from shufflenet import model_file
 from shufflenet.model_file import ModelFileError
 from shufflenet.networks.model import Model
 
 DEFAULT_MODEL = "shufflenet_g3_x0_5"
+
+_MOST_LETTERS = 1000  # of a caution; a hostile file could put a megabyte there
 
 
 def embedded_models() -> list[str]:
@@ -48,3 +52,13 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         )
     with resources.as_file(resources.files("shufflenet") / "weights" / f"{model}.safetensors") as file:
         return model_file.load(file)
+
+
+def caution(training: Mapping[str, Any]) -> str:
+    """What was assumed when a model was imported and nothing proved, from its ``training``; empty: nothing."""
+    assumed = training.get("assumed")
+    if not isinstance(assumed, list) or not assumed:
+        return ""
+    text = ", ".join(map(str, assumed))
+    text = text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
+    return f"imported, and nothing proved what the import assumed, so labels may be wrong: {text}"

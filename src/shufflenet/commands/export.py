@@ -11,6 +11,7 @@ import click
 from shufflenet.commands.errors import CannotStart, refusing
 from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.size import parse_size
+from shufflenet.commands.terminal import log
 
 
 @click.command(short_help="Write a model for another program, or as plain C.")
@@ -76,5 +77,7 @@ def export(
             check_on=paths or None,
             check=not no_check,
         )
+    if result.caution:
+        log(f"{model}: {result.caution}")
     click.echo(json.dumps(report.described(result), indent=2) if as_json else report.text(result))
     sys.exit(0 if result.ok else 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from shufflenet.commands.errors import refusing
+from shufflenet.commands.terminal import log
 
 
 @click.command("import", short_help="Make a model file from a public checkpoint.")
@@ -19,42 +20,91 @@ from shufflenet.commands.errors import refusing
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="Text file with the names of the classes, one per line."
 )
+@click.option(
+    "--expect",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npz",
+    help="An input and its logits by your own code; see above.",
+)
+@click.option("--stem-stride", type=click.Choice(["1", "2"]), help="Stride of the first convolution.  [default: 2]")
+@click.option("--no-shuffle", is_flag=True, help="The network does not shuffle channels.")
+@click.option("--inverse-shuffle", is_flag=True, help="It shuffles in the inverse of the paper's order.")
+@click.option(
+    "--preprocessing",
+    metavar="HOW",
+    help="imagenet, 0..1, -1..1, 0..255, or a model file's JSON object.  [default: the source's]",
+)
 @click.option("--list", "listing", is_flag=True, help="Print the known networks with their published errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def import_(
-    source: str, file: Path | None, out: Path | None, labels: Path | None, listing: bool, as_json: bool
+    source: str,
+    file: Path | None,
+    out: Path | None,
+    labels: Path | None,
+    expect: Path | None,
+    stem_stride: str | None,
+    no_shuffle: bool,
+    inverse_shuffle: bool,
+    preprocessing: str | None,
+    listing: bool,
+    as_json: bool,
 ) -> None:
     """Make a model file from a public ShuffleNet v1, or from your own checkpoint (--file) of such a network.
 
     SOURCE is the project whose code the network is built like, for example in the order in which it shuffles channels.
     The checkpoint is only read: no code in it is run. A network that this package can't compute exactly is refused.
 
+    A checkpoint doesn't say strides, pools, ReLUs, the order of the shuffle or the preprocessing. Unless its hash is a
+    known one, what was assumed is printed, and again whenever the model is used. --expect proves the network: three
+    lines of your own code make the file, and the logits must agree to 1e-4. With the source paper, other strides, pools
+    and shuffles are tried too.
+
+    \b
+      x = torch.randn(1, 3, 224, 224)
+      logits = network.eval()(x).detach()
+      numpy.savez("expect.npz", input=x, logits=logits)
+
     \b
     Examples:
       shufflenet import --list
       shufflenet import pytorchcv:shufflenet_g3_w1
       shufflenet import megvii:shufflenet_g3_x1_0 --file 1.0x.pth.tar
-      shufflenet import paper --file mine.pth --out mine.safetensors
+      shufflenet import paper --file mine.pth --expect expect.npz --preprocessing 0..1
     """
     from shufflenet import importers, model_file
-    from shufflenet.importers import catalogue
+    from shufflenet.importers import catalogue, stated
     from shufflenet.labels import read_labels
+    from shufflenet.models import caution
 
     if listing:
-        if source or file or out or labels:
+        if source or file or out or labels or expect or stem_stride or no_shuffle or inverse_shuffle or preprocessing:
             raise click.UsageError("--list takes nothing but --json.")
         click.echo(json.dumps(catalogue.rows(), indent=2) if as_json else catalogue.table())
         return
     if not source and file is None:
         raise click.UsageError("Give a SOURCE:NETWORK, or a checkpoint with --file; --list prints what there is.")
+    if no_shuffle and inverse_shuffle:
+        raise click.UsageError("--no-shuffle and --inverse-shuffle exclude each other.")
     target = out or Path(catalogue.file_name(source, file))
     if out is None and target.exists():
         raise click.UsageError(f"{target} is there already; give another name with --out, or the same to replace it.")
     with refusing(ValueError, ImportError, OSError):
-        model = importers.import_model(source, file, read_labels(labels) if labels is not None else None)
+        model = importers.import_model(
+            source,
+            file,
+            read_labels(labels) if labels is not None else None,
+            stated={
+                **({"stem_stride": int(stem_stride)} if stem_stride is not None else {}),
+                **({"shuffle": "none" if no_shuffle else "inverse"} if no_shuffle or inverse_shuffle else {}),
+                **(stated.preprocessing(preprocessing) if preprocessing is not None else {}),
+            },
+            expected=expect,
+        )
         model_file.save(model, target)
     click.echo(
         json.dumps({"model": str(target), **catalogue.described(model)})
         if as_json
         else f"{target}: {catalogue.sentence(model)}"
     )
+    if text := caution(model.training):
+        log(f"{target}: {text}")

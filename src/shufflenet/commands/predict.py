@@ -79,6 +79,8 @@ def predict(
         classifier = Classifier(DEFAULT_MODEL if model is None else model, threads=threads)
         if labels is not None:
             classifier.labels = read_names(labels, classifier.graph.classes)[1]
+    if classifier.caution:
+        log(f"{model}: {classifier.caution}")
 
     sources, problems = find_pictures(paths)
     for problem in problems:

@@ -22,7 +22,7 @@ from shufflenet.exporters import c, coreml, executorch, litert, mnn, ncnn, onnx,
 from shufflenet.exporters.check import Check, compare, samples
 from shufflenet.exporters.target import ExportError, Order, Target, identifier, made_by
 from shufflenet.files import printable
-from shufflenet.models import load_model
+from shufflenet.models import caution, load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import Source
@@ -45,6 +45,7 @@ class Export:
     width: int
     file_bytes: int
     check: Check | None  # the comparison with the engine; None: not compared
+    caution: str = ""  # what an import assumed of the model and nothing proved
 
     @property
     def ok(self) -> bool:
@@ -108,7 +109,7 @@ def export(
     finally:
         with suppress(OSError):
             _remove(temporary)
-    return Export(path, to, height, width, file_bytes, result)
+    return Export(path, to, height, width, file_bytes, result, caution(model.training))
 
 
 def _target(name: str) -> Target:

@@ -52,6 +52,8 @@ def sentence(model: Model) -> str:
     text = f"{model.graph.name}, {model.graph.classes} classes{named}"
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"
+    if proof := model.training.get("proved_by"):
+        text += f", proved by {proof['file']} to {proof['difference']:.1e} of the largest logit"
     if not model.training["hash"]:
         text += f", no hash to check it by is known (SHA-256 {model.training['sha256']})"
     elif len(model.training["hash"].partition(":")[2]) < 40:

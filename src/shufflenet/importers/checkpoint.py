@@ -200,12 +200,17 @@ def _read_legacy(data: bytes) -> tuple[Any, _Load]:
 
 
 def _only_state_dict(value: Any) -> dict[str, _Tensor]:
-    """``value`` itself, or the one dictionary in it that holds tensors by name."""
+    """``value`` itself, or the one dictionary in it that holds weights by name.
+
+    Single numbers such as ``best_acc1`` and whole numbers such as a generator's state are bookkeeping.
+    """
     if not isinstance(value, dict):
         raise _RefusedError("holds no state dict")
-    if found := _tensors(value):
+    if _has_weights(found := _tensors(value)):
         return found
-    inner = {key: found for key, entry in value.items() if isinstance(entry, dict) and (found := _tensors(entry))}
+    inner = {
+        key: found for key, entry in value.items() if isinstance(entry, dict) and _has_weights(found := _tensors(entry))
+    }
     if not inner:
         raise _RefusedError("holds no state dict")
     if len(inner) > 1:
@@ -216,6 +221,10 @@ def _only_state_dict(value: Any) -> dict[str, _Tensor]:
 
 def _tensors(entries: dict[Any, Any]) -> dict[str, _Tensor]:
     return {key: entry for key, entry in entries.items() if isinstance(key, str) and isinstance(entry, _Tensor)}
+
+
+def _has_weights(tensors: dict[str, _Tensor]) -> bool:
+    return any(math.prod(tensor.shape) > 1 and "f" in tensor.storage.dtype for tensor in tensors.values())
 
 
 def _array(name: str, tensor: _Tensor, load: _Load) -> NDArray[Any]:

@@ -1,7 +1,8 @@
-"""Rewrites the weights of a network that is built another way, so that this package's network computes the same.
+"""Rewrites a network that is built another way as one of this package that computes the same.
 
-Only permutations of channels and one scale are used, so the logits differ by rounding at most. Letters: g groups,
-n channels per group in the bottleneck.
+Where it can, it becomes a member of the family, by permutations of channels and one scale: the logits differ by
+rounding at most. Otherwise it becomes a graph of no family (`importers.variant`) with the tensors as they are. Letters:
+g groups, n channels per group in the bottleneck.
 
 - *Branch first in the concatenation.* Reverse all channels of the network. A group convolution with its input
   and output reversed is a group convolution, the shuffle and its inverse commute with reversal, and
@@ -16,44 +17,43 @@ n channels per group in the bottleneck.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.networks.graph import Shuffle
+from shufflenet.importers import variant
+from shufflenet.importers.convention import Convention
+from shufflenet.importers.structure import Structure
+from shufflenet.networks.graph import Graph, Shuffle
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
-from shufflenet.pictures.preprocessing import Preprocessing
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class Convention:
-    """How a network is built where implementations of the paper differ. The defaults are the paper's."""
-
-    inverse_shuffle: bool = False  # reshape to (n, g) instead of (g, n)
-    shuffle_last: bool = False  # behind the depthwise convolution
-    branch_first: bool = False  # in the concatenation
-    bgr: bool = False
-    bytes_in: bool = False  # pixels from 0 to 255, without mean and std
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-
-
-def convert(arch: ShuffleNetV1, tensors: Tensors, convention: Convention) -> tuple[ShuffleNetV1, Tensors]:
-    """A network of the shapes of ``arch``, built as ``convention`` says -> one of this package with the same logits."""
-    arch = replace(arch, inverse_shuffle=convention.inverse_shuffle)
-    if convention.branch_first:
-        tensors = {name: _reversed(name, tensor) for name, tensor in tensors.items()}
-    if convention.shuffle_last:
-        tensors = _shuffled_depthwise(arch, tensors)
+def convert(structure: Structure, tensors: Tensors, convention: Convention) -> tuple[Graph, Tensors]:
+    """A network of these shapes, built as ``convention`` says -> a graph and its tensors with the same logits."""
+    if structure.in_family and convention.in_family:
+        arch = replace(
+            structure.arch,
+            stem_stride=convention.stem_stride,
+            shuffle=convention.shuffle != "none",
+            inverse_shuffle=convention.shuffle == "inverse",
+        )
+        graph = arch.graph()
+        if convention.branch_first:
+            tensors = {name: _reversed(name, tensor) for name, tensor in tensors.items()}
+        if convention.shuffle_last:
+            tensors = _shuffled_depthwise(arch, tensors)
+    else:
+        graph = variant.graph(structure, convention)
     conv1 = tensors["conv1.weight"]
     if convention.bgr:
         conv1 = conv1[:, ::-1]
     if convention.bytes_in:
         conv1 = conv1 * np.float32(255)
     tensors = {**tensors, "conv1.weight": conv1}
-    return arch, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return graph, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
 
 def _reversed(name: str, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

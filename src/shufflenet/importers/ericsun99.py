@@ -1,5 +1,6 @@
-"""ericsun99's one network, whose structure is not known well enough."""
+"""ericsun99's one network, which is built like jaxony's."""
 
+from shufflenet.importers import jaxony
 from shufflenet.importers.source import PublicNetwork, Source
 
 SOURCE = Source(
@@ -7,6 +8,5 @@ SOURCE = Source(
     page="https://github.com/ericsun99/ShuffleNet-1g8-Pytorch",
     key="",
     networks={"ShuffleNet_1g8": PublicNetwork("shufflenet_g8_x1_0", 32.592, 12.742)},
-    refusal="its page does not say in which order it shuffles and concatenates; if its code does both as the paper, "
-    "import it with: shufflenet import paper --file FILE",
+    refusal=f"its code is jaxony's: {jaxony.SOURCE.refusal}",
 )

@@ -4,7 +4,7 @@ The shuffle is the inverse of the paper's and sits behind the depthwise convolut
 The shortcut is never negative, so their ReLU on the branch alone is the paper's ReLU behind the concatenation.
 """
 
-from shufflenet.importers.convert import Convention
+from shufflenet.importers.convention import Convention
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.pictures.preprocessing import Preprocessing
 
@@ -26,7 +26,7 @@ SOURCE = Source(
         )
     },
     convention=Convention(
-        inverse_shuffle=True,
+        shuffle="inverse",
         shuffle_last=True,
         bgr=True,
         bytes_in=True,

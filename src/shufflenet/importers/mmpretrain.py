@@ -1,6 +1,6 @@
 """OpenMMLab's one network: the shuffle sits behind the depthwise convolution."""
 
-from shufflenet.importers.convert import Convention
+from shufflenet.importers.convention import Convention
 from shufflenet.importers.source import PublicNetwork, Source
 
 SOURCE = Source(

@@ -1,6 +1,6 @@
 """pytorchcv: eleven networks of osmr/imgclsmob. The branch comes first in the concatenation; Conv1 has 24 x scale."""
 
-from shufflenet.importers.convert import Convention
+from shufflenet.importers.convention import Convention
 from shufflenet.importers.source import PublicNetwork, Source
 
 # name, architecture, release, top-1 and top-5 error in %, SHA-1 of the .pth file inside the .zip

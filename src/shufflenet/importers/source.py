@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shufflenet.importers.convert import Convention
+from shufflenet.importers.convention import Convention
 
 
 @dataclass(frozen=True)

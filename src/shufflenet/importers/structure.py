@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.importers.checkpoint import StateDict
-from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, STAGE_UNITS, ShuffleNetV1
+from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, STAGE_UNITS, ShuffleNetV1, Unit
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _UNIT = (("pointwise1", "bn1"), ("depthwise", "bn2"), ("pointwise2", "bn3"))
@@ -33,29 +34,55 @@ class _Module:
         return ""
 
 
-def recognise(state: StateDict) -> tuple[ShuffleNetV1, dict[str, NDArray[np.float32]]]:
-    """A state dict in the order in which the network uses its tensors -> the architecture, and the same tensors
-    under its names, float32.
+@dataclass(frozen=True)
+class Structure:
+    """What the shapes of a state dict say: the nearest member of the family, and where the network differs from it.
+
+    Args:
+        units: in order, with the groups and bottleneck channels that the network has.
+    """
+
+    arch: ShuffleNetV1
+    stem_kernel_size: int
+    units: tuple[Unit, ...]
+
+    @property
+    def in_family(self) -> bool:
+        """Whether the network has the family's shapes everywhere."""
+        return self.stem_kernel_size == 3 and self.units == tuple(self.arch.units())
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor, as `ShuffleNetV1` names them."""
+        shapes = self.arch.graph().tensor_shapes()
+        shapes["conv1.weight"] = (*shapes["conv1.weight"][:2], self.stem_kernel_size, self.stem_kernel_size)
+        for unit in self.units:
+            mid = unit.bottleneck_channels
+            shapes[f"{unit.name}.pointwise1.weight"] = (mid, unit.in_channels // unit.groups1, 1, 1)
+            shapes[f"{unit.name}.depthwise.weight"] = (mid, 1, 3, 3)
+            shapes[f"{unit.name}.pointwise2.weight"] = (unit.branch_channels, mid // unit.groups2, 1, 1)
+            shapes |= {f"{unit.name}.{norm}.{tensor}": (mid,) for norm in ("bn1", "bn2") for tensor in _NORM}
+        return shapes
+
+
+def recognise(state: StateDict) -> tuple[Structure, dict[str, NDArray[np.float32]]]:
+    """A state dict in the order in which the network uses its tensors -> its structure, and the same tensors
+    under the family's names, float32.
 
     Biases of convolutions are folded into the batch norm behind them, and a missing bias of the classifier is
-    zero: both are exact. What shapes can't tell (how channels are shuffled and concatenated, the strides, the
-    input) is not decided here.
+    zero: both are exact. What shapes can't tell (`Convention`) is not decided here.
 
     Raises:
         ValueError: not a ShuffleNet v1, or the order of its tensors leaves several readings.
     """
-    if any(part in f".{name}" for name in state for part in (".branch2.", ".conv5.", ".conv_last.")):
-        raise ValueError(
-            "a ShuffleNet v2: it splits channels and has no group convolutions, so it is no ShuffleNet v1 "
-            "(arXiv 1707.01083), which is all that this package runs"
-        )
     modules = _modules(state)
     _check_kinds(modules)
     arch = _architecture(modules)
+    structure = Structure(arch, _stem_kernel_size(modules), tuple(_units(arch, modules)))
     tensors, origin = _renamed(arch, modules)
-    for name, shape in arch.graph().tensor_shapes().items():
+    shapes = structure.tensor_shapes()
+    for name, shape in shapes.items():
         _check(f"tensor {origin[name]!r}", name, tensors[name], shape, arch)
-    return arch, {name: tensors[name].astype(np.float32) for name in arch.graph().tensor_shapes()}
+    return structure, {name: tensors[name].astype(np.float32) for name in shapes}
 
 
 def _renamed(arch: ShuffleNetV1, modules: list[_Module]) -> tuple[StateDict, dict[str, str]]:
@@ -98,11 +125,16 @@ def _check(what: str, name: str, tensor: NDArray[Any], shape: tuple[int, ...], a
         raise ValueError(f"{what} holds a negative variance")
 
 
+def _is_count(key: str, tensor: NDArray[Any]) -> bool:
+    """Whether it counts or measures training, such as ``num_batches_tracked``, ``n_averaged`` or ``best_acc1``."""
+    return tensor.ndim == 0 or (tensor.size == 1 and "." not in key)
+
+
 def _modules(state: StateDict) -> list[_Module]:
     modules: dict[str, _Module] = {}
     for key, tensor in state.items():
         name, _, leaf = key.rpartition(".")
-        if leaf != "num_batches_tracked":  # counts training steps
+        if not _is_count(key, tensor):
             modules.setdefault(name, _Module(name)).tensors[leaf] = tensor
     return list(modules.values())
 
@@ -110,12 +142,17 @@ def _modules(state: StateDict) -> list[_Module]:
 def _check_kinds(modules: list[_Module]) -> None:
     """A convolution, its batch norm, and so on; the classifier last."""
     kinds = [module.kind for module in modules]
+    convolutions, norms = kinds.count("convolution"), kinds.count("batch norm")
+    if _is_version_2(modules):
+        raise ValueError(
+            "a ShuffleNet v2 (arXiv 1807.11164), not v1: it splits channels and has no group convolutions; "
+            "shufflenet.create_model('shufflenet_v2_x1_0') loads torchvision's weights by name"
+        )
     for module, kind in zip(modules, kinds, strict=True):
         if not kind:
             raise ValueError(
                 f"not a ShuffleNet v1: {module.name!r} is neither a convolution, a batch norm nor a classifier"
             )
-    convolutions, norms = kinds.count("convolution"), kinds.count("batch norm")
     if convolutions != _CONVOLUTIONS or kinds.count("classifier") != 1:
         raise ValueError(
             f"not a ShuffleNet v1 with the paper's {_UNITS} units: {convolutions} convolutions and "
@@ -130,6 +167,40 @@ def _check_kinds(modules: list[_Module]) -> None:
             "the order of its tensors is not convolution, batch norm, ..., classifier: which batch norm belongs to "
             "which convolution is ambiguous"
         )
+
+
+def _is_version_2(modules: list[_Module]) -> bool:
+    """Whether the convolutions are those of ShuffleNet v2: two pointwise ones and a depthwise one in each branch, two
+    branches in a stride-2 unit, and a pointwise one at the end.
+    """
+    shapes = [module.tensors["weight"].shape for module in modules if module.kind == "convolution"]
+    pointwise, depthwise = (sum(shape[2:] == (k, k) for shape in shapes[1:]) for k in (1, 3))
+    strided = len(STAGE_UNITS)
+    return (
+        len(shapes) == 1 + pointwise + depthwise
+        and depthwise == sum(shape[1:] == (1, 3, 3) for shape in shapes[1:]) == _UNITS + strided
+        and pointwise == 2 * _UNITS + strided + 1
+    )
+
+
+def _stem_kernel_size(modules: list[_Module]) -> int:
+    """1, where the first convolution has one weight per input channel, as in code for pictures of 32 pixels."""
+    return 1 if modules[0].tensors["weight"].shape[2:] == (1, 1) else 3
+
+
+def _units(arch: ShuffleNetV1, modules: list[_Module]) -> Iterator[Unit]:
+    """The family's units, but with groups in the first convolutions of stage 2 or without, and with a quarter of the
+    branch's channels in the bottlenecks of stride-2 units, where the network has that.
+    """
+    for index, unit in enumerate(arch.units()):
+        out_channels, group_channels = modules[2 + 6 * index].tensors["weight"].shape[:2]
+        if unit.stage == 2 and group_channels * arch.groups == unit.in_channels:
+            unit = replace(unit, groups1=arch.groups)
+        elif unit.stage == 2 and group_channels == unit.in_channels:
+            unit = replace(unit, groups1=1)
+        if unit.stride == 2 and out_channels == unit.branch_channels // 4 and out_channels % arch.groups == 0:
+            unit = replace(unit, bottleneck_channels=out_channels)
+        yield unit
 
 
 def _architecture(modules: list[_Module]) -> ShuffleNetV1:

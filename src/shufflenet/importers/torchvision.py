@@ -1,4 +1,4 @@
-"""torchvision's networks are ShuffleNet v2, another architecture, which model files do not hold."""
+"""torchvision's networks are ShuffleNet v2, another family, whose weights need no import: their names are ours."""
 
 from shufflenet.importers.source import Source
 
@@ -7,6 +7,6 @@ SOURCE = Source(
     page="https://pytorch.org/vision/stable/models/shufflenetv2.html",
     key="",
     networks={},
-    refusal="its networks are ShuffleNet v2 (arXiv 1807.11164), which splits channels and has no group convolutions; "
-    "model files hold ShuffleNet v1 (the engine runs v2 too: docs/models.md)",
+    refusal="its networks are ShuffleNet v2 (arXiv 1807.11164), not v1, and need no import: "
+    "shufflenet.create_model('shufflenet_v2_x1_0') loads torchvision's state dict by name (docs/models.md)",
 )
