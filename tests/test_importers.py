@@ -128,7 +128,7 @@ def test_any_names_and_biases(g: int, stem: int, stage2: int, tmp_path: Path, ph
 
 
 def test_own_network(model: Model, tmp_path: Path) -> None:
-    """A state dict of `networks.network` comes back as it is; Conv1's stride, which is no shape, is assumed or stated."""
+    """A state dict of `networks.network` comes back as it is; Conv1's stride is no shape."""
     torch.save({name: torch.from_numpy(tensor) for name, tensor in model.tensors.items()}, tmp_path / "x.pth")
     imported = import_model("", tmp_path / "x.pth")
     assert family(imported) == ShuffleNetV1(2, 0.25, classes=5)

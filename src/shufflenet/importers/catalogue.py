@@ -53,7 +53,8 @@ def sentence(model: Model) -> str:
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"
     if proof := model.training.get("proved_by"):
-        text += f", proved by {proof['file']} to {proof['difference']:.1e} of the largest logit"
+        built = ", ".join(proof["built"].values())
+        text += f", proved by {proof['file']} to {proof['difference']:.1e} of the largest logit ({built})"
     if not model.training["hash"]:
         text += f", no hash to check it by is known (SHA-256 {model.training['sha256']})"
     elif len(model.training["hash"].partition(":")[2]) < 40:
