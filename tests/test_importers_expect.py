@@ -237,7 +237,7 @@ def test_what_is_proved_and_stated_is_not_said(own_files: tuple[Path, Path], pho
     assert run("predict", photos / "cat.jpg", "--model", "x.safetensors").stderr == ""
     result = run(*arguments, "--out", "x.safetensors")
     assert "proved by expect.npz to " in result.stdout
-    assert "(stem stride 1, " in result.stdout
+    assert "(stem stride 1)" in result.stdout
     assert result.stderr.count("\n") == 1  # the preprocessing
     assert "stem stride" not in result.stderr
 

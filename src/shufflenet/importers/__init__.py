@@ -201,7 +201,8 @@ def _source_of(state: StateDict, given: Source | None, proof: bool) -> Source:
             )
         return found[0]
     if found and given not in found and not (proof and given is paper.SOURCE):
-        raise ValueError(f"its tensors have the names of {found[0].name}, so it is not built like {given.name}")
+        unless = "; if its code was changed, prove it with --expect" if given is paper.SOURCE else ""
+        raise ValueError(f"its tensors have the names of {found[0].name}, so it is not built like {given.name}{unless}")
     return given
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet.importers import SOURCES
+from shufflenet.importers.convention import Convention
 from shufflenet.labels import numbered_labels
 from shufflenet.networks.model import Model
 
@@ -53,7 +54,8 @@ def sentence(model: Model) -> str:
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"
     if proof := model.training.get("proved_by"):
-        built = ", ".join(proof["built"].values())
+        papers = Convention().network()
+        built = ", ".join(text for key, text in proof["built"].items() if text != papers[key]) or "as in the paper"
         text += f", proved by {proof['file']} to {proof['difference']:.1e} of the largest logit ({built})"
     if not model.training["hash"]:
         text += f", no hash to check it by is known (SHA-256 {model.training['sha256']})"
