@@ -18,8 +18,8 @@ from shufflenet import importers, model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.importers import catalogue, import_model
 from shufflenet.importers.checkpoint import CheckpointError
-from shufflenet.labels import imagenet_names
 from shufflenet.importers.source import Source
+from shufflenet.labels import imagenet_names
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.images import decode
