@@ -20,7 +20,7 @@ SOURCE = Path(shufflenet.__file__)
 
 # Options that say how a command prints, and arguments that only Python needs.
 ONLY_PRINTED = {"as_json", "dry_run"}
-ONLY_PYTHON = {"evaluate": {"progress"}, "export": {"name"}, "summary": set[str]()}
+ONLY_PYTHON = {"train": {"command"}, "evaluate": {"progress"}, "export": {"name"}, "summary": set[str]()}
 # Options whose name for the command's own code is not what a user types.
 TYPED = {"target": "to", "no_check": "check"}
 
@@ -64,7 +64,7 @@ def test_importing_loads_nothing_else() -> None:
     assert printed_by(f"import sys, shufflenet; print(*{loaded})") == []
 
 
-@pytest.mark.parametrize("name", ["evaluate", "export", "summary"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "export", "summary"])
 def test_functions_take_what_commands_take(name: str) -> None:
     command = cli.commands.get_command(click.Context(cli.commands), name)
     assert command is not None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shufflenet.pictures.preprocessing import Preprocessing
     from shufflenet.sheet import contact_sheet
     from shufflenet.training.run_folder import RunFolder, RunFolderError
-    from shufflenet.training.train import TrainingError
+    from shufflenet.training.train import TrainingError, train
 
 __version__ = "0.1.0"
 
@@ -57,6 +57,7 @@ __all__ = [
     "export",
     "load_model",
     "summary",
+    "train",
 ]
 
 # The file of each public name. It is loaded when the name is first used, so that `import shufflenet` costs next to
@@ -83,6 +84,7 @@ _MODULES = {
     "export": "exporters",
     "load_model": "models",
     "summary": "network_summary",
+    "train": "training.train",
 }
 
 

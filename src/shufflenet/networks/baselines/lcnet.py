@@ -14,7 +14,8 @@ from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.squeeze_excitation import add_squeeze_excitation
 
 _SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
-# Rows of the table, by stage: kernel size, channels at 1.0, stride, and whether squeeze-and-excitation stands between both convolutions.
+# Rows of the table, by stage: kernel size, channels at 1.0, stride, and whether squeeze-and-excitation stands between
+# both convolutions.
 _STAGES = (
     ((3, 32, 1, False),),
     ((3, 64, 2, False), (3, 64, 1, False)),
