@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import io
@@ -567,3 +568,43 @@ def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) 
         return total() - began
 
     assert min(seconds() for _ in range(5)) < limit
+
+
+HOSTILE = Path(__file__).parent / "hostile"
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_model_whose_logits_are_not_finite_is_refused(command: str, photos: Path, tmp_path: Path) -> None:
+    model = HOSTILE / "nan_probabilities.safetensors"
+    for name in ("a", "b"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        shutil.copy(photos / "cat.jpg", tmp_path / "val" / name)
+    arguments = [photos / "cat.jpg", "--model", model] if command == "predict" else [model, tmp_path]
+    result = run(command, *arguments, "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert "its logits of the built-in test picture are not finite" in result.stderr
+
+
+def test_nothing_writes_json_with_nan() -> None:
+    """`json.dumps` writes NaN and Infinity, which are not JSON, unless it is told not to."""
+    calls = 0
+    for file in (Path(shufflenet.__file__).parent).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump"):
+                assert "allow_nan=False" in ast.unparse(node), f"{file}:{node.lineno}"
+                calls += 1
+    assert calls > 10
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_messages_that_cannot_be_written_change_nothing(model_path: Path, photos: Path) -> None:
+    arguments = ["predict", "missing.jpg", str(photos / "cat.jpg"), "--top-k", "1", "--csv", "--model", str(model_path)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=full, timeout=60)
+        assert done.returncode == 1
+        assert done.stdout.count(b"\n") == 2
+        done = subprocess.run(
+            [*COMMAND, "predict", "--no-such-option"], stdout=subprocess.PIPE, stderr=full, timeout=60
+        )
+        assert done.returncode == 2

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import struct
+import threading
+import time
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from shufflenet.files import Archive
+from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, Split, open_dataset, open_split
 from shufflenet.pictures.held_out import pictures_to_measure, record
 from shufflenet.pictures.images import ImageError
@@ -416,3 +423,54 @@ def test_deep_names_take_little_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_threads_hold_few_files_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, seen, lock = [0], [0], threading.Lock()
+    picture = Image.new("RGB", (1, 1))
+
+    def source(self: Picture) -> bytes:
+        with lock:
+            held[0] += self.bytes_stored
+            seen[0] = max(seen[0], held[0])
+        return b""
+
+    def decode(source: bytes, resize: int | None) -> Image.Image:
+        time.sleep(0.01)
+        with lock:
+            held[0] -= 200_000_000
+        return picture
+
+    monkeypatch.setattr(Picture, "source", source)
+    monkeypatch.setattr(images, "decode", decode)
+    large = Picture("large.zip/large.bmp", 200_000_000, tmp_path, "large.bmp")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(Picture.decode, [large] * 16))
+    assert seen[0] == 400_000_000  # 4 bytes for each of 100 million pixels
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_forked_while_a_thread_reads_an_archive(tmp_path: Path) -> None:
+    folder(tmp_path / "pets")
+    shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path, "pets")
+    picture = open_dataset(tmp_path / "pets.zip").train.pictures[0]
+    assert isinstance(picture.archive, Archive)
+    with picture.archive.zip._lock:  # type: ignore[attr-defined]  # as by a thread that the process does not have
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            picture.decode()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_member_before_the_file_is_damage(tmp_path: Path) -> None:
+    folder(tmp_path / "pets")
+    shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path, "pets")
+    data = bytearray((tmp_path / "pets.zip").read_bytes())
+    place = len(data) - 6  # the directory's offset, in a .zip without a comment
+    data[place : place + 4] = struct.pack("<I", struct.unpack_from("<I", data, place)[0] + 1_000_000)
+    (tmp_path / "pets.zip").write_bytes(data)
+    picture = open_dataset(tmp_path / "pets.zip").train.pictures[0]
+    with pytest.raises(ImageError, match=r"pets\.zip/pets/train/ant/0\.png: damaged \.zip$"):
+        picture.decode()

@@ -296,3 +296,18 @@ def test_damaged_files_never_crash(write: Callable[[Any], bytes], tmp_path: Path
         except CheckpointError:
             refused += 1
     assert refused > 200
+
+
+def test_members_without_a_name_are_left_out() -> None:
+    path = Path(__file__).parent / "hostile" / "indexerror_empty_member_name.pth"
+    with pytest.raises(CheckpointError, match=r"indexerror_empty_member_name\.pth: ") as raised:
+        read(path.read_bytes(), path)
+    assert str(raised.value).isprintable()
+
+
+def test_a_member_before_the_file_is_damage(tmp_path: Path) -> None:
+    data = bytearray(packed(saved(tensors())))
+    place = len(data) - 6  # the directory's offset
+    data[place : place + 4] = struct.pack("<I", struct.unpack_from("<I", data, place)[0] + 5)
+    with pytest.raises(CheckpointError, match=r"x\.pth: a cut or damaged zip archive$"):
+        read(bytes(data), tmp_path / "x.pth")

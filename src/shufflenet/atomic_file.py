@@ -43,7 +43,7 @@ def write_json(path: str | os.PathLike[str], document: Any) -> None:
         OSError: it can't be written; the error names ``path``.
     """
     with atomic_file(path) as file:
-        file.write(f"{json.dumps(document, indent=1)}\n".encode())
+        file.write(f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
 
 
 @contextmanager

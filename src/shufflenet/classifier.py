@@ -18,6 +18,7 @@ from PIL import Image
 
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
+from shufflenet.files import printable
 from shufflenet.models import DEFAULT_MODEL, caution, load_model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
@@ -54,7 +55,8 @@ class Classifier:
         threads: how many share each picture, which makes one picture at a time, such as a camera's, quicker.
 
     Raises:
-        model_file.ModelFileError: the model can't be used, or the engine does not reproduce its self-test.
+        model_file.ModelFileError: the model can't be used, its logits of the built-in test picture are not finite, or
+            the engine does not reproduce its self-test.
         ValueError: this processor has no such instruction set level, or ``threads`` is not from 1 to 1024.
     """
 
@@ -69,6 +71,7 @@ class Classifier:
         self._engine = Engine(loaded, isa, threads)
         # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
         logits = self.logits(model_file.test_input(self.preprocessing))[0]
+        model_file.check_finite(str(model), logits)
         if loaded.self_test:
             self._check_self_test(str(model), logits, np.array(loaded.self_test))
 
@@ -132,7 +135,7 @@ class Classifier:
             A `Prediction`; of many pictures a list of them, in order; with ``errors="yield"`` an iterator.
 
         Raises:
-            ImageError: a picture can't be read.
+            ImageError: a picture can't be read, or its logits are not finite.
             TypeError: ``images`` is none of these, or ``top_k`` no whole number.
             ValueError: ``top_k`` is below 1, or ``errors`` neither of the two.
         """
@@ -169,6 +172,8 @@ class Classifier:
         x, decoded = self._input(source, max_pixels)
         preprocessed = perf_counter()
         logits = self.logits(x)[0]
+        if not np.isfinite(logits).all():
+            raise ImageError(f"{printable(images.source_name(source))}: the network's logits of it are not finite")
         done = perf_counter()
         probabilities = softmax(logits)
         best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import click
 
@@ -40,6 +40,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if sys.stderr is None:  # closed by the caller: messages are dropped
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
+    elif isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = io.TextIOWrapper(
+            _Messages(sys.stderr.fileno(), "wb", closefd=False),
+            encoding=sys.stderr.encoding,
+            errors="backslashreplace",
+            write_through=True,
+        )
     if sys.stdout is None:
         click.echo("Error: stdout is closed, and results go there", err=True)
         sys.exit(2)
@@ -66,6 +73,20 @@ def main() -> None:
             click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
         _leave(2)
     sys.exit(code)
+
+
+class _Messages(io.FileIO):
+    """stderr, where messages that can't be written are dropped: on a full disk, say, or into a closed pipe.
+
+    Results and the exit code do not depend on who reads the messages.
+    """
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        with suppress(OSError):
+            while left and (count := super().write(left)):  # None: a pipe that is full, and not waited for
+                left = left[count:]
+        return len(data)
 
 
 class _TerminatedError(BaseException):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import confusion, sheet
+from shufflenet import confusion, model_file, sheet
 from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction
 from shufflenet.engine.engine import Engine
@@ -165,6 +165,7 @@ def evaluate(
         model = replace(model, classes=folders, labels=texts)
     split = pictures_to_measure(root, model.classes, model.training, all)
     run = Engine(model).run if by == "engine" else _pytorch(model)
+    model_file.check_finite(model.graph.name, run(model_file.test_input(model.preprocessing)[None]))
 
     def chunk(start: int) -> tuple[list[int], _Best, list[str]]:
         places, inputs, failures = [], [], []
@@ -176,7 +177,11 @@ def evaluate(
             except images.ImageError as error:
                 failures.append(str(error))
         logits = run(np.stack(inputs)) if inputs else np.zeros((0, model.graph.classes), dtype=np.float32)
-        return places, _best(logits), failures
+        finite: list[bool] = [bool(np.isfinite(row).all()) for row in logits]
+        for place, good in zip(places, finite, strict=True):
+            if not good:
+                failures.append(f"{printable(split.pictures[place].name)}: the network's logits of it are not finite")
+        return [place for place, good in zip(places, finite, strict=True) if good], _best(logits[finite]), failures
 
     kept: list[int] = []
     best: list[_Best] = []
@@ -216,7 +221,7 @@ def write(evaluation: Evaluation, out: Path) -> None:
     writer = csv.DictWriter(table, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write_text(out / "evaluation.json", json.dumps(evaluation.summary(), indent=2) + "\n")
+    _write_text(out / "evaluation.json", json.dumps(evaluation.summary(), indent=2, allow_nan=False) + "\n")
     _write_text(out / "classes.csv", table.getvalue())
     confusion.draw(evaluation.confusion(), evaluation.labels, out / "confusion.png")
     mistakes = list(_mistakes(evaluation))

@@ -63,8 +63,35 @@ def walk(
         yield parent, folders, sorted(files)
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Reads one member of a .zip, in no more memory than the archive says that it takes.
+class Archive:
+    """A .zip that threads, and processes forked meanwhile, read members of.
+
+    Raises:
+        zipfile.BadZipFile, NotImplementedError, OSError, ValueError: it can't be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self.zip = zipfile.ZipFile(self._path)
+
+    def read(self, name: str, count: int | None = None) -> bytes:
+        """Reads the member ``name``, or its first ``count`` bytes, as `read_member` does."""
+        if self._process != os.getpid():  # the parent's place in the file moves, and its threads' lock stays closed
+            self._open()
+        return read_member(self.zip, name, count)
+
+
+def files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members of a .zip that are files. Members without a name, which nothing can ask for, are left out."""
+    return [member for member in archive.infolist() if member.filename and not member.is_dir()]
+
+
+def read_member(archive: zipfile.ZipFile, name: str, count: int | None = None) -> bytes:
+    """Reads one member of a .zip, or its first ``count`` bytes, in no more memory than the archive says that it takes.
 
     Raises:
         NotImplementedError: packed by bzip2 or LZMA, which Python unpacks whole before it looks at the size.
@@ -72,4 +99,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NotImplementedError("neither stored nor deflated")
-    return archive.read(name)
+    if count is None:
+        return archive.read(name)
+    with archive.open(name) as member:
+        return member.read(count)

@@ -64,6 +64,16 @@ def test_input(preprocessing: Preprocessing) -> NDArray[np.float32]:
     return preprocess(Image.fromarray(pixels), preprocessing)
 
 
+def check_finite(name: str, logits: NDArray[np.float32]) -> None:
+    """Refuses a model whose logits of `test_input` are infinite or NaN, as of weights that overflow.
+
+    Raises:
+        ModelFileError: they are; ``name`` is what the message calls the model.
+    """
+    if not np.isfinite(logits).all():
+        raise _error(Path(name), "its logits of the built-in test picture are not finite; its weights are of no use")
+
+
 def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = np.float32) -> None:
     """Writes ``model`` to ``path``; an existing file stays whole if writing fails.
 

@@ -33,7 +33,7 @@ def doctor(data: Path, as_json: bool) -> None:
     with refusing(OSError), progress_line("examining") as progress:
         result = doctors.examine(data, progress)
     if as_json:
-        click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2))
+        click.echo(json.dumps([vars(problem) for problem in result.problems], indent=2, allow_nan=False))
     else:
         if result.layout:
             click.echo(result.layout)

@@ -62,7 +62,7 @@ def evaluate(
         result = evaluation.evaluate(model, data, by, all=all, labels=labels, progress=progress)
     for failure in result.failures:
         log(failure)
-    click.echo(json.dumps(result.summary(), indent=2) if as_json else evaluation.table(result))
+    click.echo(json.dumps(result.summary(), indent=2, allow_nan=False) if as_json else evaluation.table(result))
     if out is not None:
         with failing(OSError):
             evaluation.write(result, out)

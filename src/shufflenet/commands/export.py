@@ -79,5 +79,5 @@ def export(
         )
     if result.caution:
         log(f"{model}: {result.caution}")
-    click.echo(json.dumps(report.described(result), indent=2) if as_json else report.text(result))
+    click.echo(json.dumps(report.described(result), indent=2, allow_nan=False) if as_json else report.text(result))
     sys.exit(0 if result.ok else 1)

@@ -79,7 +79,7 @@ def import_(
     if listing:
         if source or file or out or labels or expect or stem_stride or no_shuffle or inverse_shuffle or preprocessing:
             raise click.UsageError("--list takes nothing but --json.")
-        click.echo(json.dumps(catalogue.rows(), indent=2) if as_json else catalogue.table())
+        click.echo(json.dumps(catalogue.rows(), indent=2, allow_nan=False) if as_json else catalogue.table())
         return
     if not source and file is None:
         raise click.UsageError("Give a SOURCE:NETWORK, or a checkpoint with --file; --list prints what there is.")
@@ -102,7 +102,7 @@ def import_(
         )
         model_file.save(model, target)
     click.echo(
-        json.dumps({"model": str(target), **catalogue.described(model)})
+        json.dumps({"model": str(target), **catalogue.described(model)}, allow_nan=False)
         if as_json
         else f"{target}: {catalogue.sentence(model)}"
     )

@@ -70,7 +70,7 @@ def paper(
             click.echo(_write_report(folder, report))
         elif table is not None:
             found = _table(table, folder)
-            click.echo(json.dumps(found.document(), indent=2) if as_json else found.text())
+            click.echo(json.dumps(found.document(), indent=2, allow_nan=False) if as_json else found.text())
 
 
 def _check(

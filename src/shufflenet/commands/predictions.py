@@ -56,7 +56,7 @@ class JsonLines:
             "preprocess_ms": prediction.preprocess_ms,
             "network_ms": prediction.network_ms,
         }
-        click.echo(json.dumps(row))
+        click.echo(json.dumps(row, allow_nan=False))
 
     def close(self) -> None:
         pass

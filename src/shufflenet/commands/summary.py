@@ -60,7 +60,7 @@ def _summary_json(cost: Complexity) -> str:
         "macs_without_classifier": cost.macs_without_classifier,
         "parameters": cost.parameters,
     }
-    return json.dumps({**totals, "layers": layers}, indent=2)
+    return json.dumps({**totals, "layers": layers}, indent=2, allow_nan=False)
 
 
 def _summary_table(cost: Complexity) -> str:

@@ -173,7 +173,7 @@ def _mark(folder: Path, order: Order, target: Target) -> None:
         "architecture": order.model.graph.name,
         "sha256": _hashes(folder),
     }
-    (folder / MARKER).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(json.dumps(text, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -53,7 +53,9 @@ def write(order: Order, folder: Path) -> None:
         )
         made.short_description = f"{order.model.graph.name}, {order.model.graph.classes} classes"
         made.author = made_by("coreml")
-        made.user_defined_metadata["shufflenet"] = json.dumps(describe(order.model), ensure_ascii=False)
+        made.user_defined_metadata["shufflenet"] = json.dumps(
+            describe(order.model), ensure_ascii=False, allow_nan=False
+        )
         made.save(str(package))
         (package / "executorch_debug_handle_mapping.json").unlink(
             missing_ok=True

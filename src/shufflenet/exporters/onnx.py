@@ -190,7 +190,7 @@ def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning:
         producer_version=__version__,
         doc_string=f"{model.graph.name}, {model.graph.classes} classes; labels and preprocessing are in the metadata",
     )
-    said = {key: json.dumps(value, ensure_ascii=False) for key, value in describe(model).items()}
+    said = {key: json.dumps(value, ensure_ascii=False, allow_nan=False) for key, value in describe(model).items()}
     helper.set_model_props(proto, said)
     return proto
 

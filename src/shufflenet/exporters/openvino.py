@@ -26,7 +26,7 @@ def write(order: Order, folder: Path) -> None:
     with converting("OpenVINO"):
         network = openvino.Core().read_model(io.BytesIO(proto.SerializeToString()))
         for key, value in describe(order.model).items():
-            network.set_rt_info(json.dumps(value, ensure_ascii=False), ["shufflenet", key])
+            network.set_rt_info(json.dumps(value, ensure_ascii=False, allow_nan=False), ["shufflenet", key])
         openvino.save_model(network, folder / f"{order.name}.xml", compress_to_fp16=False)
     write_companions(order, "openvino", folder)
 

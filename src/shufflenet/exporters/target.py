@@ -98,7 +98,7 @@ def companions(order: Order, target: str, layout: Layout = "NCHW") -> dict[str, 
     }
     return {
         "labels.txt": "".join(f"{label}\n" for label in order.model.labels),
-        "model.json": json.dumps(description, indent=2, ensure_ascii=False) + "\n",
+        "model.json": json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
 
 

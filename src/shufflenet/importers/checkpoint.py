@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.files import printable, read_member, regular_file, why_unreadable
+from shufflenet.files import NotAFileError, files_in, printable, read_member, regular_file, why_unreadable
 from shufflenet.model_file import ModelFileError
 
 StateDict: TypeAlias = "dict[str, NDArray[Any]]"
@@ -37,7 +37,7 @@ _MAX_FILE_BYTES = 1 << 30
 _MAX_RATIO = 16  # of packed weights: about 1.1
 _ZIP, _TAR = b"PK\x03\x04", b"ustar"
 
-# The last two: packed in a way that is not known, or with a password.
+# NotImplementedError: packed in a way that is not known. RuntimeError: locked by a password.
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError)
 
 _DTYPES = {
@@ -91,15 +91,17 @@ def read_bytes(path: Path) -> bytes:
     try:
         status = regular_file(path, "checkpoint")
         if status.st_size > _MAX_FILE_BYTES:
-            raise ValueError(f"a file of {status.st_size:,} bytes; checkpoints of at most {_MAX_FILE_BYTES:,} are read")
+            raise _RefusedError(
+                f"a file of {status.st_size:,} bytes; checkpoints of at most {_MAX_FILE_BYTES:,} are read"
+            )
         data = path.read_bytes()
         return _unpacked(data) if data.startswith(_ZIP) else data
     except OSError as error:
         reason = why_unreadable(error)
-    except _DAMAGED_ZIP:
-        reason = "a cut or damaged zip archive"
-    except ValueError as error:
+    except (NotAFileError, _RefusedError) as error:
         reason = str(error)
+    except (*_DAMAGED_ZIP, ValueError):  # ValueError: a member that begins before the file
+        reason = "a cut or damaged zip archive"
     raise CheckpointError(f"{printable(str(path))}: {printable(reason)}")
 
 
@@ -131,17 +133,17 @@ class _RefusedError(Exception):
 
 def _unpacked(data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = files_in(archive)
         if len(members) != 1 or not members[0].filename.endswith((".pth", ".pth.tar", ".pt")):
             return data
         if members[0].file_size > _MAX_RATIO * members[0].compress_size + 1024:
-            raise ValueError(f"claims to unpack to {members[0].file_size:,} bytes, more than weights can")
+            raise _RefusedError(f"claims to unpack to {members[0].file_size:,} bytes, more than weights can")
         return read_member(archive, members[0].filename)
 
 
 def _read_zip(data: bytes) -> tuple[Any, _Load]:
     archive = zipfile.ZipFile(io.BytesIO(data))
-    members = {member.filename: member for member in archive.infolist()}
+    members = {member.filename: member for member in files_in(archive)}
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if not pickles and members and all(name.endswith(".npy") for name in members):
         raise _RefusedError("a NumPy archive (.npz), as tensorpack's networks are: not a PyTorch checkpoint")

@@ -9,6 +9,7 @@ Only names are read here; every list comes in the order of the names, so that it
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tarfile
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet.files import printable, read_member, walk, why_unreadable
+from shufflenet.files import Archive, printable, walk, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.pictures import images
 from shufflenet.pictures.split_folders import SplitFolders, names_a_split, split_folders
@@ -42,7 +43,7 @@ class Picture:
 
     name: str  # its path, for messages; within a .zip it goes on from the archive's path
     bytes_stored: int
-    archive: zipfile.ZipFile | Path | None = None  # a Path: of a shard
+    archive: Archive | Path | None = None  # a Path: of a shard
     member: str = ""
     offset: int = 0  # in the shard
 
@@ -67,12 +68,12 @@ class Picture:
 
     def beginning(self) -> bytes:
         """The first bytes, which tell the format whatever the name says; raises as `source`."""
-        source = self.source()
-        if isinstance(source, bytes):
-            return source[:8]
+        if isinstance(self.archive, Archive):
+            return _read_member(self.archive, self.member, self.name, 8)
         try:
-            with open(source, "rb") as file:
-                return file.read(8)
+            with open(self.archive or self.name, "rb") as file:
+                file.seek(self.offset)
+                return file.read(min(8, self.bytes_stored))
         except OSError as error:
             raise images.ImageError(f"{printable(self.name)}: {why_unreadable(error)}") from None
 
@@ -82,13 +83,15 @@ class Picture:
         Raises:
             images.ImageError: it can't be read; the message names it.
         """
-        source = self.source()
-        try:
-            return images.decode(source, resize=resize)
-        except images.ImageError as error:
-            if isinstance(source, str):
-                raise
-            raise images.ImageError(f"{printable(self.name)}: {str(error).partition(': ')[2]}") from None
+        if self.archive is None:
+            return images.decode(self.name, resize=resize)
+        with images.file_bytes_held(self.bytes_stored):
+            source = self.source()
+            try:
+                return images.decode(source, resize=resize)
+            except images.ImageError as error:
+                reason = str(error).partition(": ")[2]
+        raise images.ImageError(f"{printable(self.name)}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -297,6 +300,8 @@ class _Tree:
                 raise DataError(f"{self.root}: not a .zip that can be read ({error})") from None
             except images.ImageError as error:
                 raise DataError(str(error)) from None
+            except ValueError:
+                raise DataError(f"{self.root}: not a .zip that can be read") from None
         else:
             raise DataError(f"{self.root}: neither a folder nor a .zip file")
 
@@ -343,9 +348,9 @@ class _Tree:
             self.pictures[(split, name, os.path.relpath(picture.name, self.root))] = picture
 
     def _read_zip(self) -> None:
-        archive = zipfile.ZipFile(self.root)
+        archive = Archive(self.root)
         members = {}
-        for info in archive.infolist():
+        for info in archive.zip.infolist():
             parts = tuple(part for part in info.filename.split("/") if part)
             if parts and not any(part.startswith(".") or part == "__MACOSX" for part in parts):
                 members[parts] = info
@@ -363,13 +368,16 @@ class _Tree:
                 self.texts[parts] = _read_member(archive, info.filename, name).decode("utf-8", "replace")
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+def _read_member(archive: Archive, member: str, name: str, count: int | None = None) -> bytes:
     try:
-        return read_member(archive, member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise images.ImageError(f"{printable(name)}: damaged .zip ({error})") from None
-    except Exception:  # zlib, bz2 and lzma have errors of their own
-        raise images.ImageError(f"{printable(name)}: damaged .zip") from None
+        return archive.read(member, count)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        reason = f"damaged .zip ({error})"
+    except OSError as error:
+        reason = "damaged .zip" if error.errno == errno.EINVAL else why_unreadable(error)  # begins before the file
+    except Exception:  # zlib has errors of its own
+        reason = "damaged .zip"
+    raise images.ImageError(f"{printable(name)}: {reason}")
 
 
 def _samples(shard: Path) -> list[tuple[str, str, Picture]]:

@@ -82,7 +82,7 @@ class Recipe:
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a recipe that an earlier version of the package wrote as JSON, with defaults for newer fields."""
-    new: dict[str, Any] = json.loads(json.dumps(asdict(Recipe("", 1))))
+    new: dict[str, Any] = json.loads(json.dumps(asdict(Recipe("", 1)), allow_nan=False))
     return {**new, **stored}
 
 

@@ -53,7 +53,9 @@ class RunFolder:
 
     def write_result(self, top1_error: float, top5_error: float) -> None:
         """Writes result.json, errors in percent, which says that the run is finished; raises OSError."""
-        self.write("result.json", json.dumps({"top1_error": top1_error, "top5_error": top5_error}).encode())
+        self.write(
+            "result.json", json.dumps({"top1_error": top1_error, "top5_error": top5_error}, allow_nan=False).encode()
+        )
 
     def result(self) -> tuple[float, float] | None:
         """The top-1 and top-5 error in percent; None if the run is not finished."""
@@ -97,9 +99,9 @@ class RunFolder:
             OSError: recipe.json can't be written.
         """
         path = self.path / "recipe.json"
-        settings = json.loads(json.dumps(settings))
+        settings = json.loads(json.dumps(settings, allow_nan=False))
         if not path.exists() or not (self._checkpoints() or self.result()):
-            text = json.dumps({"settings": settings, **about}, indent=2)
+            text = json.dumps({"settings": settings, **about}, indent=2, allow_nan=False)
             self.write("recipe.json", text.encode("utf-8", "backslashreplace"))
             return
         try:
