@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from shufflenet import cli
+from shufflenet import cli, model_file
 from shufflenet import exporters as export
 from shufflenet.engine.engine import Engine
 from shufflenet.exporters import check, report
@@ -115,8 +115,10 @@ def test_missing_compiler(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_what_is_replaced(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "x.test"
     path.touch()
-    for _ in range(2):  # replaces first an empty file, then its own result
-        assert export.export(model, "test", path, name="x").ok
+    for replaced in (None, "an earlier export"):  # first an empty file, then its own result
+        done = export.export(model, "test", path, name="x")
+        assert done.ok
+        assert done.replaced == replaced
     path.write_bytes(b"somebody's work")
     with pytest.raises(ExportError, match="not from this command"):
         export.export(model, "test", path, name="x")
@@ -126,6 +128,20 @@ def test_what_is_replaced(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not a file"):
         export.export(model, "test", tmp_path, name="x")
     assert [file.name for file in tmp_path.iterdir()] == ["x.test"]
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_result_is_named_after_the_run(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model.name = "flowers-2"
+    for stem in ("model", "roses"):
+        model_file.save(model, Path(f"{stem}.safetensors"))
+    assert export.export("model.safetensors", "test").path == Path("flowers_2.test")
+    assert export.export("roses.safetensors", "test").path == Path("roses.test")
+    assert export.export(model, "test").path == Path("flowers_2.test")
+    model.name = ""
+    model_file.save(model, Path("model.safetensors"))
+    assert export.export("model.safetensors", "test").path == Path("model.test")
 
 
 def test_what_folder_is_replaced(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,8 +154,12 @@ def test_what_folder_is_replaced(model: Model, monkeypatch: pytest.MonkeyPatch, 
     )
     path = tmp_path / "x"
     path.mkdir()
-    for name in ("x", "y"):
-        assert export.export(model, "test", path, name=name).ok
+    for name, replaced in (("x", None), ("y", f"x, a {model.graph.name}")):
+        done = export.export(model, "test", path, name=name)
+        assert done.ok
+        assert done.replaced == replaced
+    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
+    assert f"\nreplaced what was there: x, a {model.graph.name}\n" in report.text(done)
     assert (path / "sub" / "a.txt").read_text() == "y"
     (path / "mine.txt").write_text("work")
     with pytest.raises(ExportError, match=r"holds mine\.txt"):

@@ -69,10 +69,10 @@ def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
 
 def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
     """The README's commands run in a fresh folder, and the program gives `predict`'s labels and probabilities."""
-    export(model, "c", tmp_path / "cats_and_dogs", name="cats and dogs", check=False)
+    export(model, "c", tmp_path / "my pets", name="cats and dogs", check=False)
     picture = images.decode(photos / "cat.jpg")
     picture.save(tmp_path / "cat.ppm")
-    readme = (tmp_path / "cats_and_dogs" / "README.md").read_text()
+    readme = (tmp_path / "my pets" / "README.md").read_text()
     commands = [line.strip() for line in readme.splitlines() if re.match(r"    (cc|cmake|\./|build/)", line)]
     assert [line.split()[0] for line in commands] == ["cc", "./classify", "cmake", "build/classify"]
     commands[0] += " -Wall -Wextra -Werror"
@@ -87,7 +87,7 @@ def test_as_the_readme_says(model: Model, model_path: Path, photos: Path, tmp_pa
         )
     (tmp_path / "cut.ppm").write_bytes((tmp_path / "cat.ppm").read_bytes()[:1000])
     (tmp_path / "huge.ppm").write_bytes(b"P6 999999999999 1 255\n")
-    for bad in ("cut.ppm", "huge.ppm", "none.ppm", "cats_and_dogs/README.md"):
+    for bad in ("cut.ppm", "huge.ppm", "none.ppm", "my pets/README.md"):
         result = subprocess.run([tmp_path / "classify", bad], cwd=tmp_path, capture_output=True, text=True)
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr.startswith(f"{bad}: ")

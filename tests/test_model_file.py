@@ -129,9 +129,18 @@ def test_exact_metadata(tmp_path: Path) -> None:
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
 
 
+def test_a_name_is_kept_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save(replace(tiny_model(), name="flowers-2"), path)
+    assert load(path).name == "flowers-2"
+    for wrong in (7, "two\nlines", "x" * 201):
+        write(path, json.dumps({**description(), "name": wrong}))
+        assert refusal(path).startswith("name must be one line of at most 200 characters, not ")
+
+
 def test_documentation_names_every_key() -> None:
     documented = [line.split()[0] for line in (model_file.__doc__ or "").splitlines() if line.startswith("    ")]
-    assert documented == list(description())
+    assert documented == [*description(), "name"], "a file of before has no name"
 
 
 def test_every_key_is_needed_and_no_other_allowed(tmp_path: Path) -> None:

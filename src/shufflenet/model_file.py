@@ -2,7 +2,7 @@
 
 The tensors are the network's state dict, float32 or float16. The metadata has a key ``sha256``, a hash by which damage
 shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be
-missing: the labels then):
+missing: the labels then; and ``name``):
 
     format          2
     architecture    name, family, and the family's fields; family "graph": the operators (`networks.stored_graph`)
@@ -12,6 +12,7 @@ missing: the labels then):
     self_test       logits of `test_input` by the implementation that wrote the file; empty: not tested
     training        where the weights come from: command, data, recipe, versions; free form
     accuracy        as measured, in percent: data, top1_error, top5_error; empty: not measured
+    name            of the training run
 
 Whoever has the file needs no other knowledge. Files of format 1 are read too: their ``architecture`` has the fields of
 `ShuffleNetV1` (without those that came later) beside the name.
@@ -46,9 +47,10 @@ from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 FORMAT = 2
 
 _DTYPES = {"F32": "float32", "F16": "float16"}  # as safetensors calls them
-_KEYS = ("format", "architecture", "preprocessing", "labels", "classes", "self_test", "training", "accuracy")
+_KEYS = ("format", "architecture", "preprocessing", "labels", "classes", "self_test", "training", "accuracy", "name")
 # The header's JSON becomes Python objects ten times its size. 20,000 classes with long labels take 2 MB.
 _MAX_HEADER_BYTES = 16 << 20
+_MAX_NAME = 200  # characters, in the name of a run
 _MAX_REASON = 300  # characters: a hostile file could put a megabyte into an error message
 
 
@@ -181,13 +183,14 @@ def _description(model: Model) -> dict[str, Any]:
         "self_test": model.self_test,
         "training": model.training,
         "accuracy": model.accuracy,
+        **({"name": model.name} if model.name else {}),
     }
 
 
 def _checked_description(description: Any) -> Model:
     """The metadata as a `Model` that has no tensors yet."""
     _check_format(description)
-    description = {"classes": description.get("labels"), **description}  # older files have no classes
+    description = {"classes": description.get("labels"), "name": "", **description}  # older files have neither
     check_keys("metadata", description, _KEYS)
     graph = _checked_graph(description["architecture"], description["format"])
     preprocessing = _checked_preprocessing(description["preprocessing"])
@@ -201,6 +204,7 @@ def _checked_description(description: Any) -> Model:
         self_test=_checked_self_test(description["self_test"], graph.classes),
         training=checked_object("training", description["training"]),
         accuracy=_checked_accuracy(description["accuracy"]),
+        name=_checked_name(description["name"]),
     )
 
 
@@ -265,6 +269,12 @@ def _checked_accuracy(accuracy: Any) -> dict[str, Any]:
         if not (_is_number(accuracy[key]) and 0 <= accuracy[key] <= 100):
             raise ValueError(f"accuracy: {key} must be a percentage, not {accuracy[key]!r}")
     return dict(accuracy)
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or len(name) > _MAX_NAME or not name.isprintable():
+        raise ValueError(f"name must be one line of at most {_MAX_NAME} characters, not {name!r}")
+    return name
 
 
 def _is_number(value: Any) -> bool:

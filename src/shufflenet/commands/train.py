@@ -17,6 +17,7 @@ _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # option
 @click.command(short_help="Train on class folders of pictures.")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder.  [default: runs/DATA]")
+@click.option("--name", help="Name of the model, after which exports are named.  [default: the run folder's]")
 @click.option(
     "--recipe",
     type=click.Choice(["paper", "short", "finetune"]),

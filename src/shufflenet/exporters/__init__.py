@@ -46,6 +46,7 @@ class Export:
     file_bytes: int
     check: Check | None  # the comparison with the engine; None: not compared
     caution: str = ""  # what an import assumed of the model and nothing proved
+    replaced: str | None = None  # what the earlier result in its place held; None: there was none
 
     @property
     def ok(self) -> bool:
@@ -71,7 +72,7 @@ def export(
         out: the file or folder to write; default: named ``name``, in the working directory. An earlier result of this
             function is replaced.
         name: of the network in the result; `identifier` replaces characters that C and file systems don't take.
-            Default: the model file's, or the network's.
+            Default: the model file's, or where that is just "model" the one of the training run, or the network's.
         size: side of the network's input, or its height and width; default: the model's, or any size where the format
             can have that.
         check_on: pictures for the comparison, as `Classifier.predict` takes them; default: synthetic ones.
@@ -88,13 +89,16 @@ def export(
     target = _target(to)
     _require(target, check)
     if not isinstance(model, Model):
-        name = name or Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
+        stem = Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
         model = load_model(model)
+        name = name or (model.name if stem == "model" else "") or stem
     given = size if isinstance(size, tuple) else (model.preprocessing.size if size is None else size,) * 2
     height, width = map(operator.index, given)
-    order = Order(model, identifier(name or model.graph.name), height, width, fixed=size is not None)
-    path = Path(out or order.name + target.suffix)
+    name = identifier(name or model.name or model.graph.name)
+    path = Path(out or name + target.suffix)
+    order = Order(model, name, height, width, fixed=size is not None, folder=path.name)
     _check_replaceable(path, target)
+    replaced = _held(path)
     temporary = temporary_beside(path.absolute())
     pictures = None if check_on is None else (images.decode(source) for source in check_on)
     try:
@@ -109,7 +113,7 @@ def export(
     finally:
         with suppress(OSError):
             _remove(temporary)
-    return Export(path, to, height, width, file_bytes, result, caution(model.training))
+    return Export(path, to, height, width, file_bytes, result, caution(model.training), replaced)
 
 
 def _target(name: str) -> Target:
@@ -166,10 +170,22 @@ def _check_replaceable(path: Path, target: Target) -> None:
             raise ExportError(f"{path}: holds {file}, which is not as this command wrote it; give another --out")
 
 
+def _held(path: Path) -> str | None:
+    """What an earlier export to ``path`` holds, for people; None: there is none."""
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return None
+    try:
+        held = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        return f"{held['name']}, a {held['architecture']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return None if path.is_dir() else "an earlier export"
+
+
 def _mark(folder: Path, order: Order, target: Target) -> None:
     """Writes `MARKER` to ``folder``."""
     text = {
         "made_by": made_by(target.name),
+        "name": order.name,
         "architecture": order.model.graph.name,
         "sha256": _hashes(folder),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -129,6 +130,7 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
     scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in preprocessing.scale_and_shift())
     return {
         "NAME": order.name,
+        "FOLDER": shlex.quote(order.folder or order.name),
         "GUARD": order.name.upper(),
         "ARCHITECTURE": graph.name,
         "CLASSES": str(graph.classes),

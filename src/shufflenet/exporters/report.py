@@ -37,6 +37,8 @@ def text(done: Export) -> str:
         lines = [f"{path}: {done.file_bytes:,} bytes, {TARGETS[done.target].title}"]
     else:
         lines = [f"{path}: not written, since the result differs (--no-check writes it nevertheless)"]
+    if done.ok and done.replaced is not None:
+        lines.append(f"replaced what was there: {printable(done.replaced)}")
     check = done.check
     if check is None:
         return "\n".join([*lines, "not checked"])

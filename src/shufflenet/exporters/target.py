@@ -30,6 +30,7 @@ class Order:
     height: int
     width: int
     fixed: bool = True  # the size was asked for; False: write a network for any size where the format can
+    folder: str = ""  # name of the folder that will hold the result; "": `name`
 
 
 @dataclass(frozen=True)

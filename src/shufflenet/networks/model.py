@@ -24,6 +24,7 @@ class Model:
         self_test: logits of `model_file.test_input`; empty: not tested.
         training: where the weights come from, free form.
         accuracy: as measured, in percent: data, top1_error, top5_error; empty: not measured.
+        name: of the training run, after which exports are named; empty: it has none.
     """
 
     graph: Graph
@@ -34,6 +35,7 @@ class Model:
     self_test: list[float] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
 
     def __post_init__(self) -> None:
         self.labels = self.labels or numbered_labels(self.graph.classes)

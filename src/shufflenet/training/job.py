@@ -38,6 +38,7 @@ class Job:
         start: the model that is fine-tuned; None: training starts from random weights.
         teacher: a model file, or the name of a torchvision network.
         start_name: how the user named ``start``.
+        name: of the model; empty: the run folder's.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class Job:
     start: Model | None
     teacher: str | None
     start_name: str = ""
+    name: str = ""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,6 +110,7 @@ def prepare(
     val_fraction: float | None = None,
     start: str | None = None,
     teacher: str | None = None,
+    name: str | None = None,
     amp: bool = False,
     **changes: Any,
 ) -> Job:
@@ -121,6 +124,7 @@ def prepare(
         batch_size: over all processes; default: the recipe's, or fewer for small data.
         start: a model that is fine-tuned: a name that comes with the package, or a model file.
         teacher: a model file or the name of a torchvision network.
+        name: of the model; default: the run folder's.
         amp: matrix products in bfloat16.
         changes: fields of the recipe that are to be others; None and False: as the recipe has them.
 
@@ -152,7 +156,7 @@ def prepare(
         raise JobError(f"a batch of {batch_size} is more than the {len(dataset.train)} pictures to train on")
     else:
         recipe = replace(recipe, batch_size=batch_size)
-    job = Job(dataset, graph, preprocessing, recipe, model, teacher, start or "")
+    job = Job(dataset, graph, preprocessing, recipe, model, teacher, start or "", name or "")
     _check_input_sizes(job)
     return job
 

@@ -54,8 +54,10 @@ def round_fully_connected(network: nn.Module) -> None:
                 module.weight.data = rounded.float()
 
 
-def model(network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str) -> Model:
-    """The record of a trained network; errors in percent. The network moves to the CPU, into eval mode."""
+def model(
+    network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str, run: str
+) -> Model:
+    """The record of the network that ``run`` trained; errors in percent. It moves to the CPU, into eval mode."""
     network = network.cpu().eval()
     with torch.inference_mode():
         logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
@@ -81,6 +83,7 @@ def model(network: Network, job: Job, data: TrainingData, top1_error: float, top
             "top1_error": top1_error,
             "top5_error": top5_error,
         },
+        name="".join(character for character in run if character.isprintable())[:200],
     )
 
 

@@ -49,6 +49,7 @@ def train(
     data: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
+    name: str | None = None,
     recipe: str | Recipe | None = None,
     start: str | os.PathLike[str] | None = None,
     arch: str | None = None,
@@ -80,6 +81,7 @@ def train(
         data: a folder with train/ and val/, in each a folder of pictures for every class; a folder of class folders, of
             which a part becomes val; or a .zip or shards of either.
         out: the run folder; default: runs/NAME, by the name of ``data``.
+        name: of the model, after which exports are named; default: the run folder's.
         recipe: "paper", "short", "finetune" or a `Recipe`; default: "finetune" with ``start``, else "paper".
         start: a model that is fine-tuned: a name that comes with the package, or a model file.
         arch: name of the network, of any family; default: shufflenet_g3_x0_5.
@@ -111,7 +113,7 @@ def train(
         root, recipe, arch=arch, size=size, batch_size=batch_size, val_fraction=val_fraction,
         start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
         amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
-        cutmix=cutmix, freeze=freeze, start_share=start_share,
+        cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
     )  # fmt: skip
     return train_job(
         job, _run_folder(root, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
@@ -322,7 +324,8 @@ class _Run:
         self.progress.say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
         if parallel.rank() == 0:
             try:
-                model = result.model(network, self.job, self.batches.data, *errors, command)
+                name = self.job.name or self.folder.path.resolve().name
+                model = result.model(network, self.job, self.batches.data, *errors, command, name)
                 model_file.save(model, self.folder.model)
                 self.folder.write_result(*errors)
             except OSError as error:
