@@ -167,9 +167,13 @@ def test_other_kinds_of_data(shapes: Path, tmp_path: Path, kind: str) -> None:
                 for path in sorted((shapes / split).rglob("*.png")):
                     key = f"{path.parent.name}-{path.stem}"
                     writer.write({"__key__": key, "png": path.read_bytes(), "cls": path.parent.name})
-    result = run(root, "--out", tmp_path / "run", *RUN)
+    named = ["--name", "shapes-2"] if kind == "zip" else []
+    result = run(root, "--out", tmp_path / "run", *named, *RUN)
     assert result.exit_code == 0, result.output
     trained = model_file.load(tmp_path / "run" / "model.safetensors")
+    assert trained.name == ("shapes-2" if named else "run")
+    val_fraction = trained.training["split"]["val_fraction"]
+    assert val_fraction == (0.2 if kind == "one folder" else None)
     assert trained.classes == labelled_shapes.CLASSES
     pictures = {"zip": 48, "shards": 48, "one folder": 39}[kind]  # a fifth for validation
     assert trained.training["data"].endswith(f"{pictures} pictures of 3 classes")

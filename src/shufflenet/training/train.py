@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from shufflenet import model_file
 from shufflenet.networks.module import Network
 from shufflenet.networks.network import ShuffleNet
+from shufflenet.pictures.dataset import Dataset
 from shufflenet.threads import map_in_order
 from shufflenet.training import parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
@@ -116,19 +117,20 @@ def train(
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
     )  # fmt: skip
     return train_job(
-        job, _run_folder(root, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
+        job, _run_folder(job.dataset, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
         sync_bn=sync_bn, workers=workers, checkpoint_minutes=checkpoint_minutes,
     )  # fmt: skip
 
 
-def _run_folder(data: Path, out: Path | None) -> Path:
+def _run_folder(dataset: Dataset, out: Path | None) -> Path:
     """``out``, or the default place.
 
     Raises:
-        ValueError: the run would look like a class of ``data``.
+        ValueError: the run would look like a class of ``dataset``.
     """
+    data = dataset.root
     out = out or Path("runs") / (data.resolve().stem if data.is_file() else data.resolve().name)
-    if data.resolve() in out.resolve().parents and not (data / "train").is_dir():
+    if data.resolve() in out.resolve().parents and dataset.folders.train is None:
         raise ValueError(f"{out}: would be one of the class folders in {data}; give another place with --out")
     return out
 
