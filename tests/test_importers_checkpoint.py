@@ -108,15 +108,18 @@ def test_finds_the_state_dict_among_other_things(write: Callable[[Any], bytes], 
         "epoch": 90,
         "arch": "shufflenet",
         "best_prec1": np.float64(62.2),
+        "best_acc1": torch.tensor([62.2]),
         "accuracy": torch.tensor(1.0),
+        "generator": torch.get_rng_state(),
+        "meters": {"loss": torch.tensor(1.5)},
         "state_dict": tensors(),
         "optimizer": optimizer.state_dict(),
     }
-    del checkpoint["accuracy"]
     assert list(read(write(checkpoint), tmp_path / "x.pth")) == list(tensors())
     for bad, message in (
         ({"a": tensors(), "b": tensors()}, "several state dicts ('a', 'b')"),
         ({"epoch": 3}, "holds no state dict"),
+        ({"best_acc1": torch.tensor([62.2]), "generator": torch.get_rng_state()}, "holds no state dict"),
         ([1, 2], "holds no state dict"),
     ):
         with pytest.raises(CheckpointError) as error:

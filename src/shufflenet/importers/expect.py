@@ -55,6 +55,8 @@ def read(path: Path) -> Expected:
         reason = why_unreadable(error)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
         reason = f"not a .npz file, or a damaged one; {_RECIPE}"
+    except MemoryError:
+        reason = "not enough memory to read it"
     except ValueError as error:
         reason = str(error)
     raise CheckpointError(f"{printable(str(path))}: {printable(reason)}")
@@ -83,8 +85,7 @@ def _checked(x: NDArray[np.generic], logits: NDArray[np.generic]) -> Expected:
 @dataclass(frozen=True)
 class _Attempt:
     convention: Convention
-    model: Model | None  # None: it can't be built so, or not for this size
-    difference: float  # of the logits, in parts of the largest one expected
+    difference: float  # of the logits, in parts of the largest one expected; infinite if it can't be built so
 
     @property
     def agrees(self) -> bool:
@@ -107,7 +108,7 @@ def prove(
         raise ValueError(_disagreement(attempts))
     first = agreeing[0]
     noise = np.random.default_rng(0).normal(size=expected.input[:1].shape).astype(np.float32)
-    logits = [_logits(attempt, noise) for attempt in agreeing]
+    logits = [_logits(structure, tensors, attempt.convention, noise) for attempt in agreeing]
     for attempt, other in zip(agreeing[1:], logits[1:], strict=True):
         if np.abs(other - logits[0]).max() > TOLERANCE * np.abs(logits[0]).max():
             raise ValueError(
@@ -126,19 +127,20 @@ def difference_in_words(convention: Convention, other: Convention) -> str:
 
 def _attempt(expected: Expected, structure: Structure, tensors: Tensors, convention: Convention) -> _Attempt:
     try:
-        graph, converted = convert(structure, tensors, convention)
-        model = Model(graph, converted)
-        graph.sizes(*expected.input.shape[2:])
+        logits = _logits(structure, tensors, convention, expected.input)
     except ValueError:
-        return _Attempt(convention, None, np.inf)
-    attempt = _Attempt(convention, model, np.inf)
-    difference = float(np.abs(_logits(attempt, expected.input) - expected.logits).max() / np.abs(expected.logits).max())
-    return _Attempt(convention, model, difference if np.isfinite(difference) else np.inf)
+        return _Attempt(convention, np.inf)
+    with np.errstate(invalid="ignore"):
+        difference = float(np.abs(logits - expected.logits).max() / np.abs(expected.logits).max())
+    return _Attempt(convention, difference if np.isfinite(difference) else np.inf)
 
 
-def _logits(attempt: _Attempt, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    assert attempt.model is not None
-    return Engine(attempt.model).run(attempt.convention.own_input(x))
+def _logits(
+    structure: Structure, tensors: Tensors, convention: Convention, x: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Logits [N, classes] of the input ``x`` of the network as it was built, by the engine."""
+    graph, converted = convert(structure, tensors, convention)
+    return Engine(Model(graph, converted)).run(convention.own_input(x))
 
 
 def _disagreement(attempts: list[_Attempt]) -> str:
