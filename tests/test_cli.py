@@ -24,6 +24,7 @@ from PIL import Image
 
 import shufflenet
 from shufflenet import cli, model_file
+from shufflenet.install_hint import install_hint
 from shufflenet.networks.model import Model
 from shufflenet.sheet import MAX_PICTURES
 
@@ -512,7 +513,7 @@ def test_train_without_torch_names_the_remedy(tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from shufflenet.cli import main; main()"
     result = process("train", tmp_path, "--out", tmp_path / "run", code=code)
     assert result.returncode == 2
-    assert result.stderr.endswith(b": pip install 'shufflenet[train]'\n")
+    assert result.stderr.decode().endswith(f": {install_hint('train')}\n")
 
 
 def test_train_refuses_a_folder_without_pictures(tmp_path: Path) -> None:

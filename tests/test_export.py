@@ -83,8 +83,7 @@ def test_help_names_every_target() -> None:
 
 
 def test_unknown_or_missing_target(model_path: Path) -> None:
-    there_are = "there are c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript; pip install "
-    there_are += "'shufflenet[TARGET]' installs what it needs (for c: nothing)"
+    there_are = "there are c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript"
     result = run(model_path, "--to", "tensorrt")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"Error: unknown target 'tensorrt'; {there_are}\n"
@@ -96,7 +95,7 @@ def test_unknown_or_missing_target(model_path: Path) -> None:
 def test_missing_package(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
     monkeypatch.setattr(export, "TARGETS", {"test": target})
-    with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b; .*pip install 'shufflenet\[test\]'$"):
+    with pytest.raises(ExportError, match="needs no_such_a and no_such_b; install with: pip install "):
         export.export(model, "test", tmp_path / "x", name="x")
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target, writes_with=())})
     with pytest.raises(ExportError, match="needs no_such_b"):

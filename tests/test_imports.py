@@ -16,7 +16,7 @@ WAY = """
     json_object probabilities
     networks.graph networks.architecture networks.squeeze_excitation networks.shufflenet_v1 networks.baselines
     networks.stored_graph networks.families networks.complexity
-    atomic_file files labels threads library
+    atomic_file files labels threads library install_hint
     pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
     pictures.images
     networks.model networks.folded model_file

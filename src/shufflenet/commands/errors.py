@@ -46,4 +46,6 @@ def needs_torch() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise CannotStart("PyTorch is needed for this: pip install 'shufflenet[train]'") from None
+        from shufflenet.install_hint import install_hint
+
+        raise CannotStart(f"PyTorch is needed for this: {install_hint('train')}") from None

@@ -47,8 +47,8 @@ def export(
       executorch   a folder with one .pte file for ExecuTorch           one
       torchscript  one .pt file for PyTorch in C++ and Python           any
 
-    pip install 'shufflenet[TARGET]', such as 'shufflenet[ncnn]', installs the packages that a target needs. Labels and
-    preprocessing are written with the network, inside the file or beside it.
+    If a target needs packages that are missing, a message has the line that installs them. Labels and preprocessing
+    are written with the network, inside the file or beside it.
 
     The result is run on pictures and compared with this package's engine and, where it is installed, PyTorch. If it
     differs, it is not kept and the exit code is 1. Only an earlier result of this command is replaced.

@@ -123,10 +123,8 @@ def _target(name: str) -> Target:
 
 
 def targets() -> str:
-    """A sentence for messages: the targets, and the line that installs the packages of one."""
-    ready = [name for name, target in TARGETS.items() if not target.install]
-    needs = f"pip install 'shufflenet[TARGET]' installs what it needs (for {' and '.join(ready)}: nothing)"
-    return f"there are {', '.join(TARGETS)}; {needs}"
+    """A sentence for messages: the targets."""
+    return f"there are {', '.join(TARGETS)}"
 
 
 def _require(target: Target, checking: bool) -> None:

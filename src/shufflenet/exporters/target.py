@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet import __version__
+from shufflenet.install_hint import install_hint
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
 
@@ -74,7 +75,7 @@ class Target:
     @property
     def install(self) -> str:
         """The line that installs the target's packages; "": it needs none."""
-        return f"pip install 'shufflenet[{self.name}]'" if self.writes_with + self.runs_with else ""
+        return install_hint(self.name) if self.writes_with + self.runs_with else ""
 
 
 Layout = Literal["NCHW", "NHWC"]
