@@ -124,7 +124,7 @@ def test_summary_of_a_model_file(model_path: Path) -> None:
     assert (cost["name"], cost["height"], cost["width"]) == ("shufflenet_g2_x0_25", 32, 32)
     assert cost["layers"][-1]["output_shape"] == [5, 1, 1]
     result = run("summary", model_path, "--classes", "7")
-    assert (result.exit_code, "a model has its own" in result.stderr) == (2, True)
+    assert (result.exit_code, "a model file has its own" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
