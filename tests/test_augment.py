@@ -126,3 +126,24 @@ def test_whole_crops_are_the_central_squares() -> None:
     )
     x, _ = augment.make_input(stored, BATCH, range(16), choices, 32, HOW)
     assert torch.equal(x, augment.normalise(augment.centre(stored, BATCH, 32, 1.0), HOW))
+
+
+def test_flips_are_the_users() -> None:
+    plain = augment.choose(RECIPE, 0)
+    assert plain.flip.any()
+    assert not plain.vertical_flip.any()
+    still = augment.choose(replace(RECIPE, flip=False, vertical_flip=True), 0)
+    assert not still.flip.any()
+    assert 0 < still.vertical_flip.sum() < RECIPE.batch_size
+    assert still.area.tolist() == plain.area.tolist(), "the other choices are the same"
+    assert still.partner.tolist() == plain.partner.tolist()
+
+
+def test_a_vertical_flip_turns_the_picture_upside_down() -> None:
+    stored = pictures()
+    plain = replace(augment.choose(RECIPE, 0), share=1.0, box=None)
+    turned = replace(plain, vertical_flip=~plain.vertical_flip)
+    rows = range(4)
+    x, _ = augment.make_input(stored, BATCH, rows, plain, 32, HOW)
+    y, _ = augment.make_input(stored, BATCH, rows, turned, 32, HOW)
+    assert torch.equal(x.flip(2), y)

@@ -283,3 +283,10 @@ def test_run_folder_that_can_not_be_made(shapes: Path, tmp_path: Path) -> None:
 )
 def test_refused_choices(shapes: Path, tmp_path: Path, options: list[str], message: str) -> None:
     assert refused(run(shapes, "--out", tmp_path / "run", *options)).startswith(message)
+
+
+def test_flips_and_crops_are_options(shapes: Path) -> None:
+    recipe = prepare(shapes, "short", flip=False, vertical_flip=True, crop=0.7).recipe
+    assert (recipe.flip, recipe.vertical_flip, recipe.min_crop_area) == (False, True, 0.7)
+    usual = prepare(shapes, "short", flip=None, vertical_flip=False, crop=None).recipe
+    assert (usual.flip, usual.vertical_flip, usual.min_crop_area) == (True, False, 0.35)

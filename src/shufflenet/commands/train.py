@@ -53,6 +53,17 @@ _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # option
 @click.option("--class-weights", is_flag=True, help="Weight the loss so that each class counts the same.")
 @click.option("--mixup", type=click.FloatRange(0), help="Mixup: alpha of its Beta distribution, such as 0.2.")
 @click.option("--cutmix", type=click.FloatRange(0), help="CutMix: alpha of its Beta distribution, such as 1.")
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Mirror half of the pictures; not where left and right differ.  [default: yes]",
+)
+@click.option("--vertical-flip", is_flag=True, help="Turn half of the pictures upside down.")
+@click.option(
+    "--crop",
+    type=click.FloatRange(0.01, 1),
+    help="Smallest share of the picture in random crops.  [default: the recipe's; paper: 0.25]",
+)
 @click.option("--teacher", metavar="MODEL", help="Distil from this model file or torchvision network.")
 @click.option(
     "--freeze",
@@ -88,6 +99,7 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
     Examples:
       shufflenet train flowers/ --from shufflenet_g3_x0_5
       shufflenet train pets.zip --recipe short --arch shufflenet_g3_x1_0 --dry-run
+      shufflenet train arrows/ --no-flip --crop 0.7
       shufflenet train photos/ --val-fraction 0.1 --teacher resnet50 --out runs/photos
       torchrun --nproc_per_node 2 -m shufflenet train flowers/
     """

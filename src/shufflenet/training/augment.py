@@ -30,7 +30,8 @@ class Choices:
     area: NDArray[np.float64]  # [N] the crop's, as a share of the picture's central square
     log_aspect: NDArray[np.float64]  # [N] the logarithm of the crop's width over its height
     place: NDArray[np.float64]  # [N, 2] the crop's, 0 to 1: from the leftmost and topmost place to the last
-    flip: NDArray[np.bool_]  # [N]
+    flip: NDArray[np.bool_]  # [N] mirrored, left to right
+    vertical_flip: NDArray[np.bool_]  # [N] upside down
     partner: NDArray[np.int64]  # [N] the row that each is mixed with
     share: float  # the own picture's part of a mixture; 1: nothing is mixed
     box: tuple[float, float, float, float] | None  # cutmix: left, top, right, bottom of the partner's part, 0 to 1
@@ -43,7 +44,7 @@ def choose(recipe: Recipe, step: int) -> Choices:
     area = random.uniform(recipe.min_crop_area, 1, count)
     log_aspect = random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT, count)
     place = random.uniform(0, 1, (count, 2))
-    flip = random.integers(0, 2, count) == 1
+    flip = (random.integers(0, 2, count) == 1) & recipe.flip
     partner = random.permutation(count)
     share, box = 1.0, None
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(recipe, kind)]
@@ -55,7 +56,8 @@ def choose(recipe: Recipe, step: int) -> Choices:
             half = np.sqrt(1 - share) / 2
             x, y = random.uniform(0, 1, 2)
             box = (max(0.0, x - half), max(0.0, y - half), min(1.0, x + half), min(1.0, y + half))
-    return Choices(area, log_aspect, place, flip, partner, share, box)
+    vertical_flip = (random.integers(0, 2, count) == 1) & recipe.vertical_flip  # last: it changes no other choice
+    return Choices(area, log_aspect, place, flip, vertical_flip, partner, share, box)
 
 
 def make_input(
@@ -113,7 +115,8 @@ def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: C
         across, down = min(float(side * stretch), width), min(float(side / stretch), height)
         left, top = choices.place[row] * (width - across, height - down)
         cropped = _resized(picture, size, (left, top, min(left + across, width), min(top + down, height)))
-        result[place] = cropped[:, ::-1] if choices.flip[row] else cropped
+        cropped = cropped[:, ::-1] if choices.flip[row] else cropped
+        result[place] = cropped[::-1] if choices.vertical_flip[row] else cropped
     return result
 
 

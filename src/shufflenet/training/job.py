@@ -112,6 +112,7 @@ def prepare(
     teacher: str | None = None,
     name: str | None = None,
     amp: bool = False,
+    crop: float | None = None,
     **changes: Any,
 ) -> Job:
     """Decides what was not given: from the data, or from the model that is fine-tuned.
@@ -126,7 +127,8 @@ def prepare(
         teacher: a model file or the name of a torchvision network.
         name: of the model; default: the run folder's.
         amp: matrix products in bfloat16.
-        changes: fields of the recipe that are to be others; None and False: as the recipe has them.
+        crop: the recipe's ``min_crop_area``, the smallest share of the picture in random crops.
+        changes: fields of the recipe that are to be others; None, and False but for ``flip``: as the recipe has them.
 
     Raises:
         DataError, images.ImageError: the data can't be used.
@@ -134,7 +136,7 @@ def prepare(
         ValueError: a choice that is out of range, or contradicts another.
     """
     dataset = open_dataset(root, val_fraction)
-    recipe = _recipe(recipe or ("finetune" if start else "paper"), {"bf16": amp, **changes})
+    recipe = _recipe(recipe or ("finetune" if start else "paper"), {"bf16": amp, "min_crop_area": crop, **changes})
     model = load_model(start) if start else None
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
@@ -166,7 +168,10 @@ def _recipe(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:
         if recipe not in RECIPES:
             raise ValueError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
         recipe = RECIPES[recipe]
-    return replace(recipe, **{name: value for name, value in changes.items() if value not in (None, False)})
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value not in (None, False)}
+    if changes.get("flip") is False:  # the one that recipes switch on
+        given["flip"] = False
+    return replace(recipe, **given)
 
 
 def has_stages(graph: Graph) -> bool:

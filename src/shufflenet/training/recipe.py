@@ -25,6 +25,8 @@ class Recipe:
     weight_decay: float = 4e-5  # none on batch norm and biases
     label_smoothing: float = 0.1
     min_crop_area: float = 0.25  # the smallest share of the picture in random crops, whose aspect is 3/4 to 4/3
+    flip: bool = True  # half of the pictures are mirrored, left to right
+    vertical_flip: bool = False  # half of the pictures stand upside down
     progressive: tuple[float, ...] = (1.0,)  # for equal parts of the run: the input size over the final one
     ema_epochs: float = 0.0  # epochs over which weights are averaged for validation and the result; 0: no average
     mixup: float = 0.0  # alpha of the Beta distribution (1710.09412); 0: none

@@ -64,6 +64,9 @@ def train(
     class_weights: bool = False,
     mixup: float | None = None,
     cutmix: float | None = None,
+    flip: bool | None = None,
+    vertical_flip: bool = False,
+    crop: float | None = None,
     teacher: str | os.PathLike[str] | None = None,
     freeze: str | None = None,
     start_share: float | None = None,
@@ -96,6 +99,9 @@ def train(
         class_weights: weight the loss so that each class counts the same.
         mixup: alpha of mixup's Beta distribution (arXiv 1710.09412).
         cutmix: alpha of CutMix's Beta distribution (arXiv 1905.04899).
+        flip: mirror half of the pictures, left to right; False where left and right differ, as in arrows and letters.
+        vertical_flip: turn half of the pictures upside down, as for cells and satellite pictures.
+        crop: the smallest share of the picture in random crops, 0.01 to 1.
         teacher: a model file or torchvision network whose answers are learned too (distillation, arXiv 1503.02531).
         freeze: the last part that keeps its weights: "stem", "stage2", "stage3" or "stage4".
         start_share: share of the weights of ``start`` in the result, 0 to 1.
@@ -115,6 +121,7 @@ def train(
         start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
         amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
+        flip=flip, vertical_flip=vertical_flip, crop=crop,
     )  # fmt: skip
     return train_job(
         job, _run_folder(job.dataset, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
