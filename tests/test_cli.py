@@ -24,6 +24,7 @@ from PIL import Image
 
 import shufflenet
 from shufflenet import cli, model_file
+from shufflenet.commands.pictures import find_pictures
 from shufflenet.install_hint import install_hint
 from shufflenet.networks.model import Model
 from shufflenet.sheet import MAX_PICTURES
@@ -65,6 +66,23 @@ def test_predict_takes_labels_from_a_file(model_path: Path, photos: Path, tmp_pa
     file.write_text("one\n", "utf-8")
     result = run("predict", picture, "--model", model_path, "--labels", file)
     assert (result.exit_code, result.stderr) == (2, f"Error: {file}: 1 class names for 5 classes\n")
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+    result = run("evalute")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "No such command 'evalute'. Did you mean evaluate?" in result.stderr
+
+
+def test_short_help() -> None:
+    assert run("-h").stdout == run("--help").stdout
+    assert run("predict", "-h").stdout == run("predict", "--help").stdout
+
+
+def test_attributes_that_macos_keeps_beside_a_picture_are_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "x.png").touch()
+    (tmp_path / "._x.png").touch()
+    assert find_pictures([str(tmp_path)]) == ([str(tmp_path / "x.png")], [])
 
 
 def test_unknown_command() -> None:

@@ -7,6 +7,7 @@ Results go to stdout, messages to stderr. Exit codes: 0 success, 1 something fai
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -33,6 +34,14 @@ class _Commands(click.Group):
             return None
         name = "import_" if cmd_name == "import" else cmd_name  # `import` is a keyword, so no module can be called that
         return cast(click.Command, getattr(importlib.import_module(f"shufflenet.commands.{name}"), name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; a mistyped name is refused with the nearest one."""
+        if args and args[0] not in COMMANDS and (near := difflib.get_close_matches(args[0], COMMANDS, 1)):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
 
 def main() -> None:
@@ -104,7 +113,7 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s", prog_name="shufflenet")
 def commands() -> None:
     """ShuffleNet: small image classifiers, trained, run and shipped."""

@@ -64,7 +64,9 @@ def _in_folder(folder: str, problems: list[str]) -> list[str]:
         unreadable.append(f"{error.filename}: {error.strerror}")
 
     for parent, _, files in walk(folder, refuse):
-        found += [os.path.join(parent, name) for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+        # macOS keeps a file's attributes in a file named ._ and its name, which is no picture.
+        names = [name for name in files if not name.startswith("._")]
+        found += [os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
     problems += unreadable
     if not found and not unreadable:
         problems.append(f"{folder}: no pictures in this folder")
