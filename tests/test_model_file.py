@@ -503,6 +503,14 @@ def test_float16_overflow_is_refused(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["f32"]
 
 
+def test_equal_models_are_equal_files(tmp_path: Path) -> None:
+    files = set()
+    for index in range(20):  # safetensors alone gives two different ones
+        save(tiny_model(), tmp_path / f"{index}.safetensors")
+        files.add((tmp_path / f"{index}.safetensors").read_bytes())
+    assert len(files) == 1
+
+
 @pytest.mark.parametrize("stage", ["write", "rename"])
 def test_failed_write_keeps_the_old_file(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.safetensors"

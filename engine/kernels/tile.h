@@ -135,7 +135,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
                 write_output(nv, y + out[m], residual ? y + residual[m] : NULL, sum[m], lower_bound, inside);
         }
         packed += (count - last) * mr;
-        residual += residual ? mr : 0;
+        residual = residual ? residual + mr : NULL;
         out += mr;
     } while (--tiles);
 }

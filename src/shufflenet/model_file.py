@@ -97,7 +97,20 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
         raise _error(path, f"not written, {error}") from None
     data = safetensors.numpy.save(tensors, metadata={"shufflenet": text, "sha256": _digest(text, tensors)})
     with atomic_file(path) as file:
-        file.write(data)
+        file.writelines(_in_fixed_order(data))
+
+
+def _in_fixed_order(data: bytes) -> tuple[bytes, memoryview]:
+    """The header and the tensors of a .safetensors file, with the metadata sorted by their keys.
+
+    The library writes them in the order of a hash that changes with every call: equal models would be different files.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned
+    return len(text).to_bytes(8, "little") + text, memoryview(data)[end:]
 
 
 def load(path: Path) -> Model:
