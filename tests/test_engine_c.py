@@ -84,7 +84,7 @@ def wasm_process(program: Path, *arguments: str) -> str:
     return out.read_text()
 
 
-@pytest.fixture(scope="module", params=["release", "clang", "sanitized", "aarch64", "wasm32"])
+@pytest.fixture(scope="module", params=["release", "clang", "clang-sanitized", "sanitized", "aarch64", "wasm32"])
 def platform(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -100,13 +100,15 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
         build(folder, [*AARCH64, compiler], "test_kernels", "test_create", "test_network", "test_training")
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
-    if platform in ("clang", "wasm32"):
+    if platform in ("clang", "clang-sanitized", "wasm32"):
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
         zig = Path(ziglang.__file__).parent / "zig"
         options = [f"-DCMAKE_C_COMPILER={zig};cc"]
         if platform == "wasm32":
             pytest.importorskip("wasmtime")
             options += WASM32
+        elif platform == "clang-sanitized":  # its sanitizer sees some undefined behaviour that GCC's does not
+            options.append("-DSHUFFLENET_SANITIZE=undefined")
         build(folder, options, "test_kernels", "test_create", "test_network")
         if platform == "wasm32":
             return lambda program, *arguments: wasm_process(folder / program, *arguments)
