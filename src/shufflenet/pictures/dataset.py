@@ -270,6 +270,22 @@ def pictures_below(root: Path) -> list[Picture]:
     return list(_Tree(root).pictures.values())
 
 
+def training_pictures(root: Path) -> tuple[list[Picture], list[str]]:
+    """The pictures below ``root``/train, or ``root`` if it has no train/, and the names of the folders they are in.
+
+    They need not be in class folders; those that are alone at the top are in none.
+
+    Raises:
+        DataError: it can't be read, or there are none.
+    """
+    tree = _Tree(root)
+    top = ("train",) if ("train",) in tree.folders else ()
+    chosen = {name: picture for name, picture in sorted(tree.pictures.items()) if name[: len(top)] == top}
+    if not chosen:
+        raise DataError(f"{tree.path(*top)}: no pictures")
+    return list(chosen.values()), sorted({name[len(top)] for name in chosen if len(name) > len(top) + 1})
+
+
 @dataclass
 class _Tree:
     """Folders and picture files below ``root``, which may be a .zip; names are tuples of their parts.
