@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks.graph import (
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -80,7 +80,7 @@ def _step(
             pooled = np.stack([over(window, axis=0) for window in windows], axis=1)
             pooled = pooled.reshape(node.channels, *node.output_size(*first.shape[1:]))
             return pooled if node.kind == "max" else _rounded(pooled, constants_of(node, quantized, carried))
-        case Means():
+        case AdaptiveAveragePool():
             height, width = (size // node.size for size in first.shape[1:])
             regions = first.reshape(len(first), node.size, height, node.size, width).sum(axis=(2, 4)).ravel()
             return _rounded(regions, constants_of(node, quantized, carried, *first.shape[1:]))

@@ -48,6 +48,13 @@ def network(name: str) -> Model:
     return replace(model, preprocessing=Preprocessing(size=32, resize=32))
 
 
+def pictures(count: int, height: int = 32, width: int = 32) -> NDArray[np.float32]:
+    """Noise, preprocessed as `Preprocessing` does by default."""
+    random, (scale, shift) = np.random.default_rng(count), Preprocessing().scale_and_shift()
+    pixels = random.integers(0, 256, (count, 3, height, width)).astype(np.float32)
+    return pixels * scale[:, None, None] + shift[:, None, None]
+
+
 def emulated(model: Model, quantized: Quantized) -> Emulation:
     return Emulation(model.graph, quantized, pixel_input(model.preprocessing.mean, model.preprocessing.std))
 
@@ -55,7 +62,7 @@ def emulated(model: Model, quantized: Quantized) -> Emulation:
 @pytest.mark.parametrize("name", FEW_OPERATORS)
 def test_emulation_equals_plain_whole_numbers(name: str) -> None:
     model = network(name)
-    quantized = calibrate(model, random_input(16, 32, 32))
+    quantized = calibrate(model, pictures(16))
     emulation, x = emulated(model, quantized), random_input(1, 36, 44) * 2
     if name == "every_operator":
         x = random_input(1, 64, 32) * 2  # halves of 8 x 4 pixels
@@ -72,16 +79,16 @@ def test_emulation_equals_plain_whole_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", FEW_OPERATORS)
 def test_logits_are_near_those_of_the_float_network(name: str) -> None:
     model = network(name)
-    x = random_input(64, 32, 32)
+    x = pictures(64)
     quantized = calibrate(model, x)
     wanted, got = Engine(model).run(x), emulated(model, quantized).run(x)
     noise = np.square(got - wanted).mean() / np.square(wanted - wanted.mean(axis=0)).mean()
-    assert noise < 0.02
+    assert noise < 0.03
 
 
 def test_sums_beyond_24_bits_are_exact() -> None:
     model = network("every_operator")
-    quantized = calibrate(model, random_input(16, 32, 32))
+    quantized = calibrate(model, pictures(16))
     hidden = next(node for node in model.graph.nodes if node.name == "hidden")
     weight = np.full((20, 32), 127, np.int8)
     weight[:, 0] = 126
@@ -112,11 +119,12 @@ def kept(values: Tensor, activation: Activation) -> Tensor:
 @pytest.mark.parametrize("signed", [True, False])
 def test_ranges(way: ranges.Way, signed: bool) -> None:
     values = values_of_channels() if signed else values_of_channels().relu()
-    activation = ranges.activation(values, way, signed=signed)
+    kind: ranges.Kind = "signed" if signed else "positive"
+    activation = ranges.activation(values, way, kind)
     assert (activation.zero_point[:2] > 0).all() == signed
     assert (activation.scale > 0).all()
     error = (kept(values, activation) - values).square().mean(dim=(0, 2, 3))
-    largest = (kept(values, ranges.activation(values, "largest", signed=signed)) - values).square().mean(dim=(0, 2, 3))
+    largest = (kept(values, ranges.activation(values, "largest", kind)) - values).square().mean(dim=(0, 2, 3))
     assert error[2] == 0
     if way == "largest":
         assert (kept(values, activation) - values).abs().max() < activation.scale.max()
@@ -127,7 +135,7 @@ def test_ranges(way: ranges.Way, signed: bool) -> None:
 
 
 def test_one_zero_point_for_what_is_padded() -> None:
-    activation = ranges.activation(values_of_channels(), "largest", signed=True, one_zero_point=True)
+    activation = ranges.activation(values_of_channels(), "largest", "padded")
     assert set(activation.zero_point.tolist()) == {64}
     values = values_of_channels()
     assert (kept(values, activation) - values).abs().max() < activation.scale.max()
@@ -163,7 +171,7 @@ def test_least_squares_makes_up_for_changed_inputs() -> None:
 
 
 def test_every_part_of_the_method_helps() -> None:
-    model, x, other = network("shufflenet_g2_x0_25"), random_input(256, 32, 32), random_input(64, 33, 33)
+    model, x, other = network("shufflenet_g2_x0_25"), pictures(256), pictures(50, 36, 33)
     wanted, errors = Engine(model).run(other), []
     for method in (
         Method("largest", "nearest", bias_correction=False),
@@ -177,7 +185,7 @@ def test_every_part_of_the_method_helps() -> None:
 @pytest.mark.parametrize(
     ("x", "reason"),
     [
-        (random_input(1, 32, 32), "1 picture to calibrate on, at least 16 are needed"),
+        (pictures(1), "1 picture to calibrate on, at least 16 are needed"),
         (np.full((20, 3, 32, 32), -1.5, np.float32), "all 20 pictures to calibrate on are of one colour"),
     ],
 )
@@ -189,7 +197,7 @@ def test_pictures_that_teach_nothing(x: NDArray[np.float32], reason: str) -> Non
 @pytest.fixture(scope="module")
 def quantized_model() -> Model:
     model = network("shufflenet_g2_x0_25")
-    quantized = calibrate(model, random_input(16, 32, 32))
+    quantized = calibrate(model, pictures(16))
     return replace(model, tensors={}, quantized=quantized, labels=["a", "b", "c"], classes=["a", "b", "c"])
 
 
@@ -309,7 +317,7 @@ def folders_by_answer(model: Model, root: Path) -> Path:
 def test_the_gate_names_the_layer_whose_range_was_cut(tmp_path: Path) -> None:
     model = network("shufflenet_g2_x0_25")
     root = folders_by_answer(model, tmp_path)
-    x = random_input(64, 32, 32)
+    x = pictures(64)
     good = calibrate(model, x)
     loss = gate.measure(model, good, root)
     assert loss.float_accuracy == 100

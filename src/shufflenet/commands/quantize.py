@@ -44,7 +44,7 @@ def quantize(
         from shufflenet.quantization import report as reports
         from shufflenet.quantization.layer_costs import layer_costs
     from shufflenet import model_file
-    from shufflenet.classifier import load_model
+    from shufflenet.models import load_model
 
     with refusing(ValueError, ImportError, OSError):
         if most_loss is not None and evaluation is None:

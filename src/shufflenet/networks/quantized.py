@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks.graph import (
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
     Input,
-    Means,
     Node,
     Pool,
     Scale,
@@ -75,6 +75,26 @@ class Quantized:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+def check_served(graph: Graph) -> None:
+    """Raises ValueError if the network has an operator that 8 bits don't serve."""
+    for node in graph.nodes[1:]:
+        match node:
+            case Convolution() | Add() | Scale():
+                served = node.activation in ("linear", "relu") and node is not graph.nodes[-1]
+            case FullyConnected():
+                served = node.activation in ("linear", "relu") or node is not graph.nodes[-1]
+            case AdaptiveAveragePool() | Pool() | Concat() | Split() | Shuffle():
+                served = node is not graph.nodes[-1] or isinstance(node, AdaptiveAveragePool)
+            case _:
+                served = False
+        if graph.input in node.inputs and not isinstance(node, Convolution):
+            served = False
+        if not served:
+            activation = getattr(node, "activation", "linear")
+            kind = type(node).__name__ + (f" with {activation}" if activation != "linear" else "")
+            raise ValueError(f"{node.name}: 8 bits don't serve {kind} in this place")
+
+
 def carriers(graph: Graph) -> dict[Node, Add]:
     """The operators whose sums go into an addition before they are rounded, and that addition.
 
@@ -85,7 +105,7 @@ def carriers(graph: Graph) -> dict[Node, Add]:
     for node in graph.nodes:
         if isinstance(node, Add):
             last = max(node.inputs, key=graph.nodes.index)
-            if isinstance(last, Convolution | Scale) and not last.relu and readers[last] == [node]:
+            if isinstance(last, Convolution | Scale) and last.activation == "linear" and readers[last] == [node]:
                 found[last] = node
     return found
 
@@ -98,7 +118,7 @@ def requantising(graph: Graph) -> list[Node]:
 
 def _makes_bytes(node: Node) -> bool:
     match node:
-        case Convolution() | Add() | Scale() | Means():
+        case Convolution() | Add() | Scale() | AdaptiveAveragePool():
             return True
         case Pool():
             return node.kind == "average"
@@ -151,6 +171,9 @@ def constants_of(
     A `Scale` has no sums: a byte less its zero point is multiplied by the channel's factor times ``multiplier``. The
     constants of what an addition reads before it is rounded (`carriers`) lead to the addition's bytes.
 
+    Where the result is logits, not bytes, they lead to real values, and the last three lines of `Requantised` are left
+    out.
+
     Args:
         carried: `carriers` of the graph.
         height, width: of what a global average reads.
@@ -159,7 +182,9 @@ def constants_of(
         ValueError: 8 bits don't serve the operator.
     """
     made = quantized.activations
-    to = made[carried.get(node, node).name]
+    target = carried.get(node, node)
+    # Only logits have none.
+    to = made.get(target.name, Activation(np.ones(target.channels, np.float32), np.zeros(target.channels, np.uint8)))
     match node:
         case Convolution() | FullyConnected():
             return _requantised(quantized.layers[node.name].scale, 1, to)
@@ -168,7 +193,7 @@ def constants_of(
             if read.zero_point.any():
                 raise ValueError(f"{node.name}: in 8 bits an average pool reads what is behind a ReLU")
             return _requantised(read.scale, node.kernel_size**2, to)
-        case Means():
+        case AdaptiveAveragePool():
             pixels = (height // node.size) * (width // node.size)
             channels = np.repeat(np.arange(node.inputs[0].channels), node.size**2)
             read = activation_of(node.inputs[0], made)[channels]

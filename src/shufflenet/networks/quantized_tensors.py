@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks.graph import Convolution, FullyConnected, Graph
-from shufflenet.networks.quantized import MOST, MOST_OF_PIXELS, Activation, Layer, Quantized, input_of, requantising
+from shufflenet.networks.quantized import (
+    MOST,
+    MOST_OF_PIXELS,
+    Activation,
+    Layer,
+    Quantized,
+    check_served,
+    input_of,
+    requantising,
+)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -37,6 +46,7 @@ def quantized_of(graph: Graph, tensors: Mapping[str, NDArray[Any]], about: dict[
     Raises:
         ValueError: a tensor is missing, one too many, of another type or shape, or has values that can't be right.
     """
+    check_served(graph)
     left = dict(tensors)
 
     def take(name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from shufflenet.networks.graph import (
+    NEVER_NEGATIVE,
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -38,6 +39,7 @@ from shufflenet.networks.quantized import (
     Layer,
     Quantized,
     activation_of,
+    check_served,
     input_of,
     pixel_input,
     requantising,
@@ -87,6 +89,7 @@ def calibrate(
         CalibrationError: too few pictures, or all of one colour.
         ValueError: 8 bits don't serve the network.
     """
+    check_served(model.graph)
     if len(x) < LEAST_PICTURES:
         pictures = "picture" if len(x) == 1 else "pictures"
         raise CalibrationError(f"{len(x)} {pictures} to calibrate on, at least {LEAST_PICTURES} are needed")
@@ -139,9 +142,8 @@ class _Walk:
         values = self.wanted.get(node)
         if values is None:
             values = self.float_network.step(node, [self.wanted[source] for source in node.inputs])
-        self.quantized.activations[node.name] = ranges.activation(
-            values, self.method.ranges, signed=_signed(node), one_zero_point=self._padded(node)
-        )
+        kind: ranges.Kind = "positive" if not _signed(node) else "padded" if self._padded(node) else "signed"
+        self.quantized.activations[node.name] = ranges.activation(values, self.method.ranges, kind)
 
     def _add_layer(self, node: Convolution | FullyConnected) -> None:
         (source,) = node.inputs
@@ -202,10 +204,7 @@ class _Walk:
         return lacking
 
     def _mean_before_relu(self, node: Convolution | FullyConnected) -> Tensor:
-        if isinstance(node, FullyConnected):
-            linear: Convolution | FullyConnected = replace(node, activation="linear")
-        else:
-            linear = replace(node, relu=False)
+        linear = replace(node, activation="linear")
         return _mean(self.float_network.step(linear, [self.wanted[node.inputs[0]]]))
 
     def _padded(self, node: Node) -> bool:
@@ -226,11 +225,9 @@ def _passes_on(node: Node) -> bool:
 def _signed(node: Node) -> bool:
     """Whether values can be negative."""
     match node:
-        case Convolution() | Add() | Scale():
-            return not node.relu
-        case FullyConnected():
-            return node.activation == "linear"
-        case Pool() | Means() | Split() | Shuffle() | Concat():
+        case Convolution() | FullyConnected() | Add() | Scale():
+            return node.activation not in NEVER_NEGATIVE
+        case Pool() | AdaptiveAveragePool() | Split() | Shuffle() | Concat():
             return any(_signed(source) for source in node.inputs)
         case _:
             return True

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from shufflenet.networks.graph import (
+    AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
     FullyConnected,
     Graph,
-    Means,
     Node,
     Pool,
     Scale,
@@ -77,8 +77,6 @@ class Emulation:
         match node:
             case Convolution() | FullyConnected():
                 sums = self.sums(node, read[0]).float()
-                if node is self.graph.nodes[-1]:
-                    return sums * self._layer(node).scale
                 if isinstance(node, FullyConnected) and node.activation == "sigmoid":
                     return torch.sigmoid(sums * self._layer(node).scale)
                 return sums if node in self.carried else self._rounded(node, sums)
@@ -86,7 +84,7 @@ class Emulation:
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():
                 return self._rounded(node, functional.avg_pool2d(read[0], 3, 2, node.padding, divisor_override=1))
-            case Means():
+            case AdaptiveAveragePool():
                 return self._rounded(node, _region_sums(node, read[0]), *read[0].shape[2:])
             case Add():
                 return self._add(node, *read)
@@ -118,8 +116,8 @@ class Emulation:
 
     def _rounded(self, node: Node, sums: Tensor, height: int = 1, width: int = 1) -> Tensor:
         constants = constants_of(node, self.quantized, self.carried, height, width)
-        t = sums * _per_channel(constants.multiplier, sums)
-        return _clamped(t + _per_channel(constants.offset, sums))
+        t = sums * _per_channel(constants.multiplier, sums) + _per_channel(constants.offset, sums)
+        return t if node is self.graph.nodes[-1] else _clamped(t)
 
     def _add(self, node: Add, left: Tensor, right: Tensor) -> Tensor:
         constants, carrier = constants_of(node, self.quantized, self.carried), carrier_of(node, self.carried)
@@ -182,7 +180,7 @@ def _pointwise(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     return torch.matmul(weights, inputs).view(batch, len(weight), height, width)
 
 
-def _region_sums(node: Means, x: Tensor) -> Tensor:
+def _region_sums(node: AdaptiveAveragePool, x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     if height % node.size or width % node.size:
         raise ValueError(f"{node.name}: {width} x {height} pixels do not divide into {node.size} x {node.size} windows")

@@ -72,8 +72,7 @@ def _rounded(
 ) -> Tensor | None:
     """The operator's output ``y`` with its weights and its range in 8 bits; None: it has neither."""
     if isinstance(node, Convolution | FullyConnected):
-        weight, bias = _real_weights(model, quantized, node)
-        y = FloatNetwork(model, {node.name: (weight, bias)}).step(node, [values[node.inputs[0]]])
+        y = float_network.step(node, [values[node.inputs[0]]], _real_weights(model, quantized, node))
     elif node.name not in quantized.activations:
         return None
     if node.name in quantized.activations:

@@ -16,23 +16,25 @@ from shufflenet.networks.quantized import MOST, Activation
 Way = Literal["percentile", "error", "largest"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
+# Values behind a ReLU have the zero point 0, signed ones one of each channel; those that a convolution pads have the
+# same in all channels, since padding is made of it.
+Kind = Literal["positive", "signed", "padded"]
+
 PERCENTILE = 99.99
 _SHARES = torch.linspace(0.3, 1.0, 22)  # of the largest value, tried for the least error
 _SAMPLES = 8192  # values of a channel that errors are measured on
 _LEAST = 1e-8  # below it a channel counts as always zero
 
 
-def activation(values: Tensor, way: Way, *, signed: bool, one_zero_point: bool = False) -> Activation:
+def activation(values: Tensor, way: Way, kind: Kind) -> Activation:
     """Scale and zero point of each channel.
 
     Args:
         values: what the float network makes of the calibration pictures, [N, C] or [N, C, H, W].
-        signed: values may be negative; otherwise there is a ReLU and the zero point is 0.
-        one_zero_point: the same for all channels, in the middle: what reads them pads with it.
     """
     flat = values.reshape(*values.shape[:2], -1).movedim(1, 0).flatten(1)  # [C, N*H*W]
-    low, high = _bounds(flat, way, signed)
-    if one_zero_point:
+    low, high = _bounds(flat, way, signed=kind != "positive")
+    if kind == "padded":
         high = torch.maximum(high, -low)
         low = -high * (MOST // 2 + 1) / (MOST - MOST // 2 - 1)
     scale = (high - low).double() / MOST
@@ -42,7 +44,7 @@ def activation(values: Tensor, way: Way, *, signed: bool, one_zero_point: bool =
     return Activation(scale.numpy().astype(np.float32), zero_point.numpy().astype(np.uint8))
 
 
-def _bounds(flat: Tensor, way: Way, signed: bool) -> tuple[Tensor, Tensor]:
+def _bounds(flat: Tensor, way: Way, *, signed: bool) -> tuple[Tensor, Tensor]:
     """The lowest and highest value that are kept of each channel, [C] each; 0 is always between them."""
     high = flat.amax(dim=1).clamp(min=0)
     low = flat.amin(dim=1).clamp(max=0) if signed else torch.zeros_like(high)
