@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,12 +36,12 @@ Bytes = NDArray[np.int64]
 def run(
     graph: Graph, quantized: Quantized, pixels: PixelInput, x: NDArray[np.float32],
     factors: dict[str, NDArray[np.float32]],
-) -> dict[Node, NDArray[np.generic]]:  # fmt: skip
+) -> dict[Node, NDArray[Any]]:  # fmt: skip
     """Every operator's output for one picture [C, H, W]: bytes, sums where those go on, or logits.
 
     ``factors`` are those of layers that end in a sigmoid.
     """
-    values: dict[Node, NDArray[np.generic]] = {graph.input: _pixels(x, pixels)}
+    values: dict[Node, NDArray[Any]] = {graph.input: _pixels(x, pixels)}
     carried = carriers(graph)
     for node in graph.nodes[1:]:
         values[node] = _step(graph, quantized, pixels, node, values, carried, factors)
@@ -49,13 +51,14 @@ def run(
 def _pixels(x: NDArray[np.float32], pixels: PixelInput) -> Bytes:
     t = x * pixels.multiplier[:, None, None] + pixels.offset[:, None, None]
     assert t.dtype == np.float32
-    return np.rint(np.clip(t, 0, 255)).astype(np.int64)
+    pixel: Bytes = np.rint(np.clip(t, 0, 255)).astype(np.int64)
+    return pixel
 
 
 def _step(
-    graph: Graph, quantized: Quantized, pixels: PixelInput, node: Node, values: dict[Node, NDArray[np.generic]],
+    graph: Graph, quantized: Quantized, pixels: PixelInput, node: Node, values: dict[Node, NDArray[Any]],
     carried: dict[Node, Add], factors: dict[str, NDArray[np.float32]],
-) -> NDArray[np.generic]:  # fmt: skip
+) -> NDArray[Any]:  # fmt: skip
     read = [values[source] for source in node.inputs]
     first = read[0]
     match node:
@@ -138,7 +141,7 @@ def _windows(node: Pool, height: int, width: int) -> list[list[tuple[int, int]]]
 
 
 def _rounded(
-    sums: NDArray[np.generic], constants: Requantised, residual: NDArray[np.generic] | None = None, scaled: bool = False
+    sums: NDArray[Any], constants: Requantised, residual: NDArray[Any] | None = None, scaled: bool = False
 ) -> Bytes:
     shape = [-1] + [1] * (sums.ndim - 1)
     t = sums.astype(np.float32)

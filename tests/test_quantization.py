@@ -346,7 +346,7 @@ def shapes_model(tmp_path: Path) -> Path:
 
 def test_command(shapes_model: Path, tmp_path: Path) -> None:
     data, out = make(tmp_path / "shapes"), tmp_path / "int8.safetensors"
-    arguments = ("--calibrate", data, "--evaluate", data, "--most-loss", 100, "--out", out)
+    arguments = ("--calibrate", data, "--evaluate", data, "--most-loss", "100", "--out", out)
     result = quantize(shapes_model, *arguments, "--report", tmp_path / "report.png")
     assert result.exit_code == 0, result.output
     assert "calibrated on 48 of 48 pictures" in result.stdout
