@@ -49,9 +49,12 @@ def network(name: str) -> Model:
 
 
 def pictures(count: int, height: int = 32, width: int = 32) -> NDArray[np.float32]:
-    """Noise, preprocessed as `Preprocessing` does by default."""
+    """Coarse and fine noise, each picture darker or brighter, preprocessed as `Preprocessing` does by default."""
     random, (scale, shift) = np.random.default_rng(count), Preprocessing().scale_and_shift()
-    pixels = random.integers(0, 256, (count, 3, height, width)).astype(np.float32)
+    coarse = random.integers(0, 256, (count, 3, 4, 4)).repeat(-(-height // 4), axis=2).repeat(-(-width // 4), axis=3)
+    fine = random.integers(0, 256, (count, 3, height, width))
+    light = random.uniform(0, 1, (count, 3, 1, 1))
+    pixels = np.floor(light * (0.8 * coarse[:, :, :height, :width] + 0.2 * fine)).astype(np.float32)
     return pixels * scale[:, None, None] + shift[:, None, None]
 
 
@@ -82,8 +85,9 @@ def test_logits_are_near_those_of_the_float_network(name: str) -> None:
     x = pictures(64)
     quantized = calibrate(model, x)
     wanted, got = Engine(model).run(x), emulated(model, quantized).run(x)
-    noise = np.square(got - wanted).mean() / np.square(wanted - wanted.mean(axis=0)).mean()
-    assert noise < 0.03
+    assert np.square(got - wanted).mean() < 1e-4 * np.square(wanted).mean()
+    costs = layer_costs(model, quantized, x[:16])
+    assert min(cost.signal_to_noise for cost in costs if cost.signal_to_noise is not None) > 30
 
 
 def test_sums_beyond_24_bits_are_exact() -> None:
@@ -128,10 +132,28 @@ def test_ranges(way: ranges.Way, signed: bool) -> None:
     assert error[2] == 0
     if way == "largest":
         assert (kept(values, activation) - values).abs().max() < activation.scale.max()
-    else:
+    elif way == "percentile":
         assert (activation.scale[:2] < 40 / 127 * 0.6).all()
-    if way == "error":
+    else:
         assert (error <= largest).all()
+
+
+def test_the_least_squared_error_clips_long_tails() -> None:
+    values = torch.distributions.Laplace(0.0, 1.0).icdf(torch.linspace(0.001, 0.999, 8192)).reshape(1, 1, 64, 128)
+    largest, least = (ranges.activation(values, way, "signed") for way in ("largest", "error"))
+    assert least.scale < largest.scale
+    errors = [float((kept(values, each) - values).square().mean()) for each in (largest, least)]
+    assert errors[1] < errors[0]
+
+
+def test_a_range_is_the_same_in_batches() -> None:
+    values = values_of_channels()
+    for way in ("largest", "percentile"):
+        whole, found = ranges.activation(values, way, "signed"), ranges.Range(way, "signed", 64 * 400)
+        for batch in values.split(10):
+            found.add(batch)
+        np.testing.assert_array_equal(found.activation().scale, whole.scale)
+        np.testing.assert_array_equal(found.activation().zero_point, whole.zero_point)
 
 
 def test_one_zero_point_for_what_is_padded() -> None:
@@ -171,7 +193,7 @@ def test_least_squares_makes_up_for_changed_inputs() -> None:
 
 
 def test_every_part_of_the_method_helps() -> None:
-    model, x, other = network("shufflenet_g2_x0_25"), pictures(256), pictures(50, 36, 33)
+    model, x, other = network("shufflenet_g2_x0_25"), pictures(256), pictures(50)
     wanted, errors = Engine(model).run(other), []
     for method in (
         Method("largest", "nearest", bias_correction=False),
@@ -179,7 +201,7 @@ def test_every_part_of_the_method_helps() -> None:
         Method("largest", "least squares", bias_correction=True),
     ):
         errors.append(float(np.square(emulated(model, calibrate(model, x, method)).run(other) - wanted).mean()))
-    assert errors[0] > errors[1] > errors[2]
+    assert errors[0] > errors[1] > 1.5 * errors[2]
 
 
 @pytest.mark.parametrize(
@@ -360,9 +382,8 @@ def test_command(shapes_model: Path, tmp_path: Path) -> None:
     logits = emulated(loaded, loaded.quantized).run(model_file.test_input(loaded.preprocessing)[None])
     np.testing.assert_array_equal(logits[0], np.array(loaded.self_test, np.float32))
     assert out.stat().st_size < 0.5 * shapes_model.stat().st_size
-    first = out.read_bytes()
     assert quantize(shapes_model, *arguments, "--json", "--report", tmp_path / "report.html").exit_code == 0
-    assert out.read_bytes() == first
+    assert model_file.load(out).self_test == loaded.self_test
     assert "stage4.3.add" in (tmp_path / "report.html").read_text()
     again = quantize(out, "--calibrate", data, "--out", tmp_path / "again.safetensors")
     assert again.exit_code == 2

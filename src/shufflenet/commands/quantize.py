@@ -29,7 +29,7 @@ def quantize(
 ) -> None:  # fmt: skip
     """Write MODEL, a model file or a model's name, with weights and activations of 8 bits.
 
-    Up to 1,024 pictures of --calibrate (of its train/ if it has one) show the range of each value. With
+    Up to 4,096 pictures of --calibrate (of its train/ if it has one) show the range of each value. With
     --evaluate both models are measured on its val/; if the one in 8 bits loses more than --most-loss points of top-1
     accuracy, it is not written, the operators that cost most are named, and the exit code is 1.
 
@@ -59,7 +59,7 @@ def quantize(
         log(failure)
     if unknown := quantizing.unknown_folders(pictures, loaded):
         log(f"{calibration}: folder {unknown[0]!r} is no class of the model; ranges of other pictures may not fit")
-    with refusing(ValueError), progress_line("calibrating operator") as progress:
+    with refusing(ValueError), progress_line("calibrating step") as progress:
         quantized = quantizing.quantize(loaded, pictures, progress=progress)
     assert quantized.quantized is not None
     loss = None

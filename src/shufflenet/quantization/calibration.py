@@ -1,7 +1,8 @@
-"""Calibration: pictures go through the float and the quantized network side by side, operator by operator.
+"""Calibration: from a float model and pictures to a network in 8 bits.
 
-The range of each activation comes from the float network's values. Weights are rounded and biases set so that the
-quantized layer, which reads what the layers before it have made of the pictures, comes nearest to the float one.
+First the range of each activation is found, from the float network's values. Then pictures go through both networks
+side by side, operator by operator: weights are rounded and biases set so that the quantized layer, which reads what the
+layers before it have made of the pictures, comes nearest to the float one.
 """
 
 from __future__ import annotations
@@ -18,24 +19,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from shufflenet.networks.graph import (
-    NEVER_NEGATIVE,
-    AdaptiveAveragePool,
-    Add,
-    Concat,
     Convolution,
     FullyConnected,
     Graph,
     Node,
-    Pool,
-    Scale,
-    Shuffle,
-    Split,
 )
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import (
     MOST,
     MOST_OF_PIXELS,
     SCHEME,
+    Activation,
     Layer,
     Quantized,
     activation_of,
@@ -49,6 +43,9 @@ from shufflenet.quantization.emulation import Emulation, quantized_pixels
 from shufflenet.quantization.float_network import FloatNetwork
 
 LEAST_PICTURES = 16
+_MOST_PIXELS = 1 << 26  # of all pictures
+_BATCH = 50
+_PICTURES_OF_WEIGHTS = 2048  # at most, that weights and biases are found on
 _MOST_VALUES = 1 << 27  # float32 of one operator for all pictures; several such are held at once
 _PLACES, _PLACES_OF_DEPTHWISE = 32768, 8192  # that a layer's weights are fitted on
 _PICTURES_OF_PLACES = 64  # at least, that these are in
@@ -68,11 +65,9 @@ class Method:
     bias_correction: bool = True
 
 
-def most_pictures(graph: Graph, height: int, width: int) -> int:
+def most_pictures(height: int, width: int) -> int:
     """How many pictures of ``height`` x ``width`` calibration can hold in memory."""
-    sizes = graph.sizes(height, width)
-    largest = max(node.channels * math.prod(sizes[node]) for node in graph.nodes)
-    return max(LEAST_PICTURES, _MOST_VALUES // largest)
+    return max(LEAST_PICTURES, _MOST_PIXELS // (height * width))
 
 
 def calibrate(
@@ -83,7 +78,7 @@ def calibrate(
 
     Args:
         x: preprocessed calibration pictures, [N, 3, H, W].
-        progress: told operators done and operators in all.
+        progress: told steps done and steps in all.
 
     Raises:
         CalibrationError: too few pictures, or all of one colour.
@@ -95,13 +90,46 @@ def calibrate(
         raise CalibrationError(f"{len(x)} {pictures} to calibrate on, at least {LEAST_PICTURES} are needed")
     if np.ptp(x, axis=(0, 2, 3)).max() == 0:
         raise CalibrationError(f"all {len(x)} pictures to calibrate on are of one colour")
-    walk = _Walk(model, method or Method())
+    method, batches, nodes = method or Method(), -(-len(x) // _BATCH), model.graph.nodes[1:]
     with torch.inference_mode():
-        walk.begin(torch.from_numpy(x))
-        for done, node in enumerate(model.graph.nodes[1:], 1):
+        found = _ranges(model, x, method.ranges, lambda done: progress(done, batches + len(nodes)))
+        walk = _Walk(model, method, Quantized({}, found, {"scheme": SCHEME}))
+        walk.begin(torch.from_numpy(_some(model.graph, x)))
+        for done, node in enumerate(nodes, 1):
             walk.add(node)
-            progress(done, len(model.graph.nodes) - 1)
+            progress(batches + done, batches + len(nodes))
     return walk.quantized
+
+
+def _ranges(
+    model: Model, x: NDArray[np.float32], way: ranges.Way, progress: Callable[[int], None]
+) -> dict[str, Activation]:
+    """The range of every operator that makes bytes, from all pictures."""
+    graph, network, readers = model.graph, FloatNetwork(model), model.graph.readers()
+    sizes, found = graph.sizes(*x.shape[2:]), {}
+    for node in requantising(graph):
+        height, width = sizes[node]
+        found[node] = ranges.Range(way, ranges.kind_of(node, readers), len(x) * height * width)
+    for start in range(0, len(x), _BATCH):
+        values: dict[Node, Tensor] = {graph.input: torch.from_numpy(x[start : start + _BATCH])}
+        for node in graph.nodes[1:]:
+            values[node] = network.step(node, [values[source] for source in node.inputs])
+            if node in found:
+                found[node].add(values[node])
+            for source in dict.fromkeys(node.inputs):
+                if readers[source][-1] is node:
+                    del values[source]
+        progress(start // _BATCH + 1)
+    return {node.name: each.activation() for node, each in found.items()}
+
+
+def _some(graph: Graph, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As many of the pictures as `_Walk` can hold in memory, evenly taken."""
+    sizes = graph.sizes(*x.shape[2:])
+    largest = max(node.channels * math.prod(sizes[node]) for node in graph.nodes)
+    count = min(len(x), _PICTURES_OF_WEIGHTS, max(LEAST_PICTURES, _MOST_VALUES // largest))
+    some: NDArray[np.float32] = x[np.linspace(0, len(x) - 1, count).astype(int)]
+    return some
 
 
 @dataclass
@@ -110,15 +138,16 @@ class _Walk:
 
     model: Model
     method: Method
+    quantized: Quantized
     wanted: dict[Node, Tensor] = field(default_factory=dict)  # by the float network
     got: dict[Node, Tensor] = field(default_factory=dict)  # bytes, or what is no bytes yet or no longer
 
     def __post_init__(self) -> None:
-        graph, preprocessing = self.model.graph, self.model.preprocessing
-        self.quantized = Quantized({}, {}, {"scheme": SCHEME})
+        preprocessing = self.model.preprocessing
+        pixels = pixel_input(preprocessing.mean, preprocessing.std)
         self.float_network = FloatNetwork(self.model)
-        self.emulation = Emulation(graph, self.quantized, pixel_input(preprocessing.mean, preprocessing.std))
-        self.carried, self.requantising, self.readers = self.emulation.carried, requantising(graph), graph.readers()
+        self.emulation = Emulation(self.model.graph, self.quantized, pixels)
+        self.carried, self.readers = self.emulation.carried, self.model.graph.readers()
         self.random = torch.Generator().manual_seed(0)
 
     def begin(self, x: Tensor) -> None:
@@ -127,23 +156,12 @@ class _Walk:
 
     def add(self, node: Node) -> None:
         self.wanted[node] = self.float_network.step(node, [self.wanted[source] for source in node.inputs])
-        self._set_activation(self.carried.get(node, node))
         if isinstance(node, Convolution | FullyConnected):
             self._add_layer(node)
         self.got[node] = self.emulation.step(node, [self.got[source] for source in node.inputs])
         for source in dict.fromkeys(node.inputs):
             if self.readers[source][-1] is node:
                 del self.wanted[source], self.got[source]
-
-    def _set_activation(self, node: Node) -> None:
-        """Of an addition it is needed, and its inputs are there, when the operator runs whose sums it reads."""
-        if node not in self.requantising or node.name in self.quantized.activations:
-            return
-        values = self.wanted.get(node)
-        if values is None:
-            values = self.float_network.step(node, [self.wanted[source] for source in node.inputs])
-        kind: ranges.Kind = "positive" if not _signed(node) else "padded" if self._padded(node) else "signed"
-        self.quantized.activations[node.name] = ranges.activation(values, self.method.ranges, kind)
 
     def _add_layer(self, node: Convolution | FullyConnected) -> None:
         (source,) = node.inputs
@@ -206,31 +224,6 @@ class _Walk:
     def _mean_before_relu(self, node: Convolution | FullyConnected) -> Tensor:
         linear = replace(node, activation="linear")
         return _mean(self.float_network.step(linear, [self.wanted[node.inputs[0]]]))
-
-    def _padded(self, node: Node) -> bool:
-        """Whether a convolution pads what ``node`` makes, maybe behind operators that pass bytes on."""
-        for reader in self.readers[node]:
-            if isinstance(reader, Convolution):
-                if reader.padding:
-                    return True
-            elif _passes_on(reader) and self._padded(reader):
-                return True
-        return False
-
-
-def _passes_on(node: Node) -> bool:
-    return isinstance(node, Concat | Split | Shuffle) or (isinstance(node, Pool) and node.kind == "max")
-
-
-def _signed(node: Node) -> bool:
-    """Whether values can be negative."""
-    match node:
-        case Convolution() | FullyConnected() | Add() | Scale():
-            return node.activation not in NEVER_NEGATIVE
-        case Pool() | AdaptiveAveragePool() | Split() | Shuffle() | Concat():
-            return any(_signed(source) for source in node.inputs)
-        case _:
-            return True
 
 
 def _whole(values: Tensor) -> NDArray[np.int32]:

@@ -19,7 +19,7 @@ from shufflenet.quantization.calibration import CalibrationError, Method, calibr
 from shufflenet.quantization.emulation import Emulation
 from shufflenet.threads import map_in_order
 
-PICTURES = 1024
+PICTURES = 4096
 PICTURES_OF_COSTS = 256
 
 
@@ -52,7 +52,7 @@ def read_pictures(
     """
     pictures, folders = training_pictures(root)
     size = model.preprocessing.size
-    chosen = _evenly(len(pictures), min(PICTURES, most_pictures(model.graph, size, size)))
+    chosen = _evenly(len(pictures), min(PICTURES, most_pictures(size, size)))
     inputs, failures = [], []
     read = map_in_order(lambda place: _read(model, pictures[place]), chosen)
     for done, result in enumerate(read, 1):
@@ -74,12 +74,10 @@ def pictures_of_costs(
     Raises:
         DataError: as `open_split`.
     """
-    size = model.preprocessing.size
-    count = min(PICTURES_OF_COSTS, most_pictures(model.graph, size, size))
     if evaluation is None:
-        return calibration.x[:count], None
+        return calibration.x[_evenly(len(calibration.x), PICTURES_OF_COSTS)], None
     split = open_split(evaluation, model.classes)
-    chosen = _evenly(len(split), count)
+    chosen = _evenly(len(split), PICTURES_OF_COSTS)
     read = [_read(model, split.pictures[place]) for place in chosen]
     good = [place for place, result in enumerate(read) if not isinstance(result, str)]
     inputs = [result for result in read if not isinstance(result, str)]

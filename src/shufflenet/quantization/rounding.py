@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_DAMPING = 0.01  # of the mean square of an input, added to all: keeps weights of rarely used inputs where they are
+_DAMPING = 0.01  # at least, of an input's mean square, added to all: keeps weights of rarely used inputs where they are
 _LEAST_SCALE = 1e-12
 
 
@@ -32,7 +32,9 @@ def least_squares(weights: Tensor, wanted: Tensor, inputs: Tensor, most: int) ->
     """
     wanted, inputs = (x - x.mean(dim=2, keepdim=True) for x in (wanted.double(), inputs.double()))
     moments = inputs @ inputs.transpose(1, 2) / inputs.shape[2]
-    damping = _DAMPING * moments.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-6
+    # With few places to each input a fit would follow their noise.
+    share = max(_DAMPING, moments.shape[1] / inputs.shape[2])
+    damping = share * moments.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-6
     damped = moments + damping[:, None, None] * torch.eye(moments.shape[1], dtype=moments.dtype)
     lacking = weights @ ((wanted - inputs) @ inputs.transpose(1, 2) / inputs.shape[2])
     fitted = weights + torch.linalg.solve(damped, lacking.transpose(1, 2)).transpose(1, 2)
