@@ -70,7 +70,7 @@ def _step(
             if isinstance(node, Convolution):
                 sums = _convolution(node, first, layer.weight.astype(np.int64), padding) + layer.bias[:, None, None]
             else:
-                sums = layer.weight.astype(np.int64) @ first + layer.bias
+                sums = layer.weight.astype(np.int64).reshape(len(layer.bias), -1) @ first + layer.bias
             assert np.abs(sums).max() < 1 << 31
             if node is graph.nodes[-1]:
                 return sums.astype(np.float32) * layer.scale

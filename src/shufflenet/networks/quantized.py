@@ -77,12 +77,14 @@ class Quantized:
 
 def check_served(graph: Graph) -> None:
     """Raises ValueError if the network has an operator that 8 bits don't serve."""
+    readers = graph.readers()
     for node in graph.nodes[1:]:
         match node:
             case Convolution() | Add() | Scale():
                 served = node.activation in ("linear", "relu") and node is not graph.nodes[-1]
             case FullyConnected():
-                served = node.activation in ("linear", "relu") or node is not graph.nodes[-1]
+                factors = bool(readers[node]) and all(isinstance(reader, Scale) for reader in readers[node])
+                served = node.activation in (("sigmoid",) if factors else ("linear", "relu"))
             case AdaptiveAveragePool() | Pool() | Concat() | Split() | Shuffle():
                 served = node is not graph.nodes[-1] or isinstance(node, AdaptiveAveragePool)
             case _:

@@ -163,7 +163,7 @@ class _Layer:
         """[N, C, H, W] -> [N, M, H', W'], or [N, K] -> [N, M]; ``padding``: the byte beyond the edges."""
         x = x.to(self.weight.dtype)
         if isinstance(node, FullyConnected):
-            return x @ self.weight.T + self.bias
+            return x @ self.weight.flatten(1).T + self.bias
         if node.pointwise:
             return _pointwise(x, self.weight, node.groups).add_(self.bias[:, None, None])
         around = node.padding

@@ -50,7 +50,8 @@ class FloatNetwork:
                     read[0], *(weights or self.weights(node)), node.stride, node.padding, 1, node.groups
                 )
             case FullyConnected():
-                y = functional.linear(read[0], *(weights or self.weights(node)))
+                weight, bias = weights or self.weights(node)
+                y = functional.linear(read[0], weight.flatten(1), bias)
             case Pool(kind="max"):
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():

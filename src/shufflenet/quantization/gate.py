@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.evaluate import Evaluation, evaluate
+from shufflenet.evaluation import Evaluation, evaluate
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Quantized
 from shufflenet.quantization.layer_costs import LayerCost
@@ -55,7 +55,7 @@ def measure(
         DataError: as `evaluate`.
     """
     before = evaluate(model, data, progress=progress)
-    after = evaluate(replace(model, tensors={}, quantized=quantized), data, "pytorch", progress)
+    after = evaluate(replace(model, tensors={}, quantized=quantized), data, "pytorch", progress=progress)
     right_before, right = (each.top[:, 0] == each.targets for each in (before, after))
     changed = int(np.sum(right_before != right))
     return Loss(
