@@ -113,16 +113,12 @@ def _convolution(node: Convolution, x: Bytes, weight: Bytes, padding: NDArray[np
     padded = np.empty((channels, height + 2 * node.padding, width + 2 * node.padding), np.int64)
     padded[:] = padding[:, None, None]
     padded[:, node.padding : node.padding + height, node.padding : node.padding + width] = x
-    out = np.zeros((node.channels, *node.output_size(height, width)), np.int64)
+    side = (node.kernel_size, node.kernel_size)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, side, axis=(1, 2))[:, :: node.stride, :: node.stride]
     inputs, outputs = channels // node.groups, node.channels // node.groups
-    for m in range(node.channels):
-        group = padded[m // outputs * inputs :][:inputs]
-        for y in range(out.shape[1]):
-            for column in range(out.shape[2]):
-                top, left = y * node.stride, column * node.stride
-                window = group[:, top : top + node.kernel_size, left : left + node.kernel_size]
-                out[m, y, column] = (window * weight[m]).sum()
-    return out
+    return np.stack(
+        [np.einsum("khwyx,kyx->hw", windows[m // outputs * inputs :][:inputs], weight[m]) for m in range(node.channels)]
+    )
 
 
 def _windows(node: Pool, height: int, width: int) -> list[list[tuple[int, int]]]:
