@@ -25,7 +25,7 @@ from PIL import Image
 from shufflenet.files import printable, read_member, walk, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.pictures import images
-from shufflenet.pictures.split_folders import SplitFolders, names_a_split, split_folders
+from shufflenet.pictures.split_folders import TRAIN_NAMES, SplitFolders, names_a_split, split_folders
 
 _DEEPEST = 2  # parts of a class folder's name, such as train/cat
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
@@ -279,7 +279,8 @@ def training_pictures(root: Path) -> tuple[list[Picture], list[str]]:
         DataError: it can't be read, or there are none.
     """
     tree = _Tree(root)
-    top = ("train",) if ("train",) in tree.folders else ()
+    train = next((name for name in sorted(tree.subfolders()) if name.casefold() in TRAIN_NAMES), None)
+    top = () if train is None else (train,)
     chosen = {name: picture for name, picture in sorted(tree.pictures.items()) if name[: len(top)] == top}
     if not chosen:
         raise DataError(f"{tree.path(*top)}: no pictures")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from shufflenet import model_file
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Quantized, pixel_input
-from shufflenet.pictures.dataset import Picture, open_split, training_pictures
+from shufflenet.pictures.dataset import Picture, training_pictures
+from shufflenet.pictures.held_out import pictures_to_measure
 from shufflenet.pictures.images import ImageError
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.quantization.calibration import CalibrationError, Method, calibrate, most_pictures
@@ -72,11 +73,11 @@ def pictures_of_costs(
     """A few pictures, preprocessed, that `layer_costs` are measured on, and their classes if they have some.
 
     Raises:
-        DataError: as `open_split`.
+        DataError: as `pictures_to_measure`.
     """
     if evaluation is None:
         return calibration.x[_evenly(len(calibration.x), PICTURES_OF_COSTS)], None
-    split = open_split(evaluation, model.classes)
+    split = pictures_to_measure(evaluation, model.classes, model.training, False)
     chosen = _evenly(len(split), PICTURES_OF_COSTS)
     read = [_read(model, split.pictures[place]) for place in chosen]
     good = [place for place, result in enumerate(read) if not isinstance(result, str)]
