@@ -19,7 +19,7 @@ WAY = """
     atomic_file files labels threads library install_hint
     pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
     pictures.images
-    networks.model networks.folded model_file
+    networks.quantized networks.quantized_tensors networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.plan engine.engine
     importers models classifier network_summary sheet
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job
@@ -28,7 +28,10 @@ WAY = """
     training.pixels training.augment training.validate training.teacher
     training.loss training.state training.progress training.curves training.run_folder training.training_data
     training.batches training.stop training.record training.result training.train training.dry_run
+    quantization.emulation quantization.float_network quantization.ranges quantization.rounding
+    quantization.calibration quantization.layer_costs
     confusion evaluation pictures.doctor
+    quantization.gate quantization.quantize quantization.report
     exporters
     bench
     paper

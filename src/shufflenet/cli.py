@@ -20,7 +20,7 @@ import click
 
 from shufflenet import __version__
 
-COMMANDS = ("bench", "doctor", "evaluate", "export", "import", "paper", "predict", "summary", "train")
+COMMANDS = ("bench", "doctor", "evaluate", "export", "import", "paper", "predict", "quantize", "summary", "train")
 
 
 class _Commands(click.Group):

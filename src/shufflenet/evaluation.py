@@ -143,7 +143,7 @@ def evaluate(
 
     Args:
         model: a model, or what `load_model` takes.
-        by: "engine", or "pytorch" for the PyTorch network with the same weights.
+        by: "engine", or "pytorch" for the PyTorch network with the same weights, or its emulation in 8 bits.
         out: a folder for tables and images, as `write` fills it.
         all: every picture of a folder without val/, also those that the model was trained on.
         labels: a text file that names the model's classes, as `read_names` reads it, in place of what the model says.
@@ -289,7 +289,12 @@ def _pytorch(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32
     import torch
 
     from shufflenet.networks.module import module_with_weights
+    from shufflenet.networks.quantized import pixel_input
+    from shufflenet.quantization.emulation import Emulation
 
+    if model.quantized is not None:
+        pixels = pixel_input(model.preprocessing.mean, model.preprocessing.std)
+        return Emulation(model.graph, model.quantized, pixels).run
     network = module_with_weights(model)
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:

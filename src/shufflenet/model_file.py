@@ -1,6 +1,7 @@
 """The model file: one .safetensors file that holds a network and all that is needed to use it right.
 
-The tensors are the network's state dict, float32 or float16. The metadata has a key ``sha256``, a hash by which damage
+The tensors are the network's state dict, float32 or float16, or those of a quantized network (`quantized_tensors`). The
+metadata has a key ``sha256``, a hash by which damage
 shows (it may be missing), and a key ``shufflenet`` with a JSON object of exactly these keys (``classes`` may be
 missing: the labels then; and ``name``):
 
@@ -13,6 +14,7 @@ missing: the labels then; and ``name``):
     training        where the weights come from: command, data, recipe, versions; free form
     accuracy        as measured, in percent: data, top1_error, top5_error; empty: not measured
     name            of the training run
+    quantization    of a quantized network only: scheme, and how it was made
 
 Whoever has the file needs no other knowledge. Files of format 1 are read too: their ``architecture`` has the fields of
 `ShuffleNetV1` (without those that came later) beside the name.
@@ -41,12 +43,15 @@ from shufflenet.labels import checked_names
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph, check_tensors
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import SCHEME, Quantized
+from shufflenet.networks.quantized_tensors import quantized_of, tensors_of
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing, preprocess
 
 FORMAT = 2
 
-_DTYPES = {"F32": "float32", "F16": "float16"}  # as safetensors calls them
+_DTYPES = ("F32", "F16")  # as safetensors calls them
+_QUANTIZED_DTYPES = ("F32", "I8", "I32", "U8")
 _KEYS = ("format", "architecture", "preprocessing", "labels", "classes", "self_test", "training", "accuracy", "name")
 # The header's JSON becomes Python objects ten times its size. 20,000 classes with long labels take 2 MB.
 _MAX_HEADER_BYTES = 16 << 20
@@ -88,11 +93,7 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
         if len(text) > _MAX_HEADER_BYTES // 2:
             raise ValueError(f"{len(text):,} bytes of metadata, more than {_MAX_HEADER_BYTES // 2:,}")
         _checked_description(json.loads(text))
-        with np.errstate(over="ignore"):  # found by the check
-            tensors = {name: np.ascontiguousarray(tensor, dtype) for name, tensor in model.tensors.items()}
-        check_tensors(model.graph.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
-        for name, tensor in tensors.items():
-            _check_values(name, tensor)
+        tensors = _tensors(model, dtype)
     except (TypeError, ValueError, RecursionError) as error:
         raise _error(path, f"not written, {error}") from None
     data = safetensors.numpy.save(tensors, metadata={"shufflenet": text, "sha256": _digest(text, tensors)})
@@ -113,8 +114,22 @@ def _in_fixed_order(data: bytes) -> tuple[bytes, memoryview]:
     return len(text).to_bytes(8, "little") + text, memoryview(data)[end:]
 
 
+def _tensors(model: Model, dtype: type[np.float32] | type[np.float16]) -> dict[str, NDArray[Any]]:
+    """What a file of ``model`` holds, checked."""
+    if model.quantized is not None:
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors_of(model.quantized).items()}
+        quantized_of(model.graph, tensors, {})
+        return tensors
+    with np.errstate(over="ignore"):  # found by the check
+        tensors = {name: np.ascontiguousarray(tensor, dtype) for name, tensor in model.tensors.items()}
+    check_tensors(model.graph.tensor_shapes(), {name: tensor.shape for name, tensor in tensors.items()})
+    for name, tensor in tensors.items():
+        _check_values(name, tensor)
+    return tensors
+
+
 def load(path: Path) -> Model:
-    """Reads and checks a model file; tensors come as float32.
+    """Reads and checks a model file; tensors come as float32, or in 8 bits as `Model.quantized`.
 
     Everything the header says is checked against the file's length and the architecture before a tensor is read.
 
@@ -131,17 +146,23 @@ def load(path: Path) -> Model:
             model = _checked_description(_parsed(text))
             stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
-            check_tensors(model.graph.tensor_shapes(), shapes)
+            dtypes = _DTYPES if model.quantized is None else _QUANTIZED_DTYPES
             for name, tensor in stored.items():
-                if tensor.get_dtype() not in _DTYPES:
-                    raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither F32 nor F16")
+                if tensor.get_dtype() not in dtypes:
+                    raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither {' nor '.join(dtypes)}")
+            if model.quantized is None:
+                check_tensors(model.graph.tensor_shapes(), shapes)
             tensors = {name: file.get_tensor(name) for name in shapes}
-            for name, values in tensors.items():
-                _check_values(name, values)
+            if model.quantized is not None:
+                model.quantized = quantized_of(model.graph, tensors, model.quantized.about)
+            else:
+                for name, values in tensors.items():
+                    _check_values(name, values)
             # Files of other programs have none.
             if metadata.get("sha256", digest := _digest(text, tensors)) != digest:
                 raise ValueError("damaged: it does not hold what was written")
-            model.tensors.update((name, values.astype(np.float32, copy=False)) for name, values in tensors.items())
+            if model.quantized is None:
+                model.tensors.update((name, values.astype(np.float32, copy=False)) for name, values in tensors.items())
             return model
     except OSError as error:
         reason = why_unreadable(error)
@@ -197,6 +218,7 @@ def _description(model: Model) -> dict[str, Any]:
         "training": model.training,
         "accuracy": model.accuracy,
         **({"name": model.name} if model.name else {}),
+        **({} if model.quantized is None else {"quantization": model.quantized.about}),
     }
 
 
@@ -204,7 +226,7 @@ def _checked_description(description: Any) -> Model:
     """The metadata as a `Model` that has no tensors yet."""
     _check_format(description)
     description = {"classes": description.get("labels"), "name": "", **description}  # older files have neither
-    check_keys("metadata", description, _KEYS)
+    check_keys("metadata", description, _KEYS + ("quantization",) * ("quantization" in description))
     graph = _checked_graph(description["architecture"], description["format"])
     preprocessing = _checked_preprocessing(description["preprocessing"])
     graph.sizes(preprocessing.size, preprocessing.size)  # refuses a size that is too small for the network
@@ -218,6 +240,7 @@ def _checked_description(description: Any) -> Model:
         training=checked_object("training", description["training"]),
         accuracy=_checked_accuracy(description["accuracy"]),
         name=_checked_name(description["name"]),
+        quantized=_checked_quantization(description.get("quantization")),
     )
 
 
@@ -288,6 +311,16 @@ def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or len(name) > _MAX_NAME or not name.isprintable():
         raise ValueError(f"name must be one line of at most {_MAX_NAME} characters, not {name!r}")
     return name
+
+
+def _checked_quantization(about: Any) -> Quantized | None:
+    """Without its layers yet."""
+    if about is None:
+        return None
+    scheme = checked_object("quantization", about).get("scheme")
+    if scheme != SCHEME:
+        raise ValueError(f"quantization: scheme must be {SCHEME!r}, not {scheme!r}")
+    return Quantized({}, {}, about)
 
 
 def _is_number(value: Any) -> bool:

@@ -22,8 +22,9 @@ def fold(model: Model) -> Model:
     Scales are computed in float64, from batch norm's stored statistics, and weights are rounded to float32 once.
 
     Raises:
-        ValueError: the tensors are not the network's.
+        ValueError: the tensors are not the network's, or the model is in 8 bits.
     """
+    model.require_float()
     source = model.graph
     check_tensors(source.tensor_shapes(), {name: tensor.shape for name, tensor in model.tensors.items()})
     graph = Graph(source.name, source.in_channels)

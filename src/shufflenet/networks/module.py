@@ -31,6 +31,7 @@ def module_of(graph: Graph) -> Network:
 
 def module_with_weights(model: Model) -> Network:
     """The module of a model, with its weights, in eval mode."""
+    model.require_float()
     network = module_of(model.graph)
     # strict=False: a model has no num_batches_tracked.
     network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)

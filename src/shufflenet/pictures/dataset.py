@@ -26,7 +26,7 @@ from PIL import Image
 from shufflenet.files import Archive, printable, walk, why_unreadable
 from shufflenet.labels import checked_names
 from shufflenet.pictures import images
-from shufflenet.pictures.split_folders import SplitFolders, names_a_split, split_folders
+from shufflenet.pictures.split_folders import TRAIN_NAMES, SplitFolders, names_a_split, split_folders
 
 _DEEPEST = 2  # parts of a class folder's name, such as train/cat
 DEFAULT_VAL_FRACTION = 0.2  # of a folder without val/
@@ -271,6 +271,23 @@ def pictures_below(root: Path) -> list[Picture]:
         DataError: it can't be read.
     """
     return list(_Tree(root).pictures.values())
+
+
+def training_pictures(root: Path) -> tuple[list[Picture], list[str]]:
+    """The pictures below ``root``/train, or ``root`` if it has no train/, and the names of the folders they are in.
+
+    They need not be in class folders; those that are alone at the top are in none.
+
+    Raises:
+        DataError: it can't be read, or there are none.
+    """
+    tree = _Tree(root)
+    train = next((name for name in sorted(tree.subfolders()) if name.casefold() in TRAIN_NAMES), None)
+    top = () if train is None else (train,)
+    chosen = {name: picture for name, picture in sorted(tree.pictures.items()) if name[: len(top)] == top}
+    if not chosen:
+        raise DataError(f"{tree.path(*top)}: no pictures")
+    return list(chosen.values()), sorted({name[len(top)] for name in chosen if len(name) > len(top) + 1})
 
 
 @dataclass

@@ -1,0 +1,145 @@
+"""The range that an activation's 8 bits cover, for each channel.
+
+What lies beyond is clipped, what lies within is rounded; all ways but the largest value trade one error for the other.
+Pictures come in batches, and of each channel only the outermost values or a sample are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shufflenet.networks.graph import (
+    NEVER_NEGATIVE,
+    Add,
+    Concat,
+    Convolution,
+    FullyConnected,
+    Input,
+    Node,
+    Pool,
+    Scale,
+    Shuffle,
+    Split,
+)
+from shufflenet.networks.quantized import MOST, Activation
+
+Way = Literal["percentile", "error", "largest"]
+WAYS: tuple[Way, ...] = get_args(Way)
+
+# Values behind a ReLU have the zero point 0, signed ones one of each channel; those that a convolution pads have the
+# same in all channels, since padding is made of it.
+Kind = Literal["positive", "signed", "padded"]
+
+BEYOND = 1e-4  # share of a channel's values that `percentile` leaves out at each end
+_SHARES = torch.linspace(0.3, 1.0, 22)  # of the largest value, tried for the least error
+_SAMPLES = 8192  # values of a channel that errors are measured on
+_MIDDLE = 64
+_LEAST = 1e-8  # below it a channel counts as always zero
+
+
+def kind_of(node: Node, readers: Mapping[Node, list[Node]]) -> Kind:
+    """``readers``: as `Graph.readers`."""
+    return "positive" if not _signed(node) else "padded" if _padded(node, readers) else "signed"
+
+
+class Range:
+    """The range of one operator's output, from its values in the float network.
+
+    Args:
+        total: values of each channel that `add` will be given in all.
+    """
+
+    def __init__(self, way: Way, kind: Kind, total: int) -> None:
+        self.way, self.kind = way, kind
+        self._share = min(1.0, _SAMPLES / total)  # of the values, for the sample
+        self._outermost = max(1, int(total * BEYOND)) if way == "percentile" else 1
+        self._high: Tensor | None = None  # [C, outermost], falling
+        self._low: Tensor | None = None  # rising
+        self._samples: list[Tensor] = []
+
+    def add(self, values: Tensor) -> None:
+        """``values``: of a batch of pictures, [N, C] or [N, C, H, W]."""
+        flat = values.reshape(*values.shape[:2], -1).movedim(1, 0).flatten(1)
+        self._high = _outermost(flat, self._high, self._outermost, largest=True)
+        if self.kind != "positive":
+            self._low = _outermost(flat, self._low, self._outermost, largest=False)
+        if self.way == "error":
+            count = max(1, round(self._share * flat.shape[1]))
+            self._samples.append(flat[:, torch.linspace(0, flat.shape[1] - 1, count).long()])
+
+    def activation(self) -> Activation:
+        """Scale and zero point of each channel."""
+        low, high = self._bounds()
+        if self.kind == "padded":
+            scale = torch.maximum(high / (MOST - _MIDDLE), -low / _MIDDLE).double()
+        else:
+            scale = (high - low).double() / MOST
+        used = scale > _LEAST
+        scale[~used] = scale[used].median() if used.any() else 1.0  # any will do
+        zero_point = torch.round(-low.double() / scale).clamp(0, MOST)
+        if self.kind == "padded":
+            zero_point[:] = _MIDDLE
+        return Activation(scale.numpy().astype(np.float32), zero_point.numpy().astype(np.uint8))
+
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value that are kept of each channel, [C] each; 0 is always between them."""
+        assert self._high is not None
+        outer_high = self._high[:, 0].clamp(min=0)
+        outer_low = torch.zeros_like(outer_high) if self._low is None else self._low[:, 0].clamp(max=0)
+        if self.way == "error":
+            sample = torch.cat(self._samples, dim=1)
+            errors = torch.stack([_error(sample, outer_low * share, outer_high * share) for share in _SHARES])
+            share = _SHARES[errors.argmin(dim=0)]
+            return outer_low * share, outer_high * share
+        high = self._high[:, -1].clamp(min=0)
+        low = torch.zeros_like(high) if self._low is None else self._low[:, -1].clamp(max=0)
+        # A channel that is hardly ever used keeps its largest value.
+        return torch.where(low < 0, low, outer_low), torch.where(high > 0, high, outer_high)
+
+
+def activation(values: Tensor, way: Way, kind: Kind) -> Activation:
+    """Scale and zero point of each channel of ``values``, [N, C] or [N, C, H, W]."""
+    found = Range(way, kind, values[:, 0].numel())
+    found.add(values)
+    return found.activation()
+
+
+def _outermost(flat: Tensor, before: Tensor | None, count: int, *, largest: bool) -> Tensor:
+    """The ``count`` outermost values of each channel of [C, values] and of those found before, [C, up to count]."""
+    both = flat if before is None else torch.cat((before, flat.topk(min(count, flat.shape[1]), 1, largest).values), 1)
+    return both.topk(min(count, both.shape[1]), 1, largest).values
+
+
+def _error(sample: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The mean squared error of each channel if its values from low to high are kept."""
+    scale = ((high - low) / MOST).clamp(min=_LEAST)[:, None]
+    zero_point = torch.round(-low[:, None] / scale)
+    kept = (torch.round(sample / scale) + zero_point).clamp(0, MOST) - zero_point
+    return (kept * scale - sample).square().mean(dim=1)
+
+
+def _signed(node: Node) -> bool:
+    """Whether values can be negative."""
+    if isinstance(node, Convolution | FullyConnected | Add | Scale):
+        return node.activation not in NEVER_NEGATIVE
+    return isinstance(node, Input) or any(_signed(source) for source in node.inputs)
+
+
+def _padded(node: Node, readers: Mapping[Node, list[Node]]) -> bool:
+    """Whether a convolution pads what ``node`` makes, maybe behind operators that pass bytes on."""
+    for reader in readers[node]:
+        if isinstance(reader, Convolution):
+            if reader.padding:
+                return True
+        elif _passes_on(reader) and _padded(reader, readers):
+            return True
+    return False
+
+
+def _passes_on(node: Node) -> bool:
+    return isinstance(node, Concat | Split | Shuffle) or (isinstance(node, Pool) and node.kind == "max")
