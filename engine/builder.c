@@ -99,6 +99,13 @@ SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t
     return weights(b, block, PLAN_FLOAT32, count);
 }
 
+#ifndef SHUFFLENET_WITHOUT_INT8
+SHUFFLENET_LOCAL void require_factor(struct builder *b, double farthest, float factor)
+{
+    require(b, farthest * fabs((double)factor) < 0x1p31);
+}
+#endif
+
 SHUFFLENET_LOCAL float lower_bound_of(uint32_t activation)
 {
     return activation == PLAN_RELU ? 0 : -INFINITY;

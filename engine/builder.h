@@ -65,6 +65,11 @@ SHUFFLENET_LOCAL const void *weights(struct builder *b, uint32_t block, enum pla
 // count values of a float32 block.
 SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t count);
 
+#ifndef SHUFFLENET_WITHOUT_INT8
+// Marks the plan as damaged if what is requantized, at most so far from 0, times its factor is not a number below 2^31.
+SHUFFLENET_LOCAL void require_factor(struct builder *b, double farthest, float factor);
+#endif
+
 // The least value that an activation leaves; minus infinity if it is another function than a bound.
 SHUFFLENET_LOCAL float lower_bound_of(uint32_t activation);
 

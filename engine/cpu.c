@@ -5,20 +5,29 @@
 #include <string.h>
 #ifdef SHUFFLENET_X86
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 // The levels, best first.
 static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
-    &shufflenet_kernels_avx512,
-    &shufflenet_kernels_avx2,
+#ifndef SHUFFLENET_WITHOUT_INT8
+    &shufflenet_kernels_avx512_vnni,
+#endif
+    &shufflenet_kernels_avx512,      &shufflenet_kernels_avx2,
 #elif defined(__aarch64__)
+#ifndef SHUFFLENET_WITHOUT_INT8
+    &shufflenet_kernels_neon_dot,
+#endif
     &shufflenet_kernels_neon,
 #elif defined(__wasm_simd128__)
     &shufflenet_kernels_simd128,
 #endif
-    &shufflenet_kernels_generic,
-    &shufflenet_kernels_reference,
+    &shufflenet_kernels_generic,     &shufflenet_kernels_reference,
 };
 
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
@@ -28,7 +37,7 @@ enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
 enum { AVX_STATE = 0x06, AVX512_STATE = 0xe6 };
 
 // Asks the processor itself: a compiler's __builtin_cpu_supports needs a runtime library that not every compiler has.
-static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx)
+static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx, unsigned leaf7_ecx)
 {
     unsigned eax, ebx, ecx, edx;
     const unsigned needed = leaf1_ecx | bit_OSXSAVE;
@@ -37,17 +46,45 @@ static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx)
     __asm__("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
     if ((eax & state) != state)
         return 0;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & leaf7_ebx) == leaf7_ebx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+        return 0;
+    return (ebx & leaf7_ebx) == leaf7_ebx && (ecx & leaf7_ecx) == leaf7_ecx;
+}
+#endif
+
+#if defined(__aarch64__) && !defined(SHUFFLENET_WITHOUT_INT8)
+// The system knows which processors of a chip have the instruction: asking one of them may trap.
+static int has_dot_product(void)
+{
+#ifdef __ARM_FEATURE_DOTPROD
+    return 1;
+#elif defined(__linux__)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+    int present = 0;
+    size_t size = sizeof present;
+    return !sysctlbyname("hw.optional.arm.FEAT_DotProd", &present, &size, NULL, 0) && present;
+#else
+    return 0;
+#endif
 }
 #endif
 
 static int can_run(const struct kernels *kernels)
 {
 #ifdef SHUFFLENET_X86
+    enum { AVX512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL };
+#ifndef SHUFFLENET_WITHOUT_INT8
+    if (kernels == &shufflenet_kernels_avx512_vnni)
+        return has(AVX512_STATE, 0, AVX512, bit_AVX512VNNI);
+#endif
     if (kernels == &shufflenet_kernels_avx512)
-        return has(AVX512_STATE, 0, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
+        return has(AVX512_STATE, 0, AVX512, 0);
     if (kernels == &shufflenet_kernels_avx2)
-        return has(AVX_STATE, bit_FMA | bit_F16C, bit_AVX2);
+        return has(AVX_STATE, bit_FMA | bit_F16C, bit_AVX2, 0);
+#elif defined(__aarch64__) && !defined(SHUFFLENET_WITHOUT_INT8)
+    if (kernels == &shufflenet_kernels_neon_dot)
+        return has_dot_product();
 #endif
     (void)kernels;
     return 1;

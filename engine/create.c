@@ -2,6 +2,7 @@
 //
 // One walk over the plan serves both calls: without memory it measures, with memory it builds. After the checks here
 // no kernel checks anything.
+#include "int8.h"
 #include "network.h"
 #include "operators/kind.h"
 #include "shufflenet.h"
@@ -21,6 +22,15 @@ static kind_function *const kind_functions[] = {
     [PLAN_FULLY_CONNECTED] = fully_connected_kind,
     [PLAN_SCALE] = scale_kind,
     [PLAN_STRIPS] = strips_kind,
+#ifndef SHUFFLENET_WITHOUT_INT8
+    [PLAN_INT8_INPUT] = int8_input_kind,
+    [PLAN_INT8_CONVOLUTION] = int8_convolution_kind,
+    [PLAN_INT8_DEPTHWISE] = int8_depthwise_kind,
+    [PLAN_INT8_MAX_POOL] = int8_max_pool_kind,
+    [PLAN_INT8_AVERAGE_POOL] = int8_average_pool_kind,
+    [PLAN_INT8_GLOBAL_AVERAGE_POOL] = int8_global_average_pool_kind,
+    [PLAN_INT8_FULLY_CONNECTED] = int8_fully_connected_kind,
+#endif
 };
 
 SHUFFLENET_LOCAL const struct kind *kind_of(uint32_t kind)
@@ -31,10 +41,20 @@ SHUFFLENET_LOCAL const struct kind *kind_of(uint32_t kind)
 
 // A level that needs as much memory as any: masks for the widest vectors, the largest blocks of fully connected layers, and no
 // weights of half precision.
+#ifndef SHUFFLENET_WITHOUT_INT8
+static const struct int8_kernels widest_int8 = {
+    .vector_words = MAX_VECTOR_FLOATS,
+    .fully_connected_block = FULLY_CONNECTED_VECTORS * MAX_VECTOR_FLOATS,
+};
+#endif
+
 static const struct kernels widest = {
     .name = SHUFFLENET_WIDEST,
     .vector_floats = MAX_VECTOR_FLOATS,
     .fully_connected_block = FULLY_CONNECTED_VECTORS * MAX_VECTOR_FLOATS,
+#ifndef SHUFFLENET_WITHOUT_INT8
+    .int8 = &widest_int8,
+#endif
 };
 
 static void check_header(struct builder *b, const void *plan, size_t plan_bytes)

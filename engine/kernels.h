@@ -5,6 +5,7 @@
 #ifndef SHUFFLENET_KERNELS_H
 #define SHUFFLENET_KERNELS_H
 
+#include "int8_steps.h"
 #include "plan.h"
 
 #include <stddef.h>
@@ -143,6 +144,12 @@ struct step {
         struct fully_connected fully_connected;
         struct scale scale;
         struct strips strips;
+        struct int8_input int8_input;
+        struct int8_convolution int8_convolution;
+        struct int8_depthwise int8_depthwise;
+        struct int8_pool int8_pool;
+        struct int8_global_average_pool int8_global_average_pool;
+        struct int8_fully_connected int8_fully_connected;
     } as;
 };
 
@@ -240,6 +247,7 @@ struct kernels {
     size_t (*peak)(size_t rounds, float factor, float *sum);
     const struct resize_kernels *resize;     // of preprocessing
     const struct training_kernels *training; // NULL in an engine built for inference alone
+    const struct int8_kernels *int8;         // int8.h; NULL in an engine built for float32 alone
 };
 
 // One for each level, in levels/; cpu.c says which of them this processor can run.
@@ -247,7 +255,9 @@ extern const struct kernels shufflenet_kernels_reference;
 extern const struct kernels shufflenet_kernels_generic;
 extern const struct kernels shufflenet_kernels_avx2;
 extern const struct kernels shufflenet_kernels_avx512;
+extern const struct kernels shufflenet_kernels_avx512_vnni;
 extern const struct kernels shufflenet_kernels_neon;
+extern const struct kernels shufflenet_kernels_neon_dot;
 extern const struct kernels shufflenet_kernels_simd128;
 
 // The level of that name, the best for NULL, or NULL if there is none that this processor can run.

@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 8 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 9 };
 
 // Rows start on a multiple of ROW_ALIGNMENT words, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL words
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT words.
@@ -39,8 +39,8 @@ struct plan_header {
     uint32_t classes;
 };
 
-// Every operator takes float32; PLAN_FULLY_CONNECTED also takes float16 weights. The integers are reserved for quantized
-// networks: int8 weights, float32 scales and an int32 bias are three blocks of one step. No operator takes them yet.
+// Operators take float32, and PLAN_FULLY_CONNECTED also float16 weights. Those of quantized networks take int8 weights, an int32
+// bias and float32 factors, a block each.
 enum plan_dtype {
     PLAN_FLOAT32 = 1,
     PLAN_FLOAT16 = 2,
@@ -77,6 +77,14 @@ enum plan_kind {
     PLAN_FULLY_CONNECTED = 8,
     PLAN_SCALE = 9,
     PLAN_STRIPS = 10,
+    // Of quantized networks: see int8_steps.h.
+    PLAN_INT8_INPUT = 11,
+    PLAN_INT8_CONVOLUTION = 12,
+    PLAN_INT8_DEPTHWISE = 13,
+    PLAN_INT8_MAX_POOL = 14,
+    PLAN_INT8_AVERAGE_POOL = 15,
+    PLAN_INT8_GLOBAL_AVERAGE_POOL = 16,
+    PLAN_INT8_FULLY_CONNECTED = 17,
 };
 
 // The fields of each kind of step mean what those of the struct of the same name in kernels.h do. input, output, residual
@@ -142,6 +150,44 @@ struct plan_strips {
     uint32_t sliding_begin, sliding_words;
 };
 
+struct plan_int8_input { // of the picture
+    uint32_t padding, out_height, out_pitch;
+    uint32_t output;
+    uint32_t factors, offsets, around; // float32, float32 and int32 [in_channels]
+};
+
+struct plan_int8_convolution {
+    uint32_t groups, k, m, pixels, width, pitch, in_pitch;
+    uint32_t reads, writes; // enum int8_reads and int8_writes
+    uint32_t input, output, residual;
+    uint32_t weights, bias;             // int8 [groups * m][k][4], int32 [groups * m]
+    uint32_t factors, residual_factors; // float32 [groups * m]; the second of QUADS_ADDED alone
+};
+
+struct plan_int8_depthwise {
+    uint32_t quads, height, width, stride, in_pitch, out_pitch;
+    uint32_t input, output;
+    uint32_t weights, bias, factors, offsets; // int8 [quads][4][9], int32 and float32 [quads][4]
+};
+
+struct plan_int8_pool { // maximum and average
+    uint32_t quads, height, width, in_pitch, out_pitch, padding, out_height, out_width;
+    uint32_t input, output;
+    uint32_t factors; // float32 [quads][4], of the average alone
+};
+
+struct plan_int8_global_average_pool {
+    uint32_t quads, height, width, in_pitch;
+    uint32_t input, output;
+    uint32_t factors; // float32 [quads][4]
+};
+
+struct plan_int8_fully_connected {
+    uint32_t k, m;
+    uint32_t input;
+    uint32_t weights, bias, factors; // int8 [m][k][4], int32 and float32 [m]
+};
+
 struct plan_step {
     uint32_t kind;
     // In strips: the step whose output it reads, counted from their first, or PLAN_WHOLE; and how many lines its own output's
@@ -157,6 +203,12 @@ struct plan_step {
         struct plan_fully_connected fully_connected;
         struct plan_scale scale;
         struct plan_strips strips;
+        struct plan_int8_input int8_input;
+        struct plan_int8_convolution int8_convolution;
+        struct plan_int8_depthwise int8_depthwise;
+        struct plan_int8_pool int8_pool;
+        struct plan_int8_global_average_pool int8_global_average_pool;
+        struct plan_int8_fully_connected int8_fully_connected;
     } as;
 };
 

@@ -12,7 +12,7 @@ SHUFFLENET_LOCAL uint32_t steps_within(const struct step *step)
 SHUFFLENET_LOCAL void run_all_lines(const struct run *run, const struct step *step)
 {
     const float *x = step->reads_picture ? run->picture : run->arena;
-    step->kind->run_lines(run->kernels, step, x, run->arena, (struct lines){0, UINT32_MAX}, run->share);
+    step->kind->run_lines(run->kernels, step, x, run->arena, all_lines, run->share);
 }
 
 SHUFFLENET_LOCAL struct lines lines_of_windows(struct lines written, uint32_t stride, uint32_t padding, uint32_t height)

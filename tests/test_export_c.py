@@ -209,8 +209,9 @@ def test_the_models_that_come_with_the_package(
 
 
 def test_levels_have_their_flags() -> None:
-    """Every level whose source includes intrinsics has compiler flags in the export."""
-    special = {file.stem for file in (c.engine_folder() / "levels").glob("*.c") if "intrin.h" in file.read_text()}
+    """Every float32 level whose source includes intrinsics has compiler flags in the export."""
+    levels = [file for file in (c.engine_folder() / "levels").glob("*.c") if not file.stem.startswith("int8")]
+    special = {file.stem for file in levels if "intrin.h" in file.read_text()}
     assert special == set(c._X86_TARGETS)
 
 

@@ -1,16 +1,6 @@
 // Pointwise group convolutions, and dense ones through shifted rows: nearly all of a network's multiply-adds.
 // The microkernel is in tile.h.
 
-// Vectors a thread: planes of fewer are partitioned by channels, groups or tiles, since at the border of two threads' pixels in a
-// row each core prefetches what the other writes. Measured on two cores with AVX-512: 28x28 planes are faster so.
-enum { SHARED_VECTORS = VECTOR_FLOATS == 16 ? 30 : 9 };
-
-// Vectors of a plane: planes of fewer are partitioned by tiles, since half of their pixels would leave lanes unused.
-enum { FEW_VECTORS = 8 };
-
-// Weights that are read again for each part of the pixels: 64 KB of them.
-enum { BLOCK_FLOATS = 16 << 10 };
-
 // Writes zeros between the lines, where the tiles have just written, among pixels begin to end.
 static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end,
                       float *y)
@@ -62,15 +52,6 @@ static void convolve_in_blocks(const struct convolution *s, size_t group, const 
     const size_t block = s->k * (pixels.end - pixels.begin) < count * floats ? most : count;
     for (const size_t end = first + count; first < end; first += block)
         convolve(s, group, run, first, end - first < block ? end - first : block, pixels, x, y);
-}
-
-// The pixels in some of a range's vectors. Threads get whole vectors, so that none writes zeros behind its last pixel where
-// another writes.
-static struct range pixels_in(struct range all, struct range vectors)
-{
-    const size_t end = all.begin + vectors.end * VECTOR_FLOATS;
-    const struct range pixels = {all.begin + vectors.begin * VECTOR_FLOATS, end < all.end ? end : all.end};
-    return pixels;
 }
 
 // Computes the tiles in a range over the tiles of all groups. Groups that are all in it come first: rows of another one may

@@ -1,5 +1,5 @@
 // The plain kernels: what every step means, to be checked by eye. The other levels are tested against these.
-#include "../kernels.h"
+#include "../int8.h"
 #include "../kernels/activation.h"
 #include "../preprocess/reference.h"
 
@@ -164,4 +164,7 @@ const struct kernels shufflenet_kernels_reference = {
     .fully_connected = fully_connected,
     .scale = scale,
     .resize = &resize_kernels,
+#ifndef SHUFFLENET_WITHOUT_INT8
+    .int8 = &shufflenet_int8_reference,
+#endif
 };

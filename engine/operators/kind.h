@@ -44,9 +44,20 @@ SHUFFLENET_LOCAL const struct kind *adaptive_average_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *fully_connected_kind(void);
 SHUFFLENET_LOCAL const struct kind *scale_kind(void);
 SHUFFLENET_LOCAL const struct kind *strips_kind(void);
+#ifndef SHUFFLENET_WITHOUT_INT8
+SHUFFLENET_LOCAL const struct kind *int8_input_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_convolution_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_depthwise_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_max_pool_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_average_pool_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_global_average_pool_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_fully_connected_kind(void);
+#endif
 
 // The kind of this number in a plan, or NULL.
 SHUFFLENET_LOCAL const struct kind *kind_of(uint32_t kind);
+
+static const struct lines all_lines = {0, UINT32_MAX};
 
 // Runs a step that is not in strips: all lines of its plane, from rows of the arena or from the picture.
 SHUFFLENET_LOCAL void run_all_lines(const struct run *run, const struct step *step);

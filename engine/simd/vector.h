@@ -90,6 +90,12 @@ ALWAYS_INLINE vector broadcast(float value)
     return value - (vector){0};
 }
 
+// Lane 0 of v in all lanes, bit for bit.
+ALWAYS_INLINE vector first_lane(vector v)
+{
+    return (vector)(((vector_mask)v)[0] - (vector_mask){0});
+}
+
 ALWAYS_INLINE vector keep(vector v, vector_mask mask)
 {
     return (vector)((vector_mask)v & mask);

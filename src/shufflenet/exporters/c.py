@@ -77,6 +77,8 @@ def _write_engine(folder: Path) -> list[str]:
     source, core = engine_folder(), []
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
+        if _is_int8(file):
+            continue
         if name.as_posix() in _CORE or (name.parent.name == "operators" and file.suffix == ".c"):
             core.append(f'#include "engine/{name.as_posix()}"\n')
         elif file.suffix != ".h" and name.parent.name != "levels":
@@ -88,17 +90,25 @@ def _write_engine(folder: Path) -> list[str]:
         folder / "engine.c",
         "// The engine without its kernels.\n"
         f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n"
-        f"#define SHUFFLENET_LOCAL static\n{''.join(core)}",
+        f"#define SHUFFLENET_LOCAL static\n#define SHUFFLENET_WITHOUT_INT8\n{''.join(core)}",
     )
     names = ["engine.c"]
     for file in sorted((source / "levels").glob("*.c")):
+        if _is_int8(file):
+            continue
         names.append(f"engine_{file.stem}.c")
         _write(folder / names[-1], _level_source(file.stem))
     return names
 
 
+def _is_int8(file: Path) -> bool:
+    """Whether a file of the engine serves quantized networks alone; headers at the top name types that all know."""
+    return file.parent.name != "engine" and file.name.startswith(("int8", "words"))
+
+
 def _level_source(level: str) -> str:
-    comment, include = "// The kernels of one instruction set level.\n", f'#include "engine/levels/{level}.c"\n'
+    comment = "// The kernels of one instruction set level.\n"
+    include = f'#define SHUFFLENET_WITHOUT_INT8\n#include "engine/levels/{level}.c"\n'
     if level not in _X86_TARGETS:
         return comment + include
     gcc, clang = _X86_TARGETS[level]

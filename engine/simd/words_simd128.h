@@ -1,0 +1,43 @@
+// The words of WebAssembly's simd128, with relaxed dot products or without.
+#include <wasm_simd128.h>
+static inline __attribute__((always_inline)) v128_t dot_by_halves(v128_t sum, v128_t a, v128_t w)
+{
+    const v128_t even =
+        wasm_i32x4_dot_i16x8(wasm_v128_and(a, wasm_i32x4_splat(0x00ff00ff)), wasm_i16x8_shr(wasm_i16x8_shl(w, 8), 8));
+    const v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
+    return wasm_i32x4_add(sum, wasm_i32x4_add(even, odd));
+}
+#define dot_of_pixels(sum, a, w) ((words)dot_by_halves((v128_t)(sum), (v128_t)(a), (v128_t)(w)))
+#ifdef __wasm_relaxed_simd__ // of bytes from 0 to 127
+#define dot(sum, a, w) ((words)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)(w), (v128_t)(a), (v128_t)(sum)))
+#else
+#define dot(sum, a, w) dot_of_pixels(sum, a, w)
+#endif
+#define rounded(v) ((words)wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest((v128_t)(v))))
+#define larger_bytes(a, b) ((words)wasm_u8x16_max((v128_t)(a), (v128_t)(b)))
+// Four bytes of each.
+static inline __attribute__((always_inline)) v128_t packed_bytes(v128_t a, v128_t b, v128_t c, v128_t d)
+{
+    const v128_t bytes = wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(a, b), wasm_i16x8_narrow_i32x4(c, d));
+    return wasm_i8x16_max(bytes, wasm_i32x4_splat(0));
+}
+static inline __attribute__((always_inline)) v128_t quads_of_four(v128_t a, v128_t b, v128_t c, v128_t d)
+{
+    const v128_t bytes = packed_bytes(a, b, c, d);
+    return wasm_i8x16_shuffle(bytes, bytes, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+#define quads_of(a, b, c, d) ((words)quads_of_four((v128_t)(a), (v128_t)(b), (v128_t)(c), (v128_t)(d)))
+#define store_four_bytes(p, v)                                                                                         \
+    wasm_v128_store(p, packed_bytes((v128_t)(v)[0], (v128_t)(v)[1], (v128_t)(v)[2], (v128_t)(v)[3]))
+static inline __attribute__((always_inline)) v128_t windows_from(const uint8_t *p)
+{
+    const v128_t bytes = wasm_v128_load(p);
+    return wasm_i8x16_shuffle(bytes, bytes, 0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6);
+}
+static inline __attribute__((always_inline)) v128_t windows_of_stride_2_from(const uint8_t *p)
+{
+    const v128_t bytes = wasm_v128_load(p);
+    return wasm_i8x16_shuffle(bytes, bytes, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 8, 9);
+}
+#define windows(p) ((words)windows_from(p))
+#define windows_of_stride_2(p) ((words)windows_of_stride_2_from(p))
