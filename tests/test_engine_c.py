@@ -17,12 +17,15 @@ import torch
 from torch import nn
 
 from random_network import every_operator, random_graph_network, random_input, random_network
+from random_quantized import random_quantized
 from shufflenet.engine.engine import isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.engine.strips import SLIDING_WORDS
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import pixel_input
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS, ShuffleNetV1
+from shufflenet.quantization.emulation import Emulation
 from shufflenet.threads import usable_cores
 
 pytestmark = pytest.mark.slow
@@ -39,7 +42,7 @@ SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
 SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
 # Without those of AVX-512's level compiled for lesser processors, which takes minutes with sanitizers.
-TESTS = ["test_kernels", "test_create", "test_network", "test_damaged", "test_training"]
+TESTS = ["test_kernels", "test_int8_kernels", "test_create", "test_network", "test_damaged", "test_training"]
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
 WASM32 = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=wasm32", "-DCMAKE_C_COMPILER_TARGET=wasm32-wasi"]
 
@@ -84,7 +87,7 @@ def wasm_process(program: Path, *arguments: str) -> str:
     return out.read_text()
 
 
-@pytest.fixture(scope="module", params=["release", "clang", "clang-sanitized", "sanitized", "aarch64", "wasm32"])
+@pytest.fixture(scope="module", params=["release", "clang", "sanitized", "aarch64", "wasm32", "wasm32_relaxed"])
 def platform(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -98,19 +101,27 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed: Debian's gcc-aarch64-linux-gnu and qemu-user")
         compiler = "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc"
-        build(folder, [*AARCH64, compiler], "test_kernels", "test_create", "test_network", "test_training")
+        build(
+            folder,
+            [*AARCH64, compiler],
+            "test_kernels",
+            "test_int8_kernels",
+            "test_create",
+            "test_network",
+            "test_training",
+        )
         return lambda program, *arguments: process("qemu-aarch64", folder / program, *arguments)
-    if platform in ("clang", "clang-sanitized", "wasm32"):
+    if platform in ("clang", "wasm32", "wasm32_relaxed"):
         ziglang = pytest.importorskip("ziglang")  # Clang with the C libraries of other systems
         zig = Path(ziglang.__file__).parent / "zig"
         options = [f"-DCMAKE_C_COMPILER={zig};cc"]
-        if platform == "wasm32":
+        if platform != "clang":
             pytest.importorskip("wasmtime")
             options += WASM32
-        elif platform == "clang-sanitized":  # its sanitizer sees some undefined behaviour that GCC's does not
-            options.append("-DSHUFFLENET_SANITIZE=undefined")
-        build(folder, options, "test_kernels", "test_create", "test_network")
-        if platform == "wasm32":
+        if platform == "wasm32_relaxed":
+            options.append("-DCMAKE_C_FLAGS=-mrelaxed-simd")
+        build(folder, options, "test_kernels", "test_int8_kernels", "test_create", "test_network")
+        if platform != "clang":
             return lambda program, *arguments: wasm_process(folder / program, *arguments)
         return lambda program, *arguments: process(folder / program, *arguments)
     if platform == "sanitized":
@@ -135,21 +146,40 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             Path(name + ".logits").write_bytes(network(torch.from_numpy(x)).numpy().tobytes())
         names.append(name)
 
+    def write_quantized(model: Model, height: int, width: int) -> None:
+        x = random_input(2, height, width, model.graph.in_channels)
+        name = str(folder / f"{len(names)}_{model.graph.name}_int8_{height}x{width}")
+        Path(name + ".plan").write_bytes(make_plan(model, height, width))
+        Path(name + ".input").write_bytes(x.tobytes())
+        assert model.quantized is not None
+        pixels = pixel_input(model.preprocessing.mean, model.preprocessing.std)
+        logits = Emulation(model.graph, model.quantized, pixels).run(x)
+        Path(name + ".logits").write_bytes(logits.tobytes())
+        names.append(name)
+
     for arch in ARCHITECTURES:
         for size in SIZES:
             write(*random_network(arch), *size)
     write(*random_graph_network(every_operator()), 37, 41)
     # In strips, with a depthwise convolution of stride 1 among them.
     write(*random_graph_network(families.architecture("mobilenet_v1_x0_25", classes=10).graph()), 48, 224)
+    # In 8 bits.
+    for arch, size in zip(ARCHITECTURES[:-1], SIZES * 3, strict=False):  # pixels have three colours
+        write_quantized(random_quantized(arch.graph()), *size)
     # In strips of a few lines, as if caches were small.
     write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, sliding_words=1 << 10)
     return names
 
 
 def test_kernels(platform: str, run: Run) -> None:
-    levels = {"aarch64": ["neon", "generic", "reference"], "wasm32": ["simd128", "generic", "reference"]}
+    levels = {
+        "aarch64": ["neon_dot", "neon", "generic", "reference"],
+        "wasm32": ["simd128", "generic", "reference"],
+        "wasm32_relaxed": ["simd128", "generic", "reference"],
+    }
     expected = " ".join(levels.get(platform, isas()))
     assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_kernels"))
+    assert re.fullmatch(rf"[1-9]\d* cases on {expected}, 0 failures\n", run("test_int8_kernels"))
 
 
 def test_create(run: Run) -> None:
@@ -161,6 +191,7 @@ def test_sixteen_lanes_without_avx512(platform: str, run: Run, networks: list[st
     if platform == "sanitized" and "avx512" in isas():
         pytest.skip("this processor has AVX-512: see test_kernels")
     assert run("test_kernels_lowered").endswith(" 0 failures\n")
+    assert run("test_int8_kernels_lowered").endswith(" 0 failures\n")
     assert run("test_network_lowered", *networks).endswith(" 0 failures\n")
     assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
 
@@ -184,7 +215,7 @@ def test_pool(run: Run) -> None:
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
 def test_damaged_plans(run: Run, networks: list[str]) -> None:
-    said = run("test_damaged", networks[0], *networks[-3:])
+    said = run("test_damaged", networks[0], *networks[-4:])
     ran = re.fullmatch(r"(\d+) of \d+ damaged plans run, 0 failures\n", said)
     assert ran
     assert int(ran[1]) > 500

@@ -49,7 +49,9 @@ def test_enums() -> None:
 
 
 def test_fields_of_every_kind() -> None:
-    structs = {"max_pool": "pool", "average_pool": "pool"}
+    structs = {kind: "int8_pool" if kind.startswith("int8") else "pool" for kind in steps.KINDS if "_pool" in kind}
+    for kind in ("adaptive_average_pool", "int8_global_average_pool"):
+        structs[kind] = kind
     for kind, fields in steps.KINDS.items():
         assert fields_of(structs.get(kind, kind)) == fields
     assert fields_of("header") == steps.HEADER

@@ -38,6 +38,36 @@ class Layout:
         return self.padding * (self.pitch + 1)
 
 
+@dataclass(frozen=True)
+class ByteLayout:
+    """How a channel of 8 bits lies in a byte row, for depthwise convolutions: lines of ``width`` bytes without gaps.
+
+    With ``padding`` an operator looks a pixel over the edges: above and below the plane it finds zeros.
+    """
+
+    height: int
+    width: int
+    padding: int
+
+    @property
+    def pitch(self) -> int:
+        return self.width
+
+    @property
+    def bytes(self) -> int:
+        return self.height * self.width
+
+    @property
+    def words(self) -> int:
+        """Whole words; zeros are written from the one on in which the plane ends."""
+        return self.bytes // 4
+
+    @property
+    def guard(self) -> int:
+        """Words before the plane and behind its whole words that must be zero."""
+        return self.padding * (-(-(self.width + 1) // 4) + 1)
+
+
 def layouts(graph: Graph, sizes: Mapping[Node, tuple[int, int]]) -> dict[Node, Layout]:
     """The layout of every node's output; ``sizes`` as `Graph.sizes` gives them.
 

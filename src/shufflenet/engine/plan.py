@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from shufflenet.engine.int8_plan import plan_int8
 from shufflenet.engine.layout import (
     ROW_ALIGNMENT,
     Layout,
@@ -72,6 +73,8 @@ def _plan(model: Model, height: int, width: int, sliding_words: int) -> Steps:
         raise ValueError(f"pictures must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, not {width} x {height}")
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
+    if model.quantized is not None:
+        return plan_int8(model, model.graph, model.graph.sizes(height, width))
     folded = fold(model)
     graph = folded.graph
     planner = _Planner(folded, graph, graph.sizes(height, width))

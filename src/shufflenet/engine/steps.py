@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.engine.layout import ROW_TAIL, Layout, row_pitch
+from shufflenet.engine.layout import ROW_TAIL, ByteLayout, Layout, row_pitch
 from shufflenet.networks.graph import Activation
 
 MAGIC = 0x4C504E53
-VERSION = 8
+VERSION = 9
 NO_TABLE = 0xFFFFFFFF
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
@@ -33,6 +33,19 @@ _POOL = (
     "out_width",
     "input",
     "output",
+)
+_INT8_POOL = (
+    "quads",
+    "height",
+    "width",
+    "in_pitch",
+    "out_pitch",
+    "padding",
+    "out_height",
+    "out_width",
+    "input",
+    "output",
+    "factors",
 )
 KINDS: dict[str, tuple[str, ...]] = {
     "input": (
@@ -54,6 +67,19 @@ KINDS: dict[str, tuple[str, ...]] = {
     "fully_connected": ("k", "m", "activation", "input", "output", "weights", "bias"),
     "scale": ("channels", "pixels", "activation", "input", "factors", "output", "residual"),
     "strips": ("count", "height", "lines", "sliding_begin", "sliding_words"),
+    "int8_input": ("padding", "out_height", "out_pitch", "output", "factors", "offsets", "around"),
+    "int8_convolution": (
+        "groups", "k", "m", "pixels", "width", "pitch", "in_pitch", "reads", "writes", "input", "output", "residual",
+        "weights", "bias", "factors", "residual_factors",
+    ),
+    "int8_depthwise": (
+        "quads", "height", "width", "stride", "in_pitch", "out_pitch", "input", "output",
+        "weights", "bias", "factors", "offsets",
+    ),
+    "int8_max_pool": _INT8_POOL,
+    "int8_average_pool": _INT8_POOL,
+    "int8_global_average_pool": ("quads", "height", "width", "in_pitch", "input", "output", "factors"),
+    "int8_fully_connected": ("k", "m", "input", "weights", "bias", "factors"),
 }  # fmt: skip
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS, 1)}
 ACTIVATIONS: dict[Activation, int] = {
@@ -108,7 +134,7 @@ class Sliding:
     lines: int = 0
 
 
-Weights = Floats | NDArray[np.float16]
+Weights = Floats | NDArray[np.float16] | NDArray[np.int8] | NDArray[np.int32]
 Field = int | Rows | Weights
 
 
@@ -123,7 +149,7 @@ class _Step:
 @dataclass
 class _Buffer:
     words: int
-    layout: Layout | None = None  # of its rows, if others may use them again
+    layout: Layout | ByteLayout | None = None  # of its rows, if others may use them again
     first_use: int = -1
     last_use: int = -1
     offset: int = 0  # in the arena; known once all lifetimes are
@@ -137,7 +163,7 @@ class Steps:
     _steps: list[_Step] = field(default_factory=list)
     _strips: int | None = None  # the step that says how those behind it are run, if they are not all there
     _buffers: list[_Buffer] = field(default_factory=list)
-    _idle: dict[Layout, list[tuple[int, int]]] = field(default_factory=dict)
+    _idle: dict[Layout | ByteLayout, list[tuple[int, int]]] = field(default_factory=dict)
     _references: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def add(self, name: str, kind: str, *, sliding: Sliding | None = None, **fields: Field) -> None:
@@ -195,7 +221,7 @@ class Steps:
         self._buffers.append(_Buffer(front + count * pitch))
         return Rows(np.full(count, len(self._buffers) - 1), front + pitch * np.arange(count, dtype=np.int64))
 
-    def rows(self, count: int, layout: Layout) -> Rows:
+    def rows(self, count: int, layout: Layout | ByteLayout) -> Rows:
         """Rows of ``layout`` that hold nothing: idle ones first, whose guards are zero already."""
         idle = self._idle.setdefault(layout, [])
         places = sorted(idle[max(0, len(idle) - count) :])
