@@ -81,6 +81,6 @@ def quantize(
             gate.check(loss, allowed, costs)
         model_file.save(quantized, out)
     if as_json:
-        click.echo(json.dumps(reports.described(out, pictures, loss, costs), indent=2))
+        click.echo(json.dumps(reports.described(out, pictures, loss, costs), indent=2, allow_nan=False))
     else:
         click.echo(reports.text(out, pictures, loss))

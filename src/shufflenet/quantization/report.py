@@ -64,7 +64,7 @@ def text(out: Path, pictures: CalibrationPictures, loss: Loss | None) -> str:
 def described(
     out: Path, pictures: CalibrationPictures, loss: Loss | None, costs: Sequence[LayerCost]
 ) -> dict[str, Any]:
-    """Likewise, for JSON."""
+    """The result of `shufflenet quantize` as JSON."""
     accuracy = None
     if loss is not None:
         accuracy = {
