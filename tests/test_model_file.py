@@ -140,7 +140,7 @@ def test_a_name_is_kept_and_checked(tmp_path: Path) -> None:
 
 def test_documentation_names_every_key() -> None:
     documented = [line.split()[0] for line in (model_file.__doc__ or "").splitlines() if line.startswith("    ")]
-    assert documented == [*description(), "name"], "a file of before has no name"
+    assert documented == [*description(), "name", "quantization"], "a file of before has no name"
 
 
 def test_every_key_is_needed_and_no_other_allowed(tmp_path: Path) -> None:

@@ -146,12 +146,12 @@ def load(path: Path) -> Model:
             model = _checked_description(_parsed(text))
             stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
+            if model.quantized is None:
+                check_tensors(model.graph.tensor_shapes(), shapes)
             dtypes = _DTYPES if model.quantized is None else _QUANTIZED_DTYPES
             for name, tensor in stored.items():
                 if tensor.get_dtype() not in dtypes:
                     raise ValueError(f"tensor {name!r} is {tensor.get_dtype()}, neither {' nor '.join(dtypes)}")
-            if model.quantized is None:
-                check_tensors(model.graph.tensor_shapes(), shapes)
             tensors = {name: file.get_tensor(name) for name in shapes}
             if model.quantized is not None:
                 model.quantized = quantized_of(model.graph, tensors, model.quantized.about)
