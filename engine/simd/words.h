@@ -126,11 +126,11 @@ ALWAYS_INLINE float float_product(float a, float b)
 #ifndef sum_of_words
 ALWAYS_INLINE int32_t sum_of_words(words v)
 {
-    int32_t sum = 0;
+    uint32_t sum = 0; // parts of a sum that fits may not fit
 #pragma GCC unroll 16
     for (size_t lane = 0; lane < VECTOR_FLOATS; lane++)
-        sum += v[lane];
-    return sum;
+        sum += (uint32_t)v[lane];
+    return (int32_t)sum;
 }
 #endif
 
