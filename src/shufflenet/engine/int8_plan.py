@@ -209,7 +209,7 @@ class _Planner:
         )
 
     def _stem(self, node: Convolution) -> _Value:
-        """Of the picture, 3x3: windows of byte rows."""
+        """The stem, 3x3 on the picture: its windows are read from byte rows."""
         if (node.kernel_size, node.padding, node.groups) != (3, 1, 1) or node.stride not in (1, 2) or node.channels % 4:
             raise ValueError(f"{node.name}: the engine has no int8 kernel for such a convolution of the picture")
         height, width = self.sizes[node]

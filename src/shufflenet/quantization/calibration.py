@@ -124,7 +124,7 @@ def _ranges(
 
 
 def _some(graph: Graph, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As many of the pictures as `_Walk` can hold in memory, evenly taken."""
+    """Evenly taken pictures, as many as `_Walk` can hold in memory."""
     sizes = graph.sizes(*x.shape[2:])
     largest = max(node.channels * math.prod(sizes[node]) for node in graph.nodes)
     count = min(len(x), _PICTURES_OF_WEIGHTS, max(LEAST_PICTURES, _MOST_VALUES // largest))
@@ -210,7 +210,7 @@ class _Walk:
         return _columns(node, wanted, torch.zeros(source.channels), kept), _columns(node, got, byte.float(), kept)
 
     def _lacking(self, node: Convolution | FullyConnected, layer: Layer) -> Tensor:
-        """By how much the mean of each output is lower than the float network's, float64 [M]."""
+        """How much lower the mean of each output is than the float network's, float64 [M]."""
         (source,) = node.inputs
         alone = Emulation(self.model.graph, replace(self.quantized, layers={node.name: layer}), self.emulation.pixels)
         sums = alone.sums(node, self.got[source])

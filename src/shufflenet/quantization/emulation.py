@@ -62,7 +62,7 @@ class Emulation:
         return np.concatenate(parts)
 
     def logits(self, x: Tensor, seen: Callable[[Node, Tensor], None] = lambda node, values: None) -> Tensor:
-        """Likewise on tensors; ``seen`` is given every operator's output: bytes, or sums where those go on."""
+        """The same on tensors; ``seen`` is given every operator's output: bytes, or sums where those go on."""
         values: dict[Node, Tensor] = {self.graph.input: quantized_pixels(x, self.pixels)}
         for node in self.graph.nodes[1:]:
             values[node] = self.step(node, [values[source] for source in node.inputs])

@@ -40,7 +40,7 @@ def layer_costs(
     model: Model, quantized: Quantized, x: NDArray[np.float32], targets: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[LayerCost]:  # fmt: skip
-    """Of every operator with weights or a range of its own, in the order of running.
+    """The cost of every operator with weights or a range of its own, in the order of running.
 
     Args:
         x: preprocessed pictures, [N, 3, H, W]; a few hundred.
@@ -117,7 +117,7 @@ def _rest(graph: Graph, float_network: FloatNetwork, after: Node, values: dict[N
 
 
 def _signal_to_noise(model: Model, quantized: Quantized, float_network: FloatNetwork, x: Tensor) -> dict[Node, float]:
-    """Of every operator that makes bytes, and of the logits, with all operators before it in 8 bits too."""
+    """The ratio for every operator that makes bytes and for the logits, with all operators before it in 8 bits too."""
     wanted: dict[Node, Tensor] = {model.graph.input: x}
     found: dict[Node, float] = {}
     last = _last_readers(model.graph)
