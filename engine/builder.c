@@ -31,6 +31,11 @@ SHUFFLENET_LOCAL int is_size(uint32_t value)
     return value >= 1 && value < LIMIT;
 }
 
+SHUFFLENET_LOCAL int windows_fit(uint32_t windows, uint32_t size, uint32_t padding)
+{
+    return is_size(windows) && (uint64_t)2 * windows <= (uint64_t)size + padding;
+}
+
 SHUFFLENET_LOCAL uint64_t plane_words(uint32_t height, uint32_t width, uint32_t pitch)
 {
     return (uint64_t)(height - 1) * pitch + width;

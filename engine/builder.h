@@ -40,6 +40,9 @@ SHUFFLENET_LOCAL uint64_t round_up(uint64_t value, uint64_t multiple);
 // Whether it is from 1 to below LIMIT.
 SHUFFLENET_LOCAL int is_size(uint32_t value);
 
+// Whether the last of so many windows of 3 at stride 2 reaches over the edge by one at most.
+SHUFFLENET_LOCAL int windows_fit(uint32_t windows, uint32_t size, uint32_t padding);
+
 // Words of a plane without what lies behind its last line.
 SHUFFLENET_LOCAL uint64_t plane_words(uint32_t height, uint32_t width, uint32_t pitch);
 

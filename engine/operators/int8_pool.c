@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-// Windows of 3 at stride 2, of which the last may reach over the edge by one.
-static int windows_fit(uint32_t windows, uint32_t size, uint32_t padding)
-{
-    return is_size(windows) && (uint64_t)2 * windows <= (uint64_t)size + padding;
-}
-
 static void build_int8_pool(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     const struct plan_int8_pool *p = &plan->as.int8_pool;

@@ -1,11 +1,5 @@
 #include "kind.h"
 
-// Whether the last of so many windows of 3 at stride 2 reaches over the edge by one at most.
-static int fits(uint32_t windows, uint32_t size, uint32_t padding)
-{
-    return is_size(windows) && (uint64_t)2 * windows <= (uint64_t)size + padding;
-}
-
 static void build_pool(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     const struct plan_pool *p = &plan->as.pool;
@@ -24,7 +18,7 @@ static void build_pool(struct builder *b, const struct plan_step *plan, struct s
     require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width) && s->padding <= 1);
     require(b, s->width <= b->plan.width); // as long as zero_row
     require(b, s->in_pitch >= s->width && is_size(s->in_pitch));
-    require(b, fits(s->out_height, s->height, s->padding) && fits(s->out_width, s->width, s->padding));
+    require(b, windows_fit(s->out_height, s->height, s->padding) && windows_fit(s->out_width, s->width, s->padding));
     require(b, is_size(s->out_pitch) && s->out_pitch >= s->out_width);
     if (b->failed)
         return;

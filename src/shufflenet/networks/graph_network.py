@@ -26,7 +26,7 @@ from shufflenet.networks.graph import (
 )
 from shufflenet.networks.network import channel_shuffle, initialise
 
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
@@ -80,25 +80,36 @@ class GraphNetwork(nn.Module):
                     x = self.get_submodule(node.batch_norm)(x)
             case FullyConnected():
                 x = self.get_submodule(node.name)(x)
-            case Pool(kind="max"):
-                return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
-            case Pool():
-                return nn.functional.avg_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
-            case AdaptiveAveragePool():
-                return nn.functional.adaptive_avg_pool2d(x, node.size).flatten(1)
-            case Add():
-                x = x + others[0]
-            case Scale():
-                x = x * others[0][:, :, None, None]
-            case Concat():
-                return torch.cat((x, *others), dim=1)
-            case Split():
-                return x[:, node.first : node.first + node.channels]
-            case Shuffle():
-                return channel_shuffle(x, node.groups)
             case _:
-                raise TypeError(f"no module for {type(node).__name__}")
-        return _ACTIVATIONS[node.activation](x)
+                return run_without_weights(node, x, *others)
+        return ACTIVATIONS[node.activation](x)
+
+
+def run_without_weights(node: Node, x: Tensor, *others: Tensor) -> Tensor:
+    """What an operator without tensors of its own makes of its inputs, [N, C, H, W] or [N, C].
+
+    Raises:
+        TypeError: the operator has tensors.
+    """
+    match node:
+        case Pool(kind="max"):
+            return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
+        case Pool():
+            return nn.functional.avg_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
+        case AdaptiveAveragePool():
+            return nn.functional.adaptive_avg_pool2d(x, node.size).flatten(1)
+        case Add():
+            return ACTIVATIONS[node.activation](x + others[0])
+        case Scale():
+            return ACTIVATIONS[node.activation](x * others[0][:, :, None, None])
+        case Concat():
+            return torch.cat((x, *others), dim=1)
+        case Split():
+            return x[:, node.first : node.first + node.channels]
+        case Shuffle():
+            return channel_shuffle(x, node.groups)
+        case _:
+            raise TypeError(f"no module for {type(node).__name__}")
 
 
 def _fully_connected(node: FullyConnected) -> nn.Module:

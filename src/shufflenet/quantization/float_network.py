@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from shufflenet.networks.folded import fold
-from shufflenet.networks.graph import (
-    Activation,
-    AdaptiveAveragePool,
-    Add,
-    Concat,
-    Convolution,
-    FullyConnected,
-    Node,
-    Pool,
-    Scale,
-    Shuffle,
-    Split,
-)
+from shufflenet.networks.graph import Convolution, FullyConnected, Node
+from shufflenet.networks.graph_network import ACTIVATIONS, run_without_weights
 from shufflenet.networks.model import Model
-from shufflenet.networks.network import channel_shuffle
-
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "linear": lambda x: x,
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid,
-}
 
 
 class FloatNetwork:
@@ -52,22 +32,6 @@ class FloatNetwork:
             case FullyConnected():
                 weight, bias = weights or self.weights(node)
                 y = functional.linear(read[0], weight.flatten(1), bias)
-            case Pool(kind="max"):
-                return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
-            case Pool():
-                return functional.avg_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
-            case AdaptiveAveragePool():
-                return functional.adaptive_avg_pool2d(read[0], node.size).flatten(1)
-            case Add():
-                y = read[0] + read[1]
-            case Scale():
-                y = read[0] * read[1][:, :, None, None]
-            case Concat():
-                return torch.cat(read, dim=1)
-            case Split():
-                return read[0][:, node.first : node.first + node.channels]
-            case Shuffle():
-                return channel_shuffle(read[0], node.groups)
             case _:
-                raise ValueError(f"{node.name}: 8 bits don't serve {type(node).__name__}")
-        return _ACTIVATIONS[node.activation](y)
+                return run_without_weights(node, *read)
+        return ACTIVATIONS[node.activation](y)
