@@ -45,7 +45,7 @@ SMALLEST_SIDE = 32  # pixels of a picture
 _MOST_STRIDE = 16  # MAX_STRIDE in engine/kernels.h
 _NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 _MOST_STEM_CHANNELS = 4  # MAX_STEM_CHANNELS
-_COLD_WORDS = 1 << 19  # 2 MB: more than a second-level cache holds
+_COLD_WORDS = 1 << 19  # 2 MB: more than any second-level cache holds for one core
 
 
 def make_plan(model: Model, height: int, width: int, sliding_words: int = SLIDING_WORDS) -> bytes:
