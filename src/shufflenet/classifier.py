@@ -139,7 +139,7 @@ class Classifier:
             TypeError: ``images`` is none of these, or ``top_k`` no whole number.
             ValueError: ``top_k`` is below 1, or ``errors`` neither of the two.
         """
-        top_k = _checked_top_k(top_k)
+        top_k = checked_top_k(top_k)
         if errors not in ("raise", "yield"):
             raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")
         if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
@@ -202,7 +202,8 @@ class Classifier:
             )
 
 
-def _checked_top_k(top_k: SupportsIndex) -> int:
+def checked_top_k(top_k: SupportsIndex) -> int:
+    """Returns ``top_k`` as an int; raises TypeError or ValueError if it is no whole number from 1 up."""
     try:
         number = operator.index(top_k)
     except TypeError:

@@ -128,6 +128,11 @@ def _tensors(model: Model, dtype: type[np.float32] | type[np.float16]) -> dict[s
     return tensors
 
 
+def digest(model: Model) -> str:
+    """A hash of all that `save` writes of ``model``, 64 hexadecimal digits: the same for equal models."""
+    return _digest(json.dumps(_description(model), allow_nan=False), _tensors(model, np.float32))
+
+
 def load(path: Path) -> Model:
     """Reads and checks a model file; tensors come as float32, or in 8 bits as `Model.quantized`.
 

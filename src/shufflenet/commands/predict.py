@@ -41,6 +41,12 @@ from shufflenet.commands.terminal import log, progress_bar
     help="Threads that share each picture, one picture at a time; 1: each core has a picture of its own.",
 )
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures.  [default: 100 million]")
+@click.option(
+    "--to",
+    metavar="FOLDER",
+    help="Write the labels as Parquet files to this folder or URL; the same command goes on after a stop.",
+)
+@click.option("--on", metavar="ray[:ADDRESS]", help="With --to: run on a Ray cluster.  [default: this machine's cores]")
 def predict(
     paths: tuple[str, ...],
     model: str | None,
@@ -51,11 +57,16 @@ def predict(
     sheet: Path | None,
     threads: int,
     max_pixels: int | None,
+    to: str | None,
+    on: str | None,
 ) -> None:
     """Print the most probable labels of each picture.
 
     A PATH is a picture, a folder (searched with its subfolders), a glob, or - for a list of paths on stdin. The exit
     code is 1 if a picture could not be read; the others are classified.
+
+    With --to a PATH may also be a shard (.tar, Parquet with a column of bytes), a text file with a path on each line,
+    or a URL such as s3://bucket/photos, and each picture becomes a row.
 
     \b
     Examples:
@@ -63,7 +74,18 @@ def predict(
       shufflenet predict holiday/ --top-k 1 --csv > labels.csv
       shufflenet predict holiday/ --sheet holiday.png
       find . -name '*.jpg' | shufflenet predict - --json
+      shufflenet predict s3://bucket/photos --to labels/
     """
+    if to is not None:
+        others = {"--labels": labels, "--csv": as_csv, "--sheet": sheet, "--threads": threads > 1}
+        if given := [name for name, value in others.items() if value]:
+            raise click.UsageError(f"--to and {given[0]} exclude each other.")
+        from shufflenet.commands.predict_to import predict_to
+
+        predict_to(paths, to, model, top_k, max_pixels, on, as_json)
+        return
+    if on is not None:
+        raise click.UsageError("--on needs --to, the folder of the result.")
     from shufflenet import sheet as sheets
     from shufflenet.classifier import Classifier
     from shufflenet.labels import read_names
