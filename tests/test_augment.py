@@ -147,3 +147,53 @@ def test_a_vertical_flip_turns_the_picture_upside_down() -> None:
     x, _ = augment.make_input(stored, BATCH, rows, plain, 32, HOW)
     y, _ = augment.make_input(stored, BATCH, rows, turned, 32, HOW)
     assert torch.equal(x.flip(2), y)
+
+
+def test_turns_and_colours_are_the_users() -> None:
+    plain = augment.choose(RECIPE, 0)
+    assert not plain.angle.any()
+    assert (plain.colour == 1).all()
+    turned = augment.choose(replace(RECIPE, rotate=30, colour=0.4), 0)
+    assert 15 < np.abs(turned.angle).max() <= 30
+    assert 0.6 <= turned.colour.min() < 0.8
+    assert 1.2 < turned.colour.max() <= 1.4
+    assert turned.area.tolist() == plain.area.tolist(), "the other choices are the same"
+
+
+def test_a_turn_shows_what_turning_the_picture_shows() -> None:
+    """By right angles the pixels are known; by others the centre stays, and nothing black comes in at the corners."""
+    stored = pictures(smooth=True)
+    still = replace(
+        augment.choose(RECIPE, 0), area=np.full(16, 0.4), log_aspect=np.zeros(16), place=np.full((16, 2), 0.5),
+        flip=np.zeros(16, bool),
+    )  # fmt: skip
+    plain, _ = augment.make_input(stored, BATCH, range(4), still, 32, HOW)
+    for angle, turns in ((90, 1), (180, 2), (-90, 3)):
+        x, _ = augment.make_input(stored, BATCH, range(4), replace(still, angle=np.full(16, angle)), 32, HOW)
+        torch.testing.assert_close(x, torch.rot90(plain, turns, (2, 3)), atol=0.15, rtol=0)
+    whole = replace(still, area=np.ones(16), angle=np.full(16, 45.0))
+    lit = pixels.Decoded(np.maximum(stored.flat, 60), stored.shapes, stored.starts)
+    x, _ = augment.make_input(lit, BATCH, range(16), whole, 32, HOW)
+    dark, _ = augment.make_input(lit, BATCH, range(16), replace(whole, angle=np.zeros(16)), 32, HOW)
+    assert x.min() >= dark.min() - 1e-6
+
+
+def test_a_turn_at_a_corner_takes_what_is_there() -> None:
+    stored = pictures()
+    corner = replace(augment.choose(RECIPE, 0), place=np.zeros((16, 2)), area=np.full(16, 0.05), angle=np.full(16, 33))
+    x, _ = augment.make_input(stored, BATCH, range(16), corner, 32, HOW)
+    assert x.shape == (16, 3, 32, 32)
+
+
+def test_colours_are_scaled() -> None:
+    stored = pictures(smooth=True)
+    choices = augment.choose(RECIPE, 0)
+    darker = replace(choices, colour=np.tile([0.5, 1, 1], (16, 1)))
+    x, _ = augment.make_input(stored, BATCH, range(4), choices, 32, HOW)
+    y, _ = augment.make_input(stored, BATCH, range(4), darker, 32, HOW)
+    shift = augment.normalise(np.zeros((1, 1, 1, 3), np.uint8), HOW)
+    torch.testing.assert_close(y - shift, (x - shift) / 2, atol=0.02, rtol=0)
+    grey = replace(choices, colour=np.tile([1, 1, 0], (16, 1)))
+    z, _ = augment.make_input(pictures(), BATCH, range(4), grey, 32, HOW)
+    byte = (z - shift) / augment.normalise(np.full((1, 1, 1, 3), 1, np.uint8), HOW).sub(shift)
+    torch.testing.assert_close(byte[:, 0], byte[:, 2], atol=0.01, rtol=0)

@@ -18,6 +18,7 @@ import pytest
 from shufflenet.bench.run import PRECISION, Results, Row
 from shufflenet.bench.runtime import OURS
 from shufflenet.cli import COMMANDS, commands
+from shufflenet.commands.train import RecipeType
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("photos/*.md")])
@@ -87,7 +88,8 @@ def check_command(line: str) -> None:
             raise click.UsageError(f"nothing takes {rest}")
         for parameter in command.params:
             value: Any = values.get(parameter.name or "")
-            if isinstance(parameter.type, click.Choice | click.IntRange | click.FloatRange) and isinstance(value, str):
+            kinds = (click.Choice, click.IntRange, click.FloatRange, RecipeType)
+            if isinstance(parameter.type, kinds) and isinstance(value, str):
                 convert: Callable[..., Any] = parameter.type.convert
                 convert(value, parameter, inner)
 

@@ -23,7 +23,7 @@ WAY = """
     engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_plan engine.plan
     engine.engine
     importers models classifier network_summary sheet batch
-    training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job
+    training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
     networks.network networks.graph_network networks.module
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
@@ -31,7 +31,7 @@ WAY = """
     training.batches training.stop training.record training.result training.train training.dry_run
     quantization.emulation quantization.float_network quantization.ranges quantization.rounding
     quantization.calibration quantization.layer_costs
-    confusion evaluation pictures.doctor
+    confusion evaluation pictures.mirror pictures.doctor
     quantization.gate quantization.quantize quantization.report
     exporters
     bench

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
+from shufflenet.training import recipe_file
 from shufflenet.training.recipe import RECIPES, Recipe
 
 
@@ -47,8 +49,59 @@ def test_small_data_takes_small_batches(pictures: int, batch: int) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 0), ("learning_rate", -1), ("min_crop_area", 2), ("freeze", "stage5"), ("mixup", -1)],
+    [
+        ("epochs", 0),
+        ("learning_rate", -1),
+        ("min_crop_area", 2),
+        ("freeze", "stage5"),
+        ("mixup", -1),
+        ("rotate", 181),
+        ("colour", 2),
+        ("progressive", ()),
+        ("momentum", 1),
+        ("temperature", 0),
+    ],
 )
 def test_out_of_range(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         replace(RECIPES["paper"], **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_shown_recipe_is_read_as_itself(recipe: Recipe, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(recipe_file.text(recipe), encoding="utf-8")
+    assert recipe_file.read(file) == recipe
+    assert set(asdict(recipe)) == {line.split()[0] for line in recipe_file.text(recipe).splitlines()}
+
+
+def test_a_recipe_file_may_leave_fields_out(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("epochs = 3\nflip = false\ncolour = 1\nprogressive = [0.5, 1]\n", encoding="utf-8")
+    expected = replace(RECIPES["paper"], name="mine", epochs=3, flip=False, colour=1.0, progressive=(0.5, 1))
+    assert recipe_file.read(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("epoch = 3", "a recipe has no field 'epoch'; did you mean epochs?"),
+        ("epochs = 3.5", "epochs must be a whole number, not 3.5"),
+        ("epochs = true", "epochs must be a whole number, not True"),
+        ("flip = 1", "flip must be true or false, not 1"),
+        ("learning_rate = '1'", "learning_rate must be a number, not '1'"),
+        ("learning_rate = nan", "learning_rate must be from 0 to 1000, not nan"),
+        ("progressive = 1", "progressive must be a list of numbers, not 1"),
+        ("progressive = [0]", "progressive must be shares from 0.1 to 4"),
+        ("mixup = 101", "mixup must be from 0 to 100, not 101"),
+        ("freeze = 'all'", "freeze must be one of none, stem,"),
+        ("epochs 3", "not a TOML file"),
+    ],
+)
+def test_a_wrong_recipe_file_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(line, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"mine\.toml") as error:
+        recipe_file.read(file)
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(file))

@@ -120,14 +120,14 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sys.modules["shufflenet.training.train"], "train_job", record)
     recipe = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "2", "--seed", "5", "--mixup", "0.3"]
-    recipe += ["--cutmix", "0.7", "--amp", "--class-weights"]
+    recipe += ["--cutmix", "0.7", "--amp", "--class-weights", "--rotate", "15", "--colour", "0.3"]
     others = ["--size", "32", "--val-fraction", "0.5", "--teacher", "resnet18", "--arch", ARCH]
     running = ["--workers", "2", "--checkpoint-minutes", "7", "--skip-broken", "--no-sync-bn"]
     assert run(shapes / "train", "--out", tmp_path, *recipe, *others, *running).exit_code == 0
     ((taken, options),) = calls
     assert taken.recipe == replace(
         RECIPES["paper"], epochs=3, batch_size=4, learning_rate=2, seed=5, mixup=0.3, cutmix=0.7, bf16=True,
-        class_weights=True,
+        class_weights=True, rotate=15, colour=0.3,
     )  # fmt: skip
     assert (len(taken.dataset.train), len(taken.dataset.val), taken.teacher) == (24, 24, "resnet18")
     assert (taken.graph.name, taken.preprocessing.size) == (ARCH, 32)
@@ -136,8 +136,23 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert options == {"workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "sync_bn": False}
 
 
+def test_a_recipe_of_ones_own(shapes: Path, tmp_path: Path) -> None:
+    shown = run("--show-recipe", "short")
+    assert shown.exit_code == 0
+    file = tmp_path / "mine.toml"
+    file.write_text(shown.stdout.replace("epochs = 16 ", "epochs = 5 ").replace('"short"', '"mine"'), encoding="utf-8")
+    result = run(shapes, "--arch", ARCH, "--recipe", file, "--dry-run")
+    assert "recipe    mine: 5 epochs of" in result.stdout
+    assert prepare(shapes, str(file), colour=0.5).recipe.colour == 0.5
+    assert prepare(shapes, file).recipe.name == "mine"
+    file.write_text("flips = true", encoding="utf-8")
+    assert refused(run(shapes, "--recipe", file)) == f"{file}: a recipe has no field 'flips'; did you mean flip?"
+    assert "'long' is neither one of paper, short, finetune nor a file" in run(shapes, "--recipe", "long").stderr
+    assert str(tmp_path / "none.toml") in refused(run(shapes, "--recipe", tmp_path / "none.toml"))
+
+
 def test_the_command_and_the_function_have_the_same_options() -> None:
-    options = {parameter.name for parameter in train_command.params} - {"dry_run"}
+    options = {parameter.name for parameter in train_command.params} - {"dry_run", "show_recipe"}
     assert options == inspect.signature(train).parameters.keys() - {"command"}
 
 

@@ -20,7 +20,7 @@ def doctor(data: Path, as_json: bool) -> None:
 
     Prints which folders it takes for train, val and classes, and which it leaves out. Then lists pictures that are
     unreadable, tiny, very long, of a single colour or have the wrong suffix, duplicates, pictures that are in both
-    train/ and val/, and classes with few pictures.
+    train/ and val/, classes with few pictures, and classes whose mirror images look like another class.
 
     \b
     Examples:

@@ -5,13 +5,44 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from shufflenet.commands.errors import failing, needs_torch, refusing
+from shufflenet.training.recipe import RECIPES
 
 _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # options that no dry run needs
+
+
+if TYPE_CHECKING:
+    _Text = click.ParamType[str]
+else:  # in click 8.1 the class takes no type
+    _Text = click.ParamType
+
+
+class RecipeType(_Text):
+    """A recipe's name, or a TOML file."""
+
+    name = "recipe"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in RECIPES and not value.endswith(".toml"):
+            self.fail(f"{value!r} is neither one of {', '.join(RECIPES)} nor a file that ends in .toml", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(name) for name in RECIPES if name.startswith(incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")]
+
+
+def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    from shufflenet.training import recipe_file
+
+    if name is not None and not ctx.resilient_parsing:
+        click.echo(recipe_file.text(RECIPES[name]))
+        ctx.exit()
 
 
 @click.command(short_help="Train on class folders of pictures.")
@@ -20,8 +51,18 @@ _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # option
 @click.option("--name", help="Name of the model, after which exports are named.  [default: the run folder's]")
 @click.option(
     "--recipe",
-    type=click.Choice(["paper", "short", "finetune"]),
-    help="Learning rate schedule, epochs and augmentation.  [default: finetune with --from, else paper]",
+    type=RecipeType(),
+    metavar="NAME|FILE",
+    help="Schedule, epochs and augmentation: paper, short, finetune or a .toml file.  "
+    "[default: finetune with --from, else paper]",
+)
+@click.option(
+    "--show-recipe",
+    type=click.Choice(list(RECIPES)),
+    is_eager=True,
+    expose_value=False,
+    callback=_show_recipe,
+    help="Print this recipe as a TOML file to begin from, and stop.",
 )
 @click.option(
     "--from", "start", metavar="MODEL", help="Fine-tune a model that comes with the package, or a model file."
@@ -64,6 +105,10 @@ _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # option
     type=click.FloatRange(0.01, 1),
     help="Smallest share of the picture in random crops.  [default: the recipe's; paper: 0.25]",
 )
+@click.option("--rotate", type=click.FloatRange(0, 180), help="Turn pictures by up to this angle, in degrees.")
+@click.option(
+    "--colour", type=click.FloatRange(0, 1), help="Vary brightness, contrast and saturation by up to this share."
+)
 @click.option("--teacher", metavar="MODEL", help="Distil from this model file or torchvision network.")
 @click.option(
     "--freeze",
@@ -100,6 +145,8 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
       shufflenet train flowers/ --from shufflenet_g3_x0_5
       shufflenet train pets.zip --recipe short --arch shufflenet_g3_x1_0 --dry-run
       shufflenet train arrows/ --no-flip --crop 0.7
+      shufflenet train --show-recipe short > mine.toml
+      shufflenet train photos/ --recipe mine.toml --rotate 10 --colour 0.3
       shufflenet train photos/ --val-fraction 0.1 --teacher resnet50 --out runs/photos
       torchrun --nproc_per_node 2 -m shufflenet train flowers/
     """

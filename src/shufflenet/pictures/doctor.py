@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shufflenet.files import printable
-from shufflenet.pictures import images
+from shufflenet.pictures import images, mirror
 from shufflenet.pictures.dataset import DataError, Dataset, Picture, open_dataset, pictures_below
 from shufflenet.threads import map_in_order
 
@@ -51,6 +52,7 @@ class _Look:
 
     problems: list[Problem]
     content: bytes | None  # a hash of its pixels; None: it can't be read
+    small: NDArray[np.uint8] | None = None  # as `mirror.small` makes it
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,9 @@ class Examination:
 def examine(root: Path, progress: Progress = lambda done, of: None) -> Examination:
     """Reads every picture of a dataset (see `open_dataset`) and lists the problems.
 
-    The kinds: unreadable, tiny, one colour, long, wrong suffix, duplicate, in both splits, few pictures, and data
-    for folders that are not classes to learn, whose pictures are read all the same.
+    The kinds: unreadable, tiny, one colour, long, wrong suffix, duplicate, in both splits, few pictures, mirror image
+    for a class that looks like another one when it is mirrored, and data for folders that are not classes to learn,
+    whose pictures are read all the same.
     """
     problems: list[Problem] = []
     dataset: Dataset | None = None
@@ -88,13 +91,18 @@ def examine(root: Path, progress: Progress = lambda done, of: None) -> Examinati
         except DataError:
             return Examination(0, 0, problems)
     same: dict[bytes, list[int]] = defaultdict(list)
+    asked = set() if dataset is None else set(mirror.chosen(dataset.train.targets, len(dataset.classes)).tolist())
+    small: dict[int, NDArray[np.uint8]] = {}
     for index, look in enumerate(_looks(pictures, progress)):
         problems += look.problems
         if look.content is not None:
             same[look.content].append(index)
+        if look.small is not None and index in asked:
+            small[index] = look.small
     problems += _duplicates(dataset, pictures, [indices for indices in same.values() if len(indices) > 1])
     if dataset is not None:
         problems += _few(dataset)
+        problems += _mirrored(dataset, small)
     if dataset is None:
         return Examination(len(pictures), 0, problems)
     return Examination(len(pictures), len(dataset.classes), problems, dataset.describe())
@@ -127,7 +135,7 @@ def _look(picture: Picture) -> _Look:
     if expected and not picture.name.lower().endswith(expected):
         problems.append(Problem("wrong suffix", picture.name, f"its content is that of a {expected[0]} file"))
     content = hashlib.sha256(f"{width} {height} ".encode() + pixels.tobytes()).digest()
-    return _Look(problems, content)
+    return _Look(problems, content, mirror.small(decoded))
 
 
 def _duplicates(dataset: Dataset | None, pictures: list[Picture], groups: list[list[int]]) -> Iterator[Problem]:
@@ -150,3 +158,13 @@ def _few(dataset: Dataset) -> Iterator[Problem]:
         if count < FEW or count < usual / 10:
             least = f"at least {FEW} are needed to learn from" if count < FEW else f"others have about {usual:.0f}"
             yield Problem("few pictures", name, f"{count} to train on; {least}")
+
+
+def _mirrored(dataset: Dataset, small: dict[int, NDArray[np.uint8]]) -> Iterator[Problem]:
+    """Yields a problem for each class whose mirror images look like another one; ``small``: by training picture."""
+    if not small:
+        return
+    targets = dataset.train.targets[list(small)]
+    for found in mirror.mirrored(np.stack(list(small.values())), targets, len(dataset.classes)):
+        text = f"mirrored, {found.taken} of {found.pictures} pictures look like class {dataset.classes[found.other]!r}"
+        yield Problem("mirror image", dataset.classes[found.index], f"{text}: train with --no-flip")

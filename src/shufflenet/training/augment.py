@@ -1,4 +1,4 @@
-"""Random crops and flips, mixup and cutmix of whole batches.
+"""Random crops, flips, rotations and colours; mixup and cutmix of whole batches.
 
 Every choice of a step is drawn from (seed, step) for the batch over all processes, and each process makes its own
 rows of it. So neither a stop nor another number of workers or processes changes what the network sees.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from shufflenet.pictures.preprocessing import Preprocessing
@@ -32,6 +32,8 @@ class Choices:
     place: NDArray[np.float64]  # [N, 2] the crop's, 0 to 1: from the leftmost and topmost place to the last
     flip: NDArray[np.bool_]  # [N] mirrored, left to right
     vertical_flip: NDArray[np.bool_]  # [N] upside down
+    angle: NDArray[np.float64]  # [N] by which each is turned, in degrees, counter-clockwise
+    colour: NDArray[np.float64]  # [N, 3] factors of brightness, contrast and saturation
     partner: NDArray[np.int64]  # [N] the row that each is mixed with
     share: float  # the own picture's part of a mixture; 1: nothing is mixed
     box: tuple[float, float, float, float] | None  # cutmix: left, top, right, bottom of the partner's part, 0 to 1
@@ -56,8 +58,11 @@ def choose(recipe: Recipe, step: int) -> Choices:
             half = np.sqrt(1 - share) / 2
             x, y = random.uniform(0, 1, 2)
             box = (max(0.0, x - half), max(0.0, y - half), min(1.0, x + half), min(1.0, y + half))
-    vertical_flip = (random.integers(0, 2, count) == 1) & recipe.vertical_flip  # last: it changes no other choice
-    return Choices(area, log_aspect, place, flip, vertical_flip, partner, share, box)
+    # What is drawn last changes no other choice.
+    vertical_flip = (random.integers(0, 2, count) == 1) & recipe.vertical_flip
+    angle = random.uniform(-1, 1, count) * recipe.rotate
+    colour = 1 + random.uniform(-1, 1, (count, 3)) * recipe.colour
+    return Choices(area, log_aspect, place, flip, vertical_flip, angle, colour, partner, share, box)
 
 
 def make_input(
@@ -105,7 +110,7 @@ def centre(pixels: Pixels, indices: NDArray[np.int64], size: int, keep: float) -
 
 
 def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: Choices, size: int) -> NDArray[np.uint8]:
-    """The crops of some rows of a batch, flipped where it was chosen: uint8 [len(rows), S, S, 3]."""
+    """The crops of some rows of a batch, turned, flipped and coloured as chosen: uint8 [len(rows), S, S, 3]."""
     result = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for place, row in enumerate(rows):
         picture = pixels[int(batch[row])]
@@ -114,7 +119,11 @@ def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: C
         side, stretch = min(height, width) * choices.area[row] ** 0.5, np.exp(choices.log_aspect[row] / 2)
         across, down = min(float(side * stretch), width), min(float(side / stretch), height)
         left, top = choices.place[row] * (width - across, height - down)
-        cropped = _resized(picture, size, (left, top, min(left + across, width), min(top + down, height)))
+        box = (left, top, min(left + across, width), min(top + down, height))
+        angle = float(choices.angle[row])
+        cropped = _turned(picture, size, box, angle) if angle else _resized(picture, size, box)
+        if (choices.colour[row] != 1).any():
+            cropped = _coloured(cropped, choices.colour[row].tolist())
         cropped = cropped[:, ::-1] if choices.flip[row] else cropped
         result[place] = cropped[::-1] if choices.vertical_flip[row] else cropped
     return result
@@ -123,3 +132,39 @@ def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: C
 def _resized(picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float]) -> NDArray[np.uint8]:
     """The picture within ``box``, uint8 [S, S, 3]; resized as by `preprocess`, and faster than by PyTorch."""
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def _turned(
+    picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float], angle: float
+) -> NDArray[np.uint8]:
+    """What ``box`` shows when it is turned around its centre, uint8 [S, S, 3]; beyond the picture its edge goes on."""
+    height, width = picture.shape[:2]
+    grown = abs(np.cos(np.radians(angle))) + abs(np.sin(np.radians(angle)))  # the box around the turned one
+    middle, half = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), ((box[2] - box[0]) / 2, (box[3] - box[1]) / 2)
+    left, right = max(0.0, middle[0] - grown * half[0]), min(float(width), middle[0] + grown * half[0])
+    top, bottom = max(0.0, middle[1] - grown * half[1]), min(float(height), middle[1] + grown * half[1])
+    # Pixels of the result from the centre to each edge of what the picture has.
+    before_x, after_x = (max(1, round(size / 2 * part / half[0])) for part in (middle[0] - left, right - middle[0]))
+    before_y, after_y = (max(1, round(size / 2 * part / half[1])) for part in (middle[1] - top, bottom - middle[1]))
+    whole = Image.fromarray(picture).resize(
+        (before_x + after_x, before_y + after_y), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+    )
+    side = int(np.ceil(size * grown / 2)) + 1  # from the centre
+    padding = [
+        (max(0, side - before), max(0, side - after)) for before, after in ((before_y, after_y), (before_x, after_x))
+    ]
+    padded = np.pad(np.asarray(whole), (*padding, (0, 0)), mode="edge")
+    x, y = before_x + padding[1][0], before_y + padding[0][0]
+    turned = Image.fromarray(padded).rotate(angle, Image.Resampling.BILINEAR, center=(x, y))
+    edge_x, edge_y = x - size // 2, y - size // 2
+    return np.asarray(turned.crop((edge_x, edge_y, edge_x + size, edge_y + size)))
+
+
+def _coloured(picture: NDArray[np.uint8], factors: list[float]) -> NDArray[np.uint8]:
+    """The picture with other brightness, contrast and saturation, uint8 [S, S, 3]."""
+    image = Image.fromarray(picture)
+    for enhance, factor in zip(
+        (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), factors, strict=True
+    ):
+        image = enhance(image).enhance(factor)
+    return np.asarray(image)

@@ -16,6 +16,7 @@ from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
+from shufflenet.training import recipe_file
 from shufflenet.training.recipe import FREEZABLE, RECIPES, Recipe
 
 DEFAULT_ARCH = "shufflenet_g3_x0_5"
@@ -102,7 +103,7 @@ class Job:
 
 def prepare(
     root: Path,
-    recipe: Recipe | str | None = None,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
     *,
     arch: str | None = None,
     size: int | None = None,
@@ -119,7 +120,7 @@ def prepare(
 
     Args:
         root: the data, see `open_dataset`; ``val_fraction`` goes there.
-        recipe: a name of `RECIPES`, or one of your own; default: "finetune" with ``start``, else "paper".
+        recipe: a name of `RECIPES`, a TOML file, or one of your own; default: "finetune" with ``start``, else "paper".
         arch: name of the network, of any family; default: the one of ``start``, else shufflenet_g3_x0_5.
         size: side of the input, in pixels; default: the pictures' own up to 96, else 128, or what suits ``start``.
         batch_size: over all processes; default: the recipe's, or fewer for small data.
@@ -163,11 +164,12 @@ def prepare(
     return job
 
 
-def _recipe(recipe: Recipe | str, changes: dict[str, Any]) -> Recipe:
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise ValueError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
+def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        recipe = os.fspath(recipe)
+        if recipe not in RECIPES and not recipe.endswith(".toml"):
+            raise ValueError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}, or a file that ends in .toml")
+        recipe = RECIPES[recipe] if recipe in RECIPES else recipe_file.read(recipe)
     given: dict[str, Any] = {name: value for name, value in changes.items() if value not in (None, False)}
     if changes.get("flip") is False:  # the one that recipes switch on
         given["flip"] = False

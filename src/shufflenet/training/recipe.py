@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True)
@@ -16,41 +16,49 @@ class Recipe:
         ValueError: if a field is out of range; the message names it.
     """
 
-    name: str
-    epochs: int
-    batch_size: int = 128  # over all processes; fewer for small data, see `scaled_to`
-    learning_rate: float = 0.5  # for a batch of 1024; scaled linearly to batch_size (section 4)
-    warmup_epochs: float = 0.0
-    momentum: float = 0.9
-    weight_decay: float = 4e-5  # none on batch norm and biases
-    label_smoothing: float = 0.1
-    min_crop_area: float = 0.25  # the smallest share of the picture in random crops, whose aspect is 3/4 to 4/3
-    flip: bool = True  # half of the pictures are mirrored, left to right
-    vertical_flip: bool = False  # half of the pictures stand upside down
-    progressive: tuple[float, ...] = (1.0,)  # for equal parts of the run: the input size over the final one
-    ema_epochs: float = 0.0  # epochs over which weights are averaged for validation and the result; 0: no average
-    mixup: float = 0.0  # alpha of the Beta distribution (1710.09412); 0: none
-    cutmix: float = 0.0  # alpha of the Beta distribution (1905.04899); 0: none; with mixup each batch takes one of them
-    teacher_weight: float = 0.5  # the share of the teacher's answers in the loss, if there is a teacher
-    temperature: float = 2.0  # by which both networks' logits are divided there (1503.02531)
-    class_weights: bool = False  # rarer classes count more, so that each class counts the same
-    freeze: str = "none"  # the last part that keeps its weights: stem, stage2, stage3 or stage4
-    start_share: float = 0.0  # the share in the result of the weights that the run starts from (2109.01903)
-    bf16: bool = False  # matrix products in bfloat16
-    batch_norm_pictures: int = 20_000  # for the last pass, which estimates batch norm's statistics anew
-    seed: int = 0
+    name: Annotated[str, "what the run calls it"]
+    epochs: Annotated[int, "passes over the pictures"]
+    batch_size: Annotated[int, "over all processes; fewer for small data"] = 128
+    learning_rate: Annotated[float, "the highest, for a batch of 1024; scaled linearly to batch_size (section 4)"] = 0.5
+    warmup_epochs: Annotated[float, "epochs in which the learning rate rises"] = 0.0
+    momentum: Annotated[float, "of the optimizer"] = 0.9
+    weight_decay: Annotated[float, "none on batch norm and biases"] = 4e-5
+    label_smoothing: Annotated[float, "the share of the answer that goes to all classes alike"] = 0.1
+    min_crop_area: Annotated[float, "the smallest share of the picture in random crops, of aspect 3/4 to 4/3"] = 0.25
+    flip: Annotated[bool, "half of the pictures are mirrored, left to right"] = True
+    vertical_flip: Annotated[bool, "half of the pictures stand upside down"] = False
+    rotate: Annotated[float, "the largest angle by which pictures are turned, in degrees"] = 0.0
+    colour: Annotated[float, "by which share brightness, contrast and saturation vary, up and down"] = 0.0
+    progressive: Annotated[tuple[float, ...], "for equal parts of the run: the input size over the final one"] = (1.0,)
+    ema_epochs: Annotated[float, "epochs over which weights are averaged for the result; 0: no average"] = 0.0
+    mixup: Annotated[float, "alpha of the Beta distribution (1710.09412); 0: none"] = 0.0
+    cutmix: Annotated[float, "alpha of the Beta distribution (1905.04899); 0: none; with mixup a batch takes one"] = 0.0
+    teacher_weight: Annotated[float, "the share of the teacher's answers in the loss, if there is a teacher"] = 0.5
+    temperature: Annotated[float, "by which both networks' logits are divided there (1503.02531)"] = 2.0
+    class_weights: Annotated[bool, "rarer classes count more, so that each class counts the same"] = False
+    freeze: Annotated[str, "the last part that keeps its weights: none, stem, stage2, stage3 or stage4"] = "none"
+    start_share: Annotated[float, "the share in the result of the weights that the run starts from (2109.01903)"] = 0.0
+    bf16: Annotated[bool, "matrix products in bfloat16"] = False
+    batch_norm_pictures: Annotated[int, "for the last pass, which estimates batch norm's statistics anew"] = 20_000
+    seed: Annotated[int, "of every random choice"] = 0
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
             "epochs": (1, 100_000),
             "batch_size": (2, 65_536),
             "learning_rate": (0, 1000),
+            "momentum": (0, 0.999),
+            "weight_decay": (0, 1),
             "min_crop_area": (0.01, 1),
+            "rotate": (0, 180),
+            "colour": (0, 1),
             "label_smoothing": (0, 0.999),
             "mixup": (0, 100),
             "cutmix": (0, 100),
             "teacher_weight": (0, 1),
+            "temperature": (0.01, 100),
             "start_share": (0, 1),
+            "batch_norm_pictures": (1, 2**31),
             "warmup_epochs": (0, 1000),
             "ema_epochs": (0, 1000),
             "seed": (0, 2**63 - 1),
@@ -58,6 +66,8 @@ class Recipe:
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from {low:g} to {high:g}, not {getattr(self, name)}")
+        if not self.progressive or not all(0.1 <= share <= 4 for share in self.progressive):
+            raise ValueError(f"progressive must be shares from 0.1 to 4, not {list(self.progressive)}")
         if self.freeze not in FREEZABLE:
             raise ValueError(f"freeze must be one of {', '.join(FREEZABLE)}, not {self.freeze!r}")
 

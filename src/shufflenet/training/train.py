@@ -67,6 +67,8 @@ def train(
     flip: bool | None = None,
     vertical_flip: bool = False,
     crop: float | None = None,
+    rotate: float | None = None,
+    colour: float | None = None,
     teacher: str | os.PathLike[str] | None = None,
     freeze: str | None = None,
     start_share: float | None = None,
@@ -86,7 +88,8 @@ def train(
             which a part becomes val; or a .zip or shards of either.
         out: the run folder; default: runs/NAME, by the name of ``data``.
         name: of the model, after which exports are named; default: the run folder's.
-        recipe: "paper", "short", "finetune" or a `Recipe`; default: "finetune" with ``start``, else "paper".
+        recipe: "paper", "short", "finetune", a TOML file or a `Recipe`; default: "finetune" with ``start``, else
+            "paper".
         start: a model that is fine-tuned: a name that comes with the package, or a model file.
         arch: name of the network, of any family; default: shufflenet_g3_x0_5.
         size: side of the square input, in pixels.
@@ -102,6 +105,8 @@ def train(
         flip: mirror half of the pictures, left to right; False where left and right differ, as in arrows and letters.
         vertical_flip: turn half of the pictures upside down, as for cells and satellite pictures.
         crop: the smallest share of the picture in random crops, 0.01 to 1.
+        rotate: the largest angle by which pictures are turned, in degrees.
+        colour: by which share brightness, contrast and saturation vary, 0 to 1.
         teacher: a model file or torchvision network whose answers are learned too (distillation, arXiv 1503.02531).
         freeze: the last part that keeps its weights: "stem", "stage2", "stage3" or "stage4".
         start_share: share of the weights of ``start`` in the result, 0 to 1.
@@ -121,7 +126,7 @@ def train(
         start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
         amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
-        flip=flip, vertical_flip=vertical_flip, crop=crop,
+        flip=flip, vertical_flip=vertical_flip, crop=crop, rotate=rotate, colour=colour,
     )  # fmt: skip
     return train_job(
         job, _run_folder(job.dataset, None if out is None else Path(out)), command=command, skip_broken=skip_broken,

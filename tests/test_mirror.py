@@ -1,0 +1,55 @@
+"""`pictures/mirror.py`: classes that are each other's mirror images are found, and others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import arrows
+import labelled_shapes
+from shufflenet.pictures import mirror
+from shufflenet.pictures.dataset import open_dataset
+from shufflenet.pictures.doctor import examine
+
+
+def test_arrows_are_found(tmp_path: Path) -> None:
+    root = arrows.make(tmp_path / "arrows", train=30, val=2)
+    problems = [problem for problem in examine(root).problems if problem.kind == "mirror image"]
+    assert [problem.name for problem in problems] == ["left", "right"]
+    assert problems[0].text.endswith("pictures look like class 'right': train with --no-flip")
+
+
+def test_shapes_are_not(tmp_path: Path) -> None:
+    root = labelled_shapes.make(tmp_path / "shapes", train=30, val=2)
+    assert examine(root).problems == []
+
+
+def test_pictures_without_sides_are_hardly_ever_suspected() -> None:
+    """Two classes of the same noise; of twenty such data sets none is suspected."""
+    random = np.random.default_rng(0)
+    targets = np.arange(60) % 2
+    for _ in range(20):
+        pictures = random.integers(0, 256, (60, mirror.SIDE, mirror.SIDE), dtype=np.uint8)
+        assert list(mirror.mirrored(pictures, targets, 2)) == []
+
+
+def test_classes_of_one_colour_have_no_patches() -> None:
+    pictures = np.full((40, mirror.SIDE, mirror.SIDE), 7, np.uint8)
+    assert list(mirror.mirrored(pictures, np.arange(40) % 2, 2)) == []
+
+
+def test_every_class_has_its_part(tmp_path: Path) -> None:
+    targets = np.repeat([0, 1, 2], [5, 100, 70])
+    numbers = mirror.chosen(targets, 3)
+    assert np.bincount(targets[numbers]).tolist() == [5, mirror.PER_CLASS, mirror.PER_CLASS]
+    assert numbers.tolist() == sorted(set(numbers.tolist()))
+    root = labelled_shapes.make(tmp_path / "shapes", train=2, val=1)
+    picture = open_dataset(root).train.pictures[0].decode()
+    assert mirror.small(picture).shape == (mirror.SIDE, mirror.SIDE)
+
+
+@pytest.mark.parametrize(("heads", "tails", "chance"), [(0, 0, 1), (1, 0, 0.5), (3, 1, 5 / 16), (60, 0, 0.5**60)])
+def test_the_chance_of_a_coin(heads: int, tails: int, chance: float) -> None:
+    assert mirror._tail(heads, tails) == chance
