@@ -19,7 +19,7 @@ from shufflenet import cli
 SOURCE = Path(shufflenet.__file__)
 
 # Options that say how a command prints, and arguments that only Python needs.
-ONLY_PRINTED = {"as_json", "dry_run"}
+ONLY_PRINTED = {"show_recipe", "as_json", "dry_run"}
 ONLY_PYTHON = {"train": {"command"}, "evaluate": {"progress"}, "export": {"name"}, "summary": set[str]()}
 # Options whose name for the command's own code is not what a user types.
 TYPED = {"target": "to", "no_check": "check"}
