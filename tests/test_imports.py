@@ -22,7 +22,7 @@ WAY = """
     networks.quantized networks.quantized_tensors networks.model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_plan engine.plan
     engine.engine
-    importers models classifier network_summary sheet batch
+    importers models classifier network_summary sheet batch serve
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
     networks.network networks.graph_network networks.module
     training.kernels training.parallel training.planar training.on_engine

@@ -2,4 +2,5 @@
 
 from shufflenet.cli import main
 
-main()
+if __name__ == "__main__":  # not in the processes that `serve` starts, which import it too
+    main()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, SupportsIndex, TypeAlias, cast, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,17 @@ class Prediction:
     decode_ms: float
     preprocess_ms: float
     network_ms: float
+
+    def document(self) -> dict[str, Any]:
+        """The prediction as `predict --json` and `serve` give it."""
+        columns = zip(self.class_indices, self.labels, self.probabilities, strict=True)
+        return {
+            "source": self.source,
+            "predictions": [{"class_index": i, "label": label, "probability": p} for i, label, p in columns],
+            "decode_ms": self.decode_ms,
+            "preprocess_ms": self.preprocess_ms,
+            "network_ms": self.network_ms,
+        }
 
 
 class Classifier:

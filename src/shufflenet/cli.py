@@ -20,7 +20,19 @@ import click
 
 from shufflenet import __version__
 
-COMMANDS = ("bench", "doctor", "evaluate", "export", "import", "paper", "predict", "quantize", "summary", "train")
+COMMANDS = (
+    "bench",
+    "doctor",
+    "evaluate",
+    "export",
+    "import",
+    "paper",
+    "predict",
+    "quantize",
+    "serve",
+    "summary",
+    "train",
+)
 
 
 class _Commands(click.Group):

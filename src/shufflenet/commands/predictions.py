@@ -48,15 +48,7 @@ class JsonLines:
     """One JSON object per picture and line."""
 
     def show(self, prediction: Prediction) -> None:
-        columns = zip(prediction.class_indices, prediction.labels, prediction.probabilities, strict=True)
-        row = {
-            "source": prediction.source,
-            "predictions": [{"class_index": i, "label": label, "probability": p} for i, label, p in columns],
-            "decode_ms": prediction.decode_ms,
-            "preprocess_ms": prediction.preprocess_ms,
-            "network_ms": prediction.network_ms,
-        }
-        click.echo(json.dumps(row, allow_nan=False))
+        click.echo(json.dumps(prediction.document(), allow_nan=False))
 
     def close(self) -> None:
         pass

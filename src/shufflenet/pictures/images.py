@@ -116,6 +116,14 @@ class ImageError(ValueError):
     """A picture can't be read. The message is one line, names the picture and says why."""
 
 
+class TooLargeError(ImageError):
+    """A picture is over a limit of bytes or pixels."""
+
+
+class UnknownFormatError(ImageError):
+    """The bytes are no picture, or one in a format that is not read."""
+
+
 def decode(source: Source, max_pixels: int = MAX_PIXELS, resize: int | None = None) -> Image.Image:
     """Reads a picture as upright 8-bit RGB; transparent parts over white; of an animation the first frame.
 
@@ -159,22 +167,23 @@ def file_bytes_held(count: int) -> Iterator[None]:
 def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held: ExitStack) -> Image.Image:
     """Decodes a picture; ``held`` keeps its share of the threads' memory until it is closed."""
     name = source_name(source)
+    kind: type[ImageError] = ImageError
     try:
         with _pillow_settings(max_pixels):
             return _decode(source, max_pixels, resize, held)
     except (ImageError, NotAFileError, limits.LimitError) as error:
-        reason = str(error)
+        reason, kind = str(error), type(error) if isinstance(error, ImageError) else ImageError
     except MemoryError:
         reason = "not enough memory to decode it"
     except Image.DecompressionBombError:
-        reason = f"over the limit of {max_pixels:,} pixels (--max-pixels)"
+        reason, kind = f"over the limit of {max_pixels:,} pixels (--max-pixels)", TooLargeError
     except OSError as error:
         # Pillow's own have no number; some say no more than a number of the decoder's.
         said = "" if "decoder error" in str(error) else f" ({error})"
         reason = why_unreadable(error) if error.errno or error.filename else f"damaged picture{said}"
     except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
         reason = "damaged picture, or of a kind that can't be read"
-    raise ImageError(f"{printable(name)}: {printable(reason)}")
+    raise kind(f"{printable(name)}: {printable(reason)}")
 
 
 def source_name(source: Source) -> str:
@@ -231,7 +240,7 @@ def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack
         file_bytes = file.seek(0, os.SEEK_END)
         limit = max(_FILE_BYTES * max_pixels, _SMALL_FILE_BYTES)
         if file_bytes > limit:
-            raise ImageError(f"a file of {file_bytes:,} bytes, over the limit of {limit:,} (--max-pixels)")
+            raise TooLargeError(f"a file of {file_bytes:,} bytes, over the limit of {limit:,} (--max-pixels)")
         reader = _reader(file)
         components = 0
         if reader is JpegImagePlugin.jpeg_factory:
@@ -258,7 +267,7 @@ def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack
         needed = _bytes_to_decode(image, stored_pixels, several_scans, file_bytes)
         if needed > memory_limit:
             size = f"{image.width} x {image.height} pixels of this kind of {image.format}"
-            raise ImageError(f"{size} take {needed:,} bytes to decode, over the limit (--max-pixels)")
+            raise TooLargeError(f"{size} take {needed:,} bytes to decode, over the limit (--max-pixels)")
         held.enter_context(_memory.taking(max(needed, _COPIES_BYTES * math.prod(image.size)), memory_limit))
         return _upright_rgb(image, ours=True)
 
@@ -275,12 +284,12 @@ def _reader(file: BinaryIO) -> Callable[[IO[bytes], str], Image.Image]:
     for pattern, reader in _READERS:
         if re.match(pattern, start, re.DOTALL):
             return reader
-    raise ImageError(f"not a picture in a format that can be read ({_READABLE})" if start else "empty file")
+    raise UnknownFormatError(f"not a picture in a format that can be read ({_READABLE})" if start else "empty file")
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise ImageError(f"{width} x {height} pixels, over the limit of {max_pixels:,} (--max-pixels)")
+        raise TooLargeError(f"{width} x {height} pixels, over the limit of {max_pixels:,} (--max-pixels)")
     if width * height == 0:
         raise ImageError("a picture without pixels")
 

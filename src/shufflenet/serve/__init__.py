@@ -1,0 +1,1 @@
+"""`shufflenet serve`: a model behind an address, by Starlette and uvicorn."""
