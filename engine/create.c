@@ -12,8 +12,9 @@
 typedef const struct kind *kind_function(void);
 
 static kind_function *const kind_functions[] = {
-    [PLAN_INPUT] = input_kind,
     [PLAN_ZERO] = zero_kind,
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
+    [PLAN_INPUT] = input_kind,
     [PLAN_CONVOLUTION] = convolution_kind,
     [PLAN_DEPTHWISE] = depthwise_kind,
     [PLAN_MAX_POOL] = max_pool_kind,
@@ -22,6 +23,7 @@ static kind_function *const kind_functions[] = {
     [PLAN_FULLY_CONNECTED] = fully_connected_kind,
     [PLAN_SCALE] = scale_kind,
     [PLAN_STRIPS] = strips_kind,
+#endif
 #ifndef SHUFFLENET_WITHOUT_INT8
     [PLAN_INT8_INPUT] = int8_input_kind,
     [PLAN_INT8_CONVOLUTION] = int8_convolution_kind,

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from random_network import random_input, random_network
+from random_quantized import random_quantized
 from shufflenet.classifier import Classifier
 from shufflenet.engine.engine import Engine, isas, measure
-from shufflenet.exporters import c, export
+from shufflenet.exporters import c, engine_sources, export
 from shufflenet.models import embedded_models, load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -48,6 +50,16 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("engine")
     _, model = random_network(ShuffleNetV1(1, 0.25, classes=1))
     export(model, "c", folder / "any", name="any", check=False)
+    sources = sorted(folder.glob("any/engine*.c"))
+    command("cc", *QUICK, *WARNINGS, "-fPIC", "-c", *sources, folder=folder)
+    return sorted(folder.glob("*.o"))
+
+
+@pytest.fixture(scope="module")
+def int8_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The engine of an exported folder in 8 bits."""
+    folder = tmp_path_factory.mktemp("int8_engine")
+    export(random_quantized(ShuffleNetV1(1, 0.25, classes=1).graph()), "c", folder / "any", name="any", check=False)
     sources = sorted(folder.glob("any/engine*.c"))
     command("cc", *QUICK, *WARNINGS, "-fPIC", "-c", *sources, folder=folder)
     return sorted(folder.glob("*.o"))
@@ -126,6 +138,34 @@ def test_networks(arch: ShuffleNetV1, size: tuple[int, int], objects: list[Path]
     assert np.abs(values - expected).max() < 1e-5
     assert library.net_classify(pointer(pixels), 0, 50, pointer(values)) == -1
     assert library.net_message(-1) == b"a picture without pixels"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 47)])
+def test_networks_in_8_bits_have_the_engines_bits(
+    size: tuple[int, int], int8_objects: list[Path], tmp_path: Path
+) -> None:
+    model = random_quantized(ShuffleNetV1(3, 0.25, classes=7).graph())
+    library = load(model, size, int8_objects, tmp_path)
+    engine = Engine(model)
+    values = np.empty(7, np.float32)
+    for x in random_input(2, *size):
+        assert library.net_run(pointer(x), pointer(values)) == 0
+        np.testing.assert_array_equal(values, engine.run(x[None])[0])
+
+
+def test_a_folder_has_the_code_of_its_precision_alone(tmp_path: Path) -> None:
+    """Each folder has all headers that its files include, and kernels of the other precision in none of them."""
+    arch = ShuffleNetV1(1, 0.25, classes=1)
+    for folder, model in (("float32", random_network(arch)[1]), ("int8", random_quantized(arch.graph()))):
+        export(model, "c", tmp_path / folder, name="net", check=False)
+        engine = tmp_path / folder / "engine"
+        assert ((engine / "kernels/tile.h").exists(), (engine / "kernels/int8_tile.h").exists()) == (
+            folder == "float32",
+            folder == "int8",
+        )
+        assert not (engine / "team").exists()
+        readme = (tmp_path / folder / "README.md").read_text()
+        assert ("in 8 bits" in readme, "VNNI" in readme) == (folder == "int8",) * 2
 
 
 def test_preprocessing_is_that_of_python(model: Model, objects: list[Path], tmp_path: Path) -> None:
@@ -209,10 +249,11 @@ def test_the_models_that_come_with_the_package(
 
 
 def test_levels_have_their_flags() -> None:
-    """Every float32 level whose source includes intrinsics has compiler flags in the export."""
-    levels = [file for file in (c.engine_folder() / "levels").glob("*.c") if not file.stem.startswith("int8")]
-    special = {file.stem for file in levels if "intrin.h" in file.read_text()}
-    assert special == set(c._X86_TARGETS)
+    """Every level for which CMake has flags of its own has them in the export."""
+    build = (Path(__file__).parent.parent / "CMakeLists.txt").read_text()
+    lines = re.findall(r"set_source_files_properties\((.*?) PROPERTIES", build, re.DOTALL)
+    special = {Path(name).stem.removeprefix("int8_") for line in lines for name in line.split()}
+    assert special == set(engine_sources._TARGETS)
 
 
 def test_check_builds_the_folder(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +279,24 @@ def test_aarch64(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-static"))
     the_example_answers(model, photos, tmp_path, "qemu-aarch64")
     assert "kernels_neon" in command("aarch64-linux-gnu-nm", "classify", folder=tmp_path)
+
+
+@pytest.mark.skipif(
+    not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"),
+    reason="no cross-compiler or emulator",
+)
+def test_8_bits_on_aarch64(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dot products and without; the program says what the engine says here."""
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    monkeypatch.setattr(c, "_FLAGS", (*QUICK, "-static"))
+    model = replace(random_quantized(ShuffleNetV1(3, 0.25, classes=7).graph()), preprocessing=Preprocessing(32, 36))
+    the_example_answers(model, photos, tmp_path, "qemu-aarch64", "-cpu", "cortex-a72")
+    answers = [
+        command("qemu-aarch64", "-cpu", cpu, tmp_path / "classify", "cat.ppm", folder=tmp_path)
+        for cpu in ("max", "cortex-a72")
+    ]
+    assert answers[0] == answers[1]
+    assert "sdot" in command("aarch64-linux-gnu-objdump", "-d", "classify", folder=tmp_path)
 
 
 def test_clang(model: Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@
 #include "../int8.h"
 #include "../simd/vector.h"
 
+#include "../kernels/zero.h"
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
 #include "tile_tables.h"
 
 #define WIDEST(mr, nv) [mr] = nv,
@@ -17,7 +19,6 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/line_ends.h"
 #include "../kernels/sharing.h"
 #include "../kernels/scale.h"
-#include "../kernels/zero.h"
 #include "../kernels/tile.h"
 #include "../kernels/column.h"
 // These need tile.h or activation.h.
@@ -31,6 +32,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/input.h"
 #include "../kernels/pool_windows.h"
 #include "../kernels/pool.h"
+#endif
 
 #include "../preprocess/level.h"
 
@@ -66,29 +68,22 @@ enum { STEM_ROWS = 0 };
 #define INT8_OF(level) INT8_OF_(level)
 #endif
 
+#ifdef SHUFFLENET_WITHOUT_FLOAT32
+#define FLOAT32_KERNELS
+#else
+#define FLOAT32_KERNELS                                                                                                \
+    .fully_connected_block = FULLY_CONNECTED_BLOCK, .takes_halves = TAKES_HALVES, .vectors = {TILE_TABLE(WIDEST)},     \
+    .input = input, .convolution = convolution, .stem = STEM, .stem_rows = STEM_ROWS, .depthwise = depthwise,          \
+    .max_pool = max_pool, .average_pool = average_pool, .adaptive_average_pool = adaptive_average_pool,                \
+    .fully_connected = fully_connected, .scale = scale, .peak = peak, .training = TRAINING,
+#endif
 #define KERNELS_OF(level)                                                                                              \
-    {                                                                                                                  \
-        .name = NAME_OF(level),                                                                                        \
-        .vector_floats = VECTOR_FLOATS,                                                                                \
-        .fully_connected_block = FULLY_CONNECTED_BLOCK,                                                                \
-        .takes_halves = TAKES_HALVES,                                                                                  \
-        .vectors = {TILE_TABLE(WIDEST)},                                                                               \
-        .input = input,                                                                                                \
-        .zero = zero,                                                                                                  \
-        .convolution = convolution,                                                                                    \
-        .stem = STEM,                                                                                                  \
-        .stem_rows = STEM_ROWS,                                                                                        \
-        .depthwise = depthwise,                                                                                        \
-        .max_pool = max_pool,                                                                                          \
-        .average_pool = average_pool,                                                                                  \
-        .adaptive_average_pool = adaptive_average_pool,                                                                \
-        .fully_connected = fully_connected,                                                                            \
-        .scale = scale,                                                                                                \
-        .peak = peak,                                                                                                  \
-        .resize = &resize_kernels,                                                                                     \
-        .training = TRAINING,                                                                                          \
-        .int8 = INT8_OF(level),                                                                                        \
-    }
+    {.name = NAME_OF(level),                                                                                           \
+     .vector_floats = VECTOR_FLOATS,                                                                                   \
+     .zero = zero,                                                                                                     \
+     .resize = &resize_kernels,                                                                                        \
+     .int8 = INT8_OF(level),                                                                                           \
+     FLOAT32_KERNELS}
 
 const struct kernels TABLE_OF(LEVEL) = KERNELS_OF(LEVEL);
 // The same float32 kernels beside int8 kernels with more instructions.

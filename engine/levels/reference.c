@@ -1,7 +1,17 @@
 // The plain kernels: what every step means, to be checked by eye. The other levels are tested against these.
 #include "../int8.h"
-#include "../kernels/activation.h"
 #include "../preprocess/reference.h"
+
+static void zero(const struct zero *s, float *arena, struct share share)
+{
+    const struct range rows = range_of(share, s->count);
+    for (size_t i = rows.begin; i < rows.end; i++)
+        for (uint32_t p = 0; p < s->length; p++)
+            arena[s->out[i] + p] = 0;
+}
+
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
+#include "../kernels/activation.h"
 
 // The value at (row, column) of a picture with zeros around it.
 static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pitch, int64_t row, int64_t column)
@@ -22,14 +32,6 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
                     padded(line, s->height, s->width, s->in_pitch, (int64_t)(i * s->stride + row_phase) - s->padding,
                            (int64_t)(j * s->stride + phase) - s->padding);
     }
-}
-
-static void zero(const struct zero *s, float *arena, struct share share)
-{
-    const struct range rows = range_of(share, s->count);
-    for (size_t i = rows.begin; i < rows.end; i++)
-        for (uint32_t p = 0; p < s->length; p++)
-            arena[s->out[i] + p] = 0;
 }
 
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
@@ -148,14 +150,16 @@ static void scale(const struct scale *s, float *arena, struct share share)
             arena[s->out[c] + p] = activate(s->activation, sum);
         }
 }
+#endif
 
 const struct kernels shufflenet_kernels_reference = {
     .name = "reference",
     .vector_floats = 1,
+    .zero = zero,
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
     .fully_connected_block = 1,
     .vectors = {[1] = 1},
     .input = input,
-    .zero = zero,
     .convolution = convolution,
     .depthwise = depthwise,
     .max_pool = max_pool,
@@ -163,6 +167,7 @@ const struct kernels shufflenet_kernels_reference = {
     .adaptive_average_pool = adaptive_average_pool,
     .fully_connected = fully_connected,
     .scale = scale,
+#endif
     .resize = &resize_kernels,
 #ifndef SHUFFLENET_WITHOUT_INT8
     .int8 = &shufflenet_int8_reference,

@@ -34,8 +34,9 @@ struct kind {
     struct lines (*lines_read)(const struct step *, struct lines written); // NULL: the picture
 };
 
-SHUFFLENET_LOCAL const struct kind *input_kind(void);
 SHUFFLENET_LOCAL const struct kind *zero_kind(void);
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
+SHUFFLENET_LOCAL const struct kind *input_kind(void);
 SHUFFLENET_LOCAL const struct kind *convolution_kind(void);
 SHUFFLENET_LOCAL const struct kind *depthwise_kind(void);
 SHUFFLENET_LOCAL const struct kind *max_pool_kind(void);
@@ -44,6 +45,7 @@ SHUFFLENET_LOCAL const struct kind *adaptive_average_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *fully_connected_kind(void);
 SHUFFLENET_LOCAL const struct kind *scale_kind(void);
 SHUFFLENET_LOCAL const struct kind *strips_kind(void);
+#endif
 #ifndef SHUFFLENET_WITHOUT_INT8
 SHUFFLENET_LOCAL const struct kind *int8_input_kind(void);
 SHUFFLENET_LOCAL const struct kind *int8_convolution_kind(void);

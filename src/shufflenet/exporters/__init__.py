@@ -79,7 +79,7 @@ def export(
         check: compare; False needs fewer packages.
 
     Raises:
-        ExportError: the target is unknown, something that it needs is missing, or ``out``
+        ExportError: the target is unknown, something that it needs is missing, it takes no models in 8 bits, or ``out``
             exists and was not written by this function.
         ModelFileError: the model can't be used.
         ImageError: a picture of ``check_on`` can't be read.
@@ -92,6 +92,8 @@ def export(
         stem = Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
         model = load_model(model)
         name = name or (model.name if stem == "model" else "") or stem
+    if model.quantized is not None and target.no_int8:
+        raise ExportError(f"a model in 8 bits can't be written for {target.name}: {target.no_int8}")
     given = size if isinstance(size, tuple) else (model.preprocessing.size if size is None else size,) * 2
     height, width = map(operator.index, given)
     name = identifier(name or model.name or model.graph.name)

@@ -18,30 +18,29 @@ from numpy.typing import NDArray
 
 from shufflenet.engine import engine
 from shufflenet.engine.plan import make_plan
+from shufflenet.exporters.engine_sources import (
+    Precision,
+    core_files,
+    core_source,
+    engine_folder,
+    level_files,
+    level_source,
+    precision_of,
+    with_headers,
+)
 from shufflenet.exporters.target import ExportError, Order, Runner, Target
 from shufflenet.pictures.resize import preprocess_bytes
 
-# What the compiler must be told for a level's file, since one command line gives all files the same flags. Elsewhere
-# than on x86-64 these files are empty.
-_X86_TARGETS = {
-    "avx2": ("avx2,fma,f16c", "avx2,fma,f16c"),
-    "avx512": (
-        "avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512",  # GCC
-        "avx512f,avx512bw,avx512dq,avx512vl,fma",  # Clang uses the whole width anyway
-    ),
+# What the folder's README says of the levels in the program.
+_LEVELS: dict[Precision, dict[str, str]] = {
+    "float32": {"IN_8_BITS": "", "X86_LEVELS": "AVX-512, AVX2 and plain SSE2", "ARM_LEVELS": "NEON"},
+    "int8": {
+        "IN_8_BITS": " in 8 bits",
+        "X86_LEVELS": "AVX-512 with VNNI and without, AVX2 and plain SSE2",
+        "ARM_LEVELS": "NEON, with the dot products of Armv8.2 where there are some",
+    },
 }
-# What a program with one thread needs, beside operators and levels; the other files serve the Python package.
-_CORE = ("builder.c", "cpu.c", "create.c", "preprocess/preprocess.c", "run.c", "tiles.c")
 _FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
-
-
-def engine_folder() -> Path:
-    """The engine's sources: in the installed package beside this file, in a checkout at its top."""
-    here = Path(__file__).resolve()
-    for folder in (here.parent / "engine", here.parents[3] / "engine"):
-        if (folder / "shufflenet.h").is_file():
-            return folder
-    raise ExportError("the engine's C sources are not in this installation; install the package with pip")
 
 
 def compiler() -> str:
@@ -52,7 +51,7 @@ def write(order: Order, folder: Path) -> None:
     # Refuses bad sizes before anything is written. The program has one thread.
     plan = make_plan(order.model, order.height, order.width)
     folder.mkdir()
-    sources = _write_engine(folder)
+    sources = _write_engine(folder, precision_of(order.model))
     words = _words(order, plan)
     for template in sorted((Path(__file__).parent / "c_template").iterdir()):
         if template.is_file():
@@ -72,63 +71,19 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _write_engine(folder: Path) -> list[str]:
+def _write_engine(folder: Path, precision: Precision) -> list[str]:
     """Copies the sources as they are, and adds the files that compile them; returns these files' names."""
-    source, core = engine_folder(), []
-    for file in sorted(source.rglob("*")):
-        name = file.relative_to(source)
-        if _is_int8(file):
-            continue
-        if name.as_posix() in _CORE or (name.parent.name == "operators" and file.suffix == ".c"):
-            core.append(f'#include "engine/{name.as_posix()}"\n')
-        elif file.suffix != ".h" and name.parent.name != "levels":
-            continue
+    levels = level_files(precision)
+    for name in with_headers([*core_files(precision), *levels], precision):
         copy = folder / "engine" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
-    _write(
-        folder / "engine.c",
-        "// The engine without its kernels.\n"
-        f"#ifdef __x86_64__\n#define SHUFFLENET_X86 // engine_avx2.c and engine_avx512.c are there\n#endif\n"
-        f"#define SHUFFLENET_LOCAL static\n#define SHUFFLENET_WITHOUT_INT8\n{''.join(core)}",
-    )
-    names = ["engine.c"]
-    for file in sorted((source / "levels").glob("*.c")):
-        if _is_int8(file):
-            continue
-        names.append(f"engine_{file.stem}.c")
-        _write(folder / names[-1], _level_source(file.stem))
-    return names
-
-
-def _is_int8(file: Path) -> bool:
-    """Whether a file of the engine serves quantized networks alone; headers at the top name types that all know."""
-    return file.parent.name != "engine" and file.name.startswith(("int8", "words"))
-
-
-def _level_source(level: str) -> str:
-    comment = "// The kernels of one instruction set level.\n"
-    include = f'#define SHUFFLENET_WITHOUT_INT8\n#include "engine/levels/{level}.c"\n'
-    if level not in _X86_TARGETS:
-        return comment + include
-    gcc, clang = _X86_TARGETS[level]
-    # The system's headers come first: the instructions are for the kernels alone.
-    return f"""\
-{comment}#ifdef __x86_64__
-#include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("{clang}"))), apply_to = function)
-#else
-#pragma GCC target("{gcc}")
-#endif
-{include}#ifdef __clang__
-#pragma clang attribute pop
-#endif
-#endif
-"""
+        copy.write_bytes((engine_folder() / name).read_bytes())
+    written = {"engine.c": core_source(precision, "engine")}
+    for level in levels:
+        written[f"engine_{Path(level).stem}.c"] = level_source(level, precision, "engine")
+    for name, text in written.items():
+        _write(folder / name, text)
+    return list(written)
 
 
 def _words(order: Order, plan: bytes) -> dict[str, str]:
@@ -140,6 +95,7 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
     scale, shift = (", ".join(f"{value:.9e}f" for value in values) for values in preprocessing.scale_and_shift())
     return {
         "NAME": order.name,
+        **_LEVELS[precision_of(order.model)],
         "FOLDER": shlex.quote(order.folder or order.name),
         "GUARD": order.name.upper(),
         "ARCHITECTURE": graph.name,

@@ -18,6 +18,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.exporters.target import Order, Target
 from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import pixel_input
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.probabilities import softmax
 
@@ -122,10 +123,15 @@ def _seconds(network: Callable[[Floats], Floats], x: Floats) -> float:
 
 
 def _pytorch(model: Model) -> Callable[[Floats], Floats]:
-    """The model in PyTorch, before folding: [3, H, W] -> logits [classes]."""
+    """The model in PyTorch, before folding, or its emulation in 8 bits: [3, H, W] -> logits [classes]."""
     from shufflenet.exporters.graph import logits_of
     from shufflenet.networks.module import module_with_weights
+    from shufflenet.quantization.emulation import Emulation
 
+    if model.quantized is not None:
+        pixels = pixel_input(model.preprocessing.mean, model.preprocessing.std)
+        emulation = Emulation(model.graph, model.quantized, pixels)
+        return lambda x: emulation.run(x[None])[0]
     return logits_of(module_with_weights(model))
 
 

@@ -96,4 +96,5 @@ TARGET = Target(
     open=open_,
     folder=True,
     writes_with=("coremltools", "torch"),
+    no_int8="Core ML computes in float16 or on weights alone of 8 bits; export the float32 model",
 )

@@ -52,4 +52,5 @@ TARGET = Target(
     open=open_,
     folder=True,
     writes_with=("executorch", "torch"),
+    no_int8="it takes 8 bits from PyTorch's quantizer alone; export the float32 model",
 )

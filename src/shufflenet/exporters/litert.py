@@ -84,4 +84,5 @@ TARGET = Target(
     signature=b" export --to litert",
     writes_with=("litert_torch", "torch"),
     runs_with=("ai_edge_litert",),
+    no_int8="this version writes float32 alone; export the float32 model",
 )

@@ -86,4 +86,5 @@ TARGET = Target(
     open=open_,
     folder=True,
     writes_with=("MNN", "onnx"),
+    no_int8="its converter quantizes float32 models by itself; export the float32 model",
 )

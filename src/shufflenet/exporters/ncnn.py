@@ -217,4 +217,5 @@ TARGET = Target(
     open=open_,
     folder=True,
     runs_with=("ncnn",),
+    no_int8="it has one scale for all weights of a group, and ranges that its own tool finds; export the float32 model",
 )

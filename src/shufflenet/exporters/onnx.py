@@ -258,4 +258,5 @@ TARGET = Target(
     signature=b"\x12\x0ashufflenet\x1a",  # the field of the producer's name
     writes_with=("onnx",),
     runs_with=("onnxruntime",),
+    no_int8="this version writes float32 alone; export the float32 model",
 )

@@ -59,6 +59,7 @@ class Target:
         writes_with: packages that must be installed to write.
         runs_with: packages that must be installed besides to compare the result with the engine.
         runs_with_compiler: the comparison builds the result with a C compiler.
+        no_int8: why it takes no model in 8 bits; "": it does.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Target:
     writes_with: tuple[str, ...] = ()
     runs_with: tuple[str, ...] = ()
     runs_with_compiler: bool = False
+    no_int8: str = ""
 
     @property
     def install(self) -> str:

@@ -40,4 +40,5 @@ TARGET = Target(
     open=open_,
     signature=b" export --to torchscript",
     writes_with=("torch",),
+    no_int8="PyTorch's operators of 8 bits have one scale for all channels of an activation; export the float32 model",
 )
