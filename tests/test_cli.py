@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -125,6 +127,39 @@ def test_summary_table() -> None:
     assert len({len(line) for line in lines[:54]}) == 1  # aligned
 
 
+def test_summary_of_an_embedded_name_says_how_its_model_differs() -> None:
+    result = run("summary", "shufflenet_g3_x0_5")
+    assert "the model shufflenet_g3_x0_5 that comes with the package has --size 64 --classes 200 --stem-stride 1" in (
+        result.stderr
+    )
+    assert run("summary", "shufflenet_g3_x0_5", "--size", "64").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "offered"),
+    [
+        (["predict", "--model"], "shuff", {"shufflenet_g3_x0_5", "shufflenet_g3_x1_0"}),
+        (["evaluate"], "pytorchcv:shufflenet_g8", {"pytorchcv:shufflenet_g8_w1"}),
+        (["export", "m.safetensors", "--to"], "on", {"onnx"}),
+        (["train", "--recipe"], "s", {"short"}),
+        ([], "pre", {"predict"}),
+    ],
+)
+def test_shells_complete_names(words: list[str], typed: str, offered: set[str]) -> None:
+    found = ShellComplete(cli.commands, {}, "shufflenet", "_SHUFFLENET_COMPLETE").get_completions(words, typed)
+    assert {item.value for item in found if item.type == "plain"} == offered
+
+
+def test_the_line_that_installs_completion() -> None:
+    folder = Path(sys.executable).parent
+    if shutil.which("bash") is None or not (folder / "shufflenet").exists():
+        pytest.skip("bash or the command itself is not there")
+    (line,) = re.findall(r"eval .*", " ".join(run("--help").stdout.split()))
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", f"{line} && complete -p shufflenet"], env=environment, capture_output=True)
+    assert b"_shufflenet_completion" in done.stdout
+
+
 def test_summary_options() -> None:
     cost = json.loads(
         run(
@@ -135,6 +170,21 @@ def test_summary_options() -> None:
     assert cost["layers"][-1]["output_shape"] == [7, 1, 1]
     square = json.loads(run("summary", "shufflenet_g2_x0_25", "--size", "50", "--json").stdout)
     assert (square["height"], square["width"]) == (50, 50)
+
+
+def test_a_run_folder_stands_for_its_model(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    run_folder = tmp_path / "flowers"
+    run_folder.mkdir()
+    refused = run("predict", photos / "cat.jpg", "--model", run_folder)
+    assert (refused.exit_code, str(run_folder) in refused.stderr) == (2, True)
+    (run_folder / "model.safetensors").write_bytes(model_path.read_bytes())
+    first, second = (run("summary", where, "--json").stdout for where in (model_path, run_folder))
+    assert first == second
+    ours, theirs = (
+        run("predict", photos / "cat.jpg", "--model", where, "--csv").stdout.split(",")[8:12]
+        for where in (model_path, run_folder)
+    )
+    assert ours == theirs
 
 
 def test_summary_of_a_model_file(model_path: Path) -> None:
@@ -183,6 +233,20 @@ def test_predict_table(model_path: Path, photos: Path) -> None:
     assert closing.startswith(f"{len(names)} pictures, median: decode ")
     medians = [float(part.split()[-2]) for part in closing.partition("(")[0].split(",")[1:]]
     assert medians == pytest.approx([decode, preprocess, network], abs=0.011)
+
+
+def test_long_paths_keep_the_table_straight(model_path: Path, photos: Path, tmp_path: Path) -> None:
+    """Of a long path the end is shown, which tells pictures of one folder apart."""
+    folder = tmp_path / ("long " * 12)
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes((photos / "cat.jpg").read_bytes())
+    lines = run("predict", folder, "--model", model_path, "--top-k", "1").stdout.splitlines()
+    place = lines[0].index("label")
+    assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines[1:3])
+    assert [line[:48].rstrip() for line in lines[1:3]] == [
+        f"…{str(folder / name)[-47:]}" for name in ("a.jpg", "b.jpg")
+    ]
 
 
 def test_predict_by_threads_that_share_a_picture(model_path: Path, photos: Path) -> None:
@@ -256,9 +320,20 @@ def test_bad_files_do_not_stop_the_others(model_path: Path, photos: Path, tmp_pa
     ]
     result = run("predict", *arguments, "--model", model_path, "--json")
     assert result.exit_code == 1
-    assert [Path(json.loads(line)["source"]).name for line in result.stdout.splitlines()] == ["cat.jpg", "china.jpg"]
     lines = result.stderr.splitlines()
     assert len(lines) == 5
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    files = [argument for argument in arguments if argument.suffix == ".jpg"]
+    assert [row["source"] for row in rows] == list(map(str, files))
+    assert [row.get("error") for row in rows] == [
+        next((m for m in lines if m.startswith(f"{f}: ")), None) for f in files
+    ]
+    assert ["predictions" in row for row in rows] == [False, True, False, False, True]
+    table = run("predict", *arguments, "--model", model_path, "--csv", "--top-k", "1")
+    cells = list(csv.DictReader(io.StringIO(table.stdout)))
+    assert [cell["error"] for cell in cells] == [row.get("error", "") for row in rows]
+    assert [cell["source"] for cell in cells] == [row["source"] for row in rows]
+    assert [bool(cell["label"]) for cell in cells] == [not row.get("error") for row in rows]
     for name in ("empty.jpg", "missing.jpg", "text.jpg", "folder", "*.gif"):
         assert sum(line.startswith(f"{tmp_path / name}: ") for line in lines) == 1
 
@@ -286,7 +361,7 @@ def test_pictures_that_are_not_read_are_named(model_path: Path, photos: Path, tm
     (tmp_path / "b.heic").write_bytes(b"\0\0\0 ftypheic")
     (tmp_path / "notes.txt").touch()
     result = run("predict", tmp_path, "--model", model_path, "--csv", "--top-k", "1")
-    assert (result.exit_code, len(result.stdout.splitlines()), len(result.stderr.splitlines())) == (1, 2, 1)
+    assert (result.exit_code, len(result.stdout.splitlines()), len(result.stderr.splitlines())) == (1, 3, 1)
     assert "b.heic: not a picture in a format that can be read" in result.stderr
 
 
@@ -622,7 +697,7 @@ def test_messages_that_cannot_be_written_change_nothing(model_path: Path, photos
     with open("/dev/full", "wb") as full:
         done = subprocess.run([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=full, timeout=60)
         assert done.returncode == 1
-        assert done.stdout.count(b"\n") == 2
+        assert done.stdout.count(b"\n") == 3
         done = subprocess.run(
             [*COMMAND, "predict", "--no-such-option"], stdout=subprocess.PIPE, stderr=full, timeout=60
         )

@@ -89,7 +89,8 @@ def test_pytorch_is_asked(model_path: Path, root: Path, monkeypatch: pytest.Monk
     figures = json.loads(run(model_path, root, "--by", "pytorch", "--json").stdout)
     assert [row["recall"] for row in figures["classes"]] == [0, 0, None, None, 100]
     assert [row["precision"] for row in figures["classes"]] == [None, None, None, None, 100 * 13 / 40]
-    assert {"pictures", "failed", "top1_error", "top5_error", "calibration_error", "calibration"} < set(figures)
+    assert {"pictures", "failed", "top1_error", "calibration_error", "calibration"} < set(figures)
+    assert "top5_error" not in figures, "of five classes all are among the first five"
 
 
 def test_mistakes_and_the_table_begin_with_the_worst(model_path: Path, root: Path) -> None:

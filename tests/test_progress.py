@@ -36,7 +36,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "epoch 1/2  loss 1.500  lr 0.05  321 images/s" in text
     assert text.startswith("\r[")
     assert "\n" not in text
-    progress.epoch(ROW)
+    progress.epoch(ROW, classes=6)
     assert terminal.getvalue().endswith("size 64  300 images/s\n")
 
 
@@ -46,10 +46,11 @@ def test_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     progress.step(1, 2, 1.5, 0.05, 321.0)
     progress.count("decoding", 5, 10)
     assert capsys.readouterr() == ("", "")
-    progress.epoch(ROW)
+    progress.epoch(ROW, classes=6)
+    progress.epoch(ROW, classes=5)
     line = "epoch   3  loss 1.2500  top-1 error 50.00 %  top-5 10.00 %  size 64  300 images/s\n"
-    assert capsys.readouterr() == ("", line)
-    Progress(shown=False).epoch(ROW)
+    assert capsys.readouterr() == ("", line + line.replace("  top-5 10.00 %", ""))
+    Progress(shown=False).epoch(ROW, classes=6)
     assert capsys.readouterr() == ("", "")
 
 

@@ -204,7 +204,8 @@ def test_settings_tell_runs_apart(unbroken: Path, shapes: Path, tmp_path: Path) 
 def test_other_settings_are_refused(unbroken: Path, shapes: Path) -> None:
     result = run(shapes, "--out", unbroken, *RUN, "--seed", "1")
     assert result.exit_code == 2
-    message = f"Error: {unbroken}: holds a run with other settings (--seed 0, now 1); choose another --out, "
+    message = f"Error: {unbroken}: holds a run with other settings (--seed 0, now 1); choose another --out "
+    message += f"(with --from {unbroken} to train its result further), "
     assert result.stderr.startswith(message)
 
 

@@ -125,7 +125,12 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Completion of commands, options, models and targets, for ~/.bashrc (zsh_source and fish_source likewise): "
+    'eval "$(_SHUFFLENET_COMPLETE=bash_source shufflenet)"',
+)
 @click.version_option(__version__, message="%(prog)s %(version)s", prog_name="shufflenet")
 def commands() -> None:
     """ShuffleNet: small image classifiers, trained, run and shipped."""

@@ -13,6 +13,7 @@ from shufflenet.files import printable
 
 _PAPER, _INK, _FAINT = "#f4f3f0", "#22262b", "#7a7f86"
 _RIGHT, _WRONG = (38, 128, 96), (178, 58, 46)  # of the diagonal and of the rest, at 100 %
+_TITLE = 24  # pixels for the title of an axis
 _MAX_WRITTEN = 25  # classes, up to which counts and labels are written
 
 
@@ -27,7 +28,7 @@ def draw(matrix: NDArray[np.int64], labels: list[str], out: str | os.PathLike[st
     cell = 44 if written else max(2, min(12, 1600 // classes))
     font = ImageFont.load_default(size=14)
     names = [printable(label)[:24] for label in labels]
-    margin = round(max(font.getlength(name) for name in names)) + 20 if written else 40
+    margin = _TITLE + (round(max(font.getlength(name) for name in names)) + 20 if written else 16)
     side = cell * classes
     picture = Image.new("RGB", (margin + side + 20, margin + side + 20), _PAPER)
     picture.paste(_cells(matrix).resize((side, side), Image.Resampling.NEAREST), (margin, margin))
@@ -37,14 +38,28 @@ def draw(matrix: NDArray[np.int64], labels: list[str], out: str | os.PathLike[st
         for index, name in enumerate(names):
             middle = margin + index * cell + cell / 2
             paint.text((margin - 8, middle), name, _INK, font, anchor="rm")
-            column = Image.new("L", (margin - 8, 20))
-            ImageDraw.Draw(column).text((0, 10), name, 255, font, anchor="lm")
-            column = column.transpose(Image.Transpose.ROTATE_90)
-            picture.paste(_INK, (round(middle) - 10, 0), mask=column)
-    else:
-        paint.text((margin, margin / 2), "columns: taken for (class index order)", _FAINT, font, anchor="lm")
+            _paste_upright(picture, name, (round(middle) - 10, _TITLE), margin - 8 - _TITLE, _INK, font)
+    order = "" if written else " (in the order of class indices)"
+    paint.text((margin, 14), f"taken for{order}", _FAINT, font, anchor="lm")
+    _paste_upright(picture, f"true class{order}", (4, margin), side, _FAINT, font, at_end=True)
     with atomic_file(out) as file:
         picture.save(file, format="PNG")
+
+
+def _paste_upright(
+    picture: Image.Image,
+    text: str,
+    at: tuple[int, int],
+    length: int,
+    ink: str,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    at_end: bool = False,
+) -> None:
+    """Writes from below to above, into 20 x ``length`` pixels at ``at``; at their upper end if ``at_end``."""
+    strip = Image.new("L", (length, 20))
+    x, anchor = (length, "rm") if at_end else (0, "lm")
+    ImageDraw.Draw(strip).text((x, 10), text, 255, font, anchor=anchor)
+    picture.paste(ink, at, mask=strip.transpose(Image.Transpose.ROTATE_90))
 
 
 def _cells(matrix: NDArray[np.int64]) -> Image.Image:

@@ -117,7 +117,7 @@ class Evaluation:
             "pictures": len(self.targets),
             "failed": len(self.failures),
             "top1_error": self.top1_error,
-            "top5_error": self.top5_error,
+            **({"top5_error": self.top5_error} if len(self.classes) > TOP else {}),
             "calibration_error": self.calibration_error,
             "calibration": [
                 {"pictures": count, "confidence": confidence, "accuracy": accuracy}
@@ -252,7 +252,7 @@ def table(evaluation: Evaluation) -> str:
         f"{len(evaluation.targets):,} pictures of {len(evaluation.classes)} classes"
         + (", those that training split off for validation" if evaluation.split_off else ""),
         f"top-1 error        {evaluation.top1_error:6.2f} %",
-        *([f"top-5 error        {evaluation.top5_error:6.2f} %"] if len(evaluation.classes) > 5 else []),
+        *([f"top-5 error        {evaluation.top5_error:6.2f} %"] if len(evaluation.classes) > TOP else []),
         f"calibration error  {evaluation.calibration_error:6.2f} %",
     ]
     return "\n".join(lines)

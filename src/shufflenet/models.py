@@ -28,7 +28,8 @@ def embedded_models() -> list[str]:
 
 
 def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
-    """A model by its name, such as ``shufflenet_g3_x0_5`` or the public ``pytorchcv:shufflenet_g3_w1``, or by its path.
+    """A model by its name, such as ``shufflenet_g3_x0_5`` or the public ``pytorchcv:shufflenet_g3_w1``, or by the path
+    of its file or of the run folder that holds it.
 
     Raises:
         ModelFileError: none is there, or the file can't be used.
@@ -44,6 +45,8 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     # A name has no folder and no suffix; whatever has one, or is there, is a file. Unless it is what `export` makes of
     # a model that comes with the package: a folder of the model's name.
     exported = path.is_dir() and str(model) in names
+    if (trained := run_folder_model(path)) is not None:
+        return model_file.load(trained)
     if path.suffix or path.name != str(model) or (path.exists() and not exported):
         return model_file.load(path)
     if str(model) not in names:
@@ -52,6 +55,12 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         )
     with resources.as_file(resources.files("shufflenet") / "weights" / f"{model}.safetensors") as file:
         return model_file.load(file)
+
+
+def run_folder_model(path: str | os.PathLike[str]) -> Path | None:
+    """The model file in a run folder of `shufflenet train`; None: it is no such folder, or its run is not finished."""
+    found = Path(path) / "model.safetensors"
+    return found if found.is_file() else None
 
 
 def caution(training: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 
-from shufflenet.models import load_model
+from shufflenet.models import load_model, run_folder_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.complexity import Complexity
 from shufflenet.networks.graph import Graph
@@ -37,13 +37,18 @@ def summary(
     return complexity.summary(graph, operator.index(height), operator.index(width))
 
 
+def _is_model(name: str) -> bool:
+    """Whether this is a model file, a run folder or a public network, rather than the name of an architecture."""
+    return name.endswith(".safetensors") or ":" in name or os.path.isfile(name) or run_folder_model(name) is not None
+
+
 def _graph(
     network: str | os.PathLike[str] | Graph | Model, classes: int | None, stem_stride: int | None
 ) -> tuple[Graph, int]:
     """The network, and the side of its input unless told otherwise."""
     given = {"classes": classes, "stem_stride": stem_stride}
     fields = {key: value for key, value in given.items() if value is not None}
-    if isinstance(network, str) and not (network.endswith(".safetensors") or ":" in network or os.path.isfile(network)):
+    if isinstance(network, str) and not _is_model(network):
         return families.architecture(network, **fields).graph(), _SIZE
     if fields:
         raise ValueError("--classes and --stem-stride go with a name; a model file has its own")

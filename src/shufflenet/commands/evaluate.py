@@ -9,12 +9,13 @@ from typing import Literal
 
 import click
 
+from shufflenet.commands import completion
 from shufflenet.commands.errors import failing, needs_torch, refusing
 from shufflenet.commands.terminal import log, progress_line
 
 
 @click.command(short_help="Measure a model on class folders of pictures.")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--by",

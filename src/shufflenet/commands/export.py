@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from shufflenet.commands import completion
 from shufflenet.commands.errors import CannotStart, refusing
 from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.size import parse_size
@@ -15,8 +16,14 @@ from shufflenet.commands.terminal import log
 
 
 @click.command(short_help="Write a model for another program, or as plain C.")
-@click.argument("model")
-@click.option("--to", "target", metavar="TARGET", help="Format to write; see above.  [required]")
+@click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--to",
+    "target",
+    metavar="TARGET",
+    shell_complete=completion.targets,
+    help="Format to write; see above.  [required]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
 @click.option("--size", help="Input size, N or HxW.  [default: the model's, or any; see above]")
 @click.option(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from shufflenet.commands import completion
 from shufflenet.commands.errors import failing, refusing
 from shufflenet.commands.pictures import find_pictures
 from shufflenet.commands.predictions import Csv, JsonLines, Table
@@ -18,6 +19,7 @@ from shufflenet.commands.terminal import log, progress_bar
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "--model",
+    shell_complete=completion.models,
     help="One of the package, a model file, or SOURCE:NETWORK (see import).  [default: shufflenet_g3_x0_5]",
 )
 @click.option(
@@ -115,9 +117,11 @@ def predict(
     on_sheet = []
     printer = JsonLines() if as_json else Csv() if as_csv else Table(sources, classifier.isa, threads)
     with progress_bar(len(sources)) as advance:
-        for result in classifier.predict(sources, top_k, errors="yield", max_pixels=max_pixels):
+        results = classifier.predict(sources, top_k, errors="yield", max_pixels=max_pixels)
+        for source, result in zip(sources, results, strict=True):
             if isinstance(result, ImageError):
                 log(str(result))
+                printer.fail(source, str(result))
                 failed = True
             else:
                 printer.show(result)

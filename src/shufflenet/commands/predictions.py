@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from shufflenet.classifier import Prediction
 
+_WIDEST = 48  # characters of a picture's name in the table
+
 
 class Table:
     """Aligned columns; the label comes last, since it may be long."""
@@ -21,7 +23,7 @@ class Table:
         from shufflenet.files import printable
 
         self.printable = printable
-        self.width = min(48, max((len(printable(source)) for source in sources), default=0))
+        self.width = min(_WIDEST, max((len(printable(source)) for source in sources), default=0))
         self.engine = f"{isa}, {threads} thread{'s' if threads > 1 else ''} each"
         self.times: list[tuple[float, float, float]] = []
 
@@ -30,10 +32,18 @@ class Table:
             click.echo(f"{'picture':{self.width}}  decode ms  preprocess ms  network ms      %  label")
         times = (prediction.decode_ms, prediction.preprocess_ms, prediction.network_ms)
         self.times.append(times)
-        lead = f"{self.printable(prediction.source):{self.width}}  {times[0]:9.2f}  {times[1]:13.2f}  {times[2]:10.2f}"
+        lead = f"{self.name(prediction.source):{self.width}}  {times[0]:9.2f}  {times[1]:13.2f}  {times[2]:10.2f}"
         for label, probability in zip(prediction.labels, prediction.probabilities, strict=True):
             click.echo(f"{lead}  {100 * probability:5.1f}  {self.printable(label)}")
             lead = " " * (self.width + 38)
+
+    def name(self, source: str) -> str:
+        """The source, or the end of one that is too long, which tells pictures of a folder apart."""
+        text = self.printable(source)
+        return text if len(text) <= self.width else f"…{text[len(text) - self.width + 1 :]}"
+
+    def fail(self, source: str, error: str) -> None:
+        """Nothing: stderr has the message."""
 
     def close(self) -> None:
         if self.times:
@@ -50,6 +60,9 @@ class JsonLines:
     def show(self, prediction: Prediction) -> None:
         click.echo(json.dumps(prediction.document(), allow_nan=False))
 
+    def fail(self, source: str, error: str) -> None:
+        click.echo(json.dumps({"source": source, "error": error}, allow_nan=False))
+
     def close(self) -> None:
         pass
 
@@ -58,7 +71,8 @@ class Csv:
     """One line of comma-separated values per picture and label, below a line of column names."""
 
     def __init__(self) -> None:
-        self.write("source", "rank", "class_index", "label", "probability", "decode_ms", "preprocess_ms", "network_ms")
+        columns = ("rank", "class_index", "label", "probability", "decode_ms", "preprocess_ms", "network_ms", "error")
+        self.write("source", *columns)
 
     def write(self, *values: object) -> None:
         line = io.StringIO()
@@ -70,7 +84,10 @@ class Csv:
         times = [f"{ms:.3f}" for ms in (prediction.decode_ms, prediction.preprocess_ms, prediction.network_ms)]
         columns = zip(prediction.class_indices, prediction.labels, prediction.probabilities, strict=True)
         for rank, (index, label, probability) in enumerate(columns, start=1):
-            self.write(prediction.source, rank, index, label, f"{probability:.6f}", *times)
+            self.write(prediction.source, rank, index, label, f"{probability:.6f}", *times, "")
+
+    def fail(self, source: str, error: str) -> None:
+        self.write(source, *[""] * 7, error)
 
     def close(self) -> None:
         pass

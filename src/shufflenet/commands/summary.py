@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shufflenet.commands import completion
 from shufflenet.commands.errors import refusing
 from shufflenet.commands.size import parse_size
+from shufflenet.commands.terminal import log
 
 if TYPE_CHECKING:
     from shufflenet.networks.complexity import Complexity
 
 
 @click.command(short_help="Count multiply-adds, parameters and memory.")
-@click.argument("network", metavar="NAME|MODEL")
+@click.argument("network", metavar="NAME|MODEL", shell_complete=completion.models)
 @click.option("--size", help="Input size in pixels, N or HxW.  [default: 224, or the model's]")
 @click.option("--classes", type=click.IntRange(min=1), help="Number of classes.  [default: 1000]")
 @click.option(
@@ -35,10 +37,25 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
       shufflenet summary model.safetensors --json
     """
     from shufflenet import network_summary
+    from shufflenet.models import embedded_models
 
     with refusing(ValueError):
         cost = network_summary.summary(network, parse_size(size) if size is not None else None, classes, stem_stride)
     click.echo(_summary_json(cost) if as_json else _summary_table(cost))
+    if size is None and classes is None and stem_stride is None and network in embedded_models():
+        _log_options_of(network)
+
+
+def _log_options_of(name: str) -> None:
+    """Says which options give the figures of the model of this name that comes with the package."""
+    from shufflenet.models import load_model
+    from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+
+    model = load_model(name)
+    stem = model.graph.architecture
+    stride = f" --stem-stride {stem.stem_stride}" if isinstance(stem, ShuffleNetV1) else ""
+    options = f"--size {model.preprocessing.size} --classes {model.graph.classes}{stride}"
+    log(f"this is the paper's network; the model {name} that comes with the package has {options}")
 
 
 def _summary_json(cost: Complexity) -> str:

@@ -18,7 +18,8 @@ def draw(rows: list[dict[str, Any]]) -> bytes | None:
     left.plot(epochs, [row["loss"] for row in rows], ".-", color="#2a6f97")
     left.set(xlabel="epoch", ylabel="training loss")
     right.plot(epochs, [row["top1_error"] for row in rows], ".-", color="#bc4749", label="top-1")
-    right.plot(epochs, [row["top5_error"] for row in rows], ".-", color="#e09f3e", label="top-5")
+    if any(row["top5_error"] for row in rows):  # of five classes or fewer there is none
+        right.plot(epochs, [row["top5_error"] for row in rows], ".-", color="#e09f3e", label="top-5")
     right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
     right.legend()
     for axes in (left, right):

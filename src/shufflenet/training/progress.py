@@ -43,11 +43,12 @@ class Progress:
         """Shows "WHAT done of all" on the terminal's last line."""
         self._show(f"{what} {done:,} of {of:,}")
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: dict[str, Any], classes: int) -> None:
         """Says the line of an epoch, whose row in metrics.csv this is."""
+        errors = shown_errors(row["top1_error"], row["top5_error"], classes)
         self.say(
-            f"epoch {row['epoch']:3}  loss {row['loss']:.4f}  top-1 error {row['top1_error']:.2f} %  "
-            f"top-5 {row['top5_error']:.2f} %  size {row['input_size']}  {row['images_per_s']:.0f} images/s"
+            f"epoch {row['epoch']:3}  loss {row['loss']:.4f}  {errors}  "
+            f"size {row['input_size']}  {row['images_per_s']:.0f} images/s"
         )
 
     def say(self, text: str) -> None:
@@ -61,6 +62,11 @@ class Progress:
         if self._bar:
             sys.stderr.write(f"\r{text}\x1b[K")
             sys.stderr.flush()
+
+
+def shown_errors(top1: float, top5: float, classes: int) -> str:
+    """The errors in percent; of five classes or fewer all are among the first five, which says nothing."""
+    return f"top-1 error {top1:.2f} %" + (f"  top-5 {top5:.2f} %" if classes > 5 else "")
 
 
 def duration(seconds: float) -> str:

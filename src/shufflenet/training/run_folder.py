@@ -111,9 +111,10 @@ class RunFolder:
             raise RunFolderError(f"{path}: damaged; choose another --out, or remove the folder") from None
         differences = list(_differences(earlier, settings))
         if differences:
+            further = f" (with --from {self.path} to train its result further)" if self.result() else ""
             raise RunFolderError(
-                f"{self.path}: holds a run with other settings ({'; '.join(differences[:3])}); choose another --out, "
-                "or remove the folder"
+                f"{self.path}: holds a run with other settings ({'; '.join(differences[:3])}); choose another --out"
+                f"{further}, or remove the folder"
             )
 
     def save_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from shufflenet.training.job import Job, prepare
 from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.loss import Loss, Targets
 from shufflenet.training.planar import by_kernels
-from shufflenet.training.progress import Progress
+from shufflenet.training.progress import Progress, shown_errors
 from shufflenet.training.recipe import Recipe
 from shufflenet.training.record import Record
 from shufflenet.training.run_folder import RunFolder
@@ -322,7 +322,7 @@ class _Run:
         }
         state.history.append(row)
         state.loss_sum = state.seconds = 0.0
-        self.progress.epoch(row)
+        self.progress.epoch(row, self.job.graph.classes)
         self.record.epoch(state.history)
 
     def _result(self, pictures: int) -> tuple[Network, tuple[float, float]]:
@@ -335,7 +335,7 @@ class _Run:
     def _end(self, command: str) -> None:
         """Writes the model file, then result.json, which says that the run is finished."""
         network, errors = self._result(self.recipe.batch_norm_pictures)
-        self.progress.say(f"result     top-1 error {errors[0]:.2f} %  top-5 {errors[1]:.2f} %")
+        self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
         if parallel.rank() == 0:
             try:
                 name = self.job.name or self.folder.path.resolve().name
