@@ -29,7 +29,7 @@ def test_page(target: str) -> None:
     assert bool(install) == (f"\n{target} = [" in (DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("target", [name for name in TARGETS if name != "c"])
+@pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("c", "web")])
 def test_first_label(target: str, photos: Path, tmp_path: Path) -> None:
     for package in TARGETS[target].writes_with + TARGETS[target].runs_with:
         if importlib.util.find_spec(package) is None:

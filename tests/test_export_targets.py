@@ -46,7 +46,7 @@ def needs(target: str) -> None:
 
 
 def test_every_target_is_tested() -> None:
-    assert set(TARGETS) == {"c", "onnx", *ANY_SIZE, *ONE_SIZE}
+    assert set(TARGETS) == {"c", "onnx", "web", *ANY_SIZE, *ONE_SIZE}
 
 
 @pytest.mark.slow

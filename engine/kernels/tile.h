@@ -72,6 +72,12 @@ enum { OUTPUTS_AT_ONCE = 2, LAST_INPUTS = 2 };
 #define MOST_STORES_AT_ONCE (MAX_TILE_ROWS * MAX_TILE_VECTORS)
 #endif
 
+// How many inputs a round of the loop over them takes.
+#ifndef INPUTS_UNROLLED
+#define INPUTS_UNROLLED 4
+#endif
+enum { UNROLLED = INPUTS_UNROLLED }; // a pragma takes no macro
+
 // How far ahead weights are prefetched: with few pixels each is used a few times only, and comes from the third-level cache.
 enum { WEIGHTS_AHEAD = 1024 }; // floats
 
@@ -110,7 +116,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
 
         const size_t most = mr * nv > MOST_STORES_AT_ONCE ? OUTPUTS_AT_ONCE : mr;
         const size_t last = most == mr ? count : count < LAST_INPUTS ? 0 : count - LAST_INPUTS;
-#pragma GCC unroll 4
+#pragma GCC unroll UNROLLED
         for (size_t k = 0; k < last; k++) {
             add_products(0, mr, nv, x + in[k], packed, sum);
             add_columns(columns, nv, x + in[k], packed, sum_of_column);

@@ -53,6 +53,7 @@ def export(
       coreml       a folder with one .mlpackage for Core ML (Apple)     one
       executorch   a folder with one .pte file for ExecuTorch           one
       torchscript  one .pt file for PyTorch in C++ and Python           any
+      web          a web page, also an npm package                      one
 
     If a target needs packages that are missing, a message has the line that installs them. Labels and preprocessing
     are written with the network, inside the file or beside it.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shufflenet.atomic_file import naming, temporary_beside
-from shufflenet.exporters import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript
+from shufflenet.exporters import c, coreml, executorch, litert, mnn, ncnn, onnx, openvino, torchscript, web
 from shufflenet.exporters.check import Check, compare, samples
 from shufflenet.exporters.target import ExportError, Order, Target, identifier, made_by
 from shufflenet.files import printable
@@ -27,7 +27,7 @@ from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.images import Source
 
-_MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript)
+_MODULES = (c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript, web)
 TARGETS: Mapping[str, Target] = {module.TARGET.name: module.TARGET for module in _MODULES}
 
 # File in every exported folder with the hashes of the others, so that a later export replaces only files of an earlier

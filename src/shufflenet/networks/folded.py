@@ -47,10 +47,15 @@ def fold(model: Model) -> Model:
 def _folded(model: Model, node: Convolution) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weight [out_channels, in_channels / groups, k, k] and bias [out_channels] of both as one convolution."""
     weight = model.tensors[f"{node.name}.weight"].astype(np.float64)
-    gamma, beta, mean, variance = (
-        model.tensors[f"{node.batch_norm}.{name}"].astype(np.float64)
-        for name in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gamma / np.sqrt(variance + node.epsilon)
+    beta, mean = (model.tensors[f"{node.batch_norm}.{name}"].astype(np.float64) for name in ("bias", "running_mean"))
+    scale = batch_norm_scales(model, node)
     folded = weight * scale[:, None, None, None]
     return folded.astype(np.float32), (beta - mean * scale).astype(np.float32)
+
+
+def batch_norm_scales(model: Model, node: Convolution) -> NDArray[np.float64]:
+    """What batch norm multiplies each of the convolution's output channels by, [out_channels]."""
+    gamma, variance = (
+        model.tensors[f"{node.batch_norm}.{name}"].astype(np.float64) for name in ("weight", "running_var")
+    )
+    return gamma / np.sqrt(variance + node.epsilon)

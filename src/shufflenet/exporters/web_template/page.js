@@ -1,0 +1,205 @@
+// The page: what its buttons do, and how pictures come to the classifier and answers to the screen.
+
+import { Camera } from "./camera.js";
+import { Classifier } from "./classifier.js";
+import { prepareOffline } from "./files.js";
+import { asCsv, asJson, Gallery } from "./gallery.js";
+import { watchPictures } from "./incoming.js";
+import { View } from "./view.js";
+
+const element = (id) => document.getElementById(id);
+const [status, problem, cameraButton, otherCamera] = ["status", "problem", "camera", "switch-camera"].map(element);
+
+const view = new View(
+    Object.fromEntries(["picture", "video", "hint", "source", "classes", "times"].map((id) => [id, element(id)])),
+);
+const gallery = new Gallery(element("pictures"), open);
+const camera = new Camera(element("video"));
+let classifier;
+let shown; // the picture in the view
+let visit = 0; // goes up when everything is cleared: answers to what was there before are not wanted then
+
+start();
+
+async function start() {
+    try {
+        classifier = await Classifier.load();
+    } catch (error) {
+        status.textContent = "";
+        complain(error);
+        return;
+    }
+    element("model").textContent = classifier.name;
+    element("engine").textContent =
+        classifier.engine === "engine.wasm" ? "WebAssembly SIMD." : "WebAssembly with relaxed SIMD.";
+    status.textContent = "Ready.";
+    for (const id of ["choose", "choose-folder", "camera"]) {
+        element(id).disabled = false;
+    }
+    const sources = { choose: element("choose"), files: element("files"), chooseFolder: element("choose-folder") };
+    watchPictures({ ...sources, folder: element("folder"), dropOn: document.body }, classifyAll, say);
+    cameraButton.addEventListener("click", () => (camera.runs ? stopCamera() : startCamera()));
+    otherCamera.addEventListener("click", startCamera);
+    element("csv").addEventListener("click", () => download(asCsv(gallery.pictures), "text/csv", "csv"));
+    element("json").addEventListener("click", () => download(asJson(gallery.pictures), "application/json", "json"));
+    element("clear").addEventListener("click", clear);
+    prepareOffline();
+}
+
+function complain(error) {
+    say(error.message);
+}
+
+// Shows a sentence about what went wrong, or none.
+function say(words) {
+    problem.hidden = !words;
+    problem.textContent = words;
+}
+
+function open(picture) {
+    stopCamera();
+    shown = picture;
+    gallery.mark(picture);
+    view.show(picture);
+    say(picture.error ? `${picture.path}: ${picture.error}` : "");
+}
+
+async function classifyAll(chosen) {
+    stopCamera();
+    say("");
+    const began = performance.now();
+    const begunIn = visit;
+    const pictures = await gallery.add(chosen);
+    element("gallery").hidden = gallery.pictures.length < 2;
+    if (visit === begunIn) {
+        open(pictures[0]);
+    }
+    let done = 0;
+    const progress = new Progress(pictures.length, began);
+    const one = async (picture) => {
+        try {
+            const predictions = await classifier.classify(picture.file);
+            Object.assign(picture, { predictions, times: predictions.times });
+        } catch (error) {
+            picture.error = error.message;
+        }
+        if (visit === begunIn) {
+            progress.show(++done, gallery.pictures);
+            gallery.refresh(picture);
+            if (picture === shown) {
+                open(picture);
+            }
+        }
+    };
+    // Two at a time for each worker, so that none waits and none is begun with after everything was cleared.
+    const next = pictures.values();
+    const runner = async () => {
+        for (const picture of next) {
+            if (visit === begunIn) {
+                await one(picture);
+            }
+        }
+    };
+    await Promise.all(Array.from({ length: 2 * (navigator.hardwareConcurrency || 1) }, runner));
+    if (visit === begunIn) {
+        status.textContent = progress.words;
+    }
+}
+
+// How far a choice of pictures is, on the screen at most once a frame.
+class Progress {
+    #pictures;
+    #began;
+    #frame = 0;
+
+    constructor(pictures, began) {
+        this.#pictures = pictures;
+        this.#began = began;
+        status.textContent = pictures === 1 ? "Classifying …" : `Classifying ${pictures.toLocaleString("en")} pictures …`;
+    }
+
+    show(done, all) {
+        const rate = (1000 * done) / (performance.now() - this.#began);
+        const broken = all.filter(({ error }) => error !== undefined).length;
+        const unread = broken ? `, ${broken} can't be read` : "";
+        this.words = done === 1 && this.#pictures === 1 ? "Done." : `${done} of ${this.#pictures} pictures, ${rate.toFixed(0)} a second${unread}.`;
+        cancelAnimationFrame(this.#frame);
+        this.#frame = requestAnimationFrame(() => {
+            element("count").textContent = this.words;
+            element("progress").value = done / this.#pictures;
+        });
+    }
+}
+
+function clear() {
+    visit++;
+    shown = undefined;
+    gallery.clear();
+    element("gallery").hidden = true;
+    view.clear();
+    say("");
+    status.textContent = "Ready.";
+    element("choose").focus();
+}
+
+async function startCamera() {
+    say("");
+    try {
+        otherCamera.hidden = (await camera.start()) < 2;
+    } catch (error) {
+        stopCamera();
+        complain(error);
+        return;
+    }
+    cameraButton.setAttribute("aria-pressed", "true");
+    cameraButton.textContent = "Stop the camera";
+    status.textContent = "Point the camera at something.";
+    shown = undefined;
+    view.showVideo(camera.isFront);
+    watchCamera(element("video").srcObject);
+}
+
+// Classifies one picture of the camera after the other until it stops, or another one is started.
+async function watchCamera(stream) {
+    const video = element("video");
+    let last = performance.now();
+    let interval = 0; // between pictures, in milliseconds, smoothed
+    while (video.srcObject === stream) {
+        try {
+            const predictions = await classifier.classify(video);
+            const now = performance.now();
+            interval = interval ? 0.9 * interval + 0.1 * (now - last) : now - last;
+            last = now;
+            if (video.srcObject === stream) {
+                const { network } = predictions.times;
+                view.showAnswer(predictions, `network ${network.toFixed(1)} ms, ${(1000 / interval).toFixed(0)} pictures a second`);
+            }
+        } catch (error) {
+            if (video.srcObject === stream) {
+                stopCamera();
+                complain(error);
+            }
+        }
+        await new Promise(requestAnimationFrame);
+    }
+}
+
+function stopCamera() {
+    if (!camera.runs) {
+        return;
+    }
+    camera.stop();
+    cameraButton.setAttribute("aria-pressed", "false");
+    cameraButton.textContent = "Camera";
+    otherCamera.hidden = true;
+    status.textContent = "Ready.";
+    view.clear();
+}
+
+function download(text, type, suffix) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = `${classifier.name}.${suffix}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // the browser may still be reading
+}
