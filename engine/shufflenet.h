@@ -76,6 +76,7 @@ SHUFFLENET_API shufflenet_status shufflenet_run_steps(const shufflenet_network *
 // For measuring the peak of a core: nothing but multiply-adds in registers, rounds times some hundred instructions of the
 // level isa. Returns how many multiply-adds that were; 0: no such level, or the plain reference.
 SHUFFLENET_API size_t shufflenet_peak(const char *isa, size_t rounds);
+SHUFFLENET_API size_t shufflenet_int8_peak(const char *isa, size_t rounds); // of 8-bit integers
 
 // One line in English.
 SHUFFLENET_API const char *shufflenet_message(shufflenet_status status);

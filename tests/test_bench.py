@@ -32,8 +32,9 @@ from shufflenet.bench.folder import table as folder_table
 from shufflenet.bench.graph import example
 from shufflenet.bench.peak import Peak
 from shufflenet.bench.pictures import FILE_BYTES, make_pictures
-from shufflenet.bench.run import PRECISION, Results, Row, bench
-from shufflenet.bench.runtime import OURS, RUNTIMES, Run, Runtime, select
+from shufflenet.bench.run import LEAST_AGREEMENT, Results, Row, bench
+from shufflenet.bench.runtime import FLOAT32, INT8, OURS, RUNTIMES, Reduced, Run, Runtime, UnavailableError, select
+from shufflenet.bench.samples import like_trained, synthetic
 from shufflenet.bench.training import TrainingResults
 from shufflenet.bench.training import table as training_table
 from shufflenet.cli import commands
@@ -46,6 +47,7 @@ from shufflenet.networks import complexity, families
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import module_of
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.threads import usable_cores
 from shufflenet.training.planar import by_kernels
 
@@ -62,6 +64,10 @@ ONE_OF_EACH_FAMILY = (
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # small networks gain nothing from more threads
+
+
+def small_model() -> Model:
+    return random_model(families.architecture(SMALL, classes=10).graph())
 
 
 def small_case(batch: int = 1, **fields: object) -> Case:
@@ -115,7 +121,10 @@ def errors(runtime: str) -> list[float | str | None]:
     return [row.problem or row.max_error for row in bench(cases, select([runtime]), rounds=1).rows]
 
 
-@pytest.mark.parametrize("name", [row.name for row in RUNTIMES if row.imports and row.packages != ("torch",)])
+OTHERS = [row for row in RUNTIMES if row.imports and row.packages != ("torch",)]
+
+
+@pytest.mark.parametrize("name", [row.name for row in OTHERS if row.precision == FLOAT32])
 def test_runtimes_take_any_network(name: str) -> None:
     if not next(row for row in RUNTIMES if row.name == name).installed():
         pytest.skip(f"{name} is not installed")
@@ -133,7 +142,7 @@ def test_engine_is_timed_beside_pytorch() -> None:
         assert row.max_error is not None
         assert row.ms > 0
         assert row.max_error < 1e-5
-        assert (row.batch, row.height, row.width, row.threads, row.precision) == (2, 64, 96, 1, PRECISION)
+        assert (row.batch, row.height, row.width, row.threads, row.precision) == (2, 64, 96, 1, FLOAT32)
         assert row.macs == 2 * complexity.summary(families.architecture(SMALL, classes=10).graph(), 64, 96).macs
     ours, theirs = results.rows
     assert results.ratio_to_ours(ours) == 1
@@ -209,6 +218,114 @@ def test_the_peak_is_what_the_core_keeps_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert measured.gmacs_per_s == pytest.approx(100.0)
 
 
+def int8_case(batch: int = 1) -> Case:
+    samples = synthetic(batch, 3, 32, 32)
+    return make_case(like_trained(small_model(), samples), batch, 32, 32, threads=1, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def in_8_bits() -> Case:
+    return int8_case(batch=2)
+
+
+class Reducing(FakeRuntime):
+    """A runtime in less than float32 that gives each of its configurations' share of pictures float32's class."""
+
+    def reduced(self, case: Case) -> list[Reduced]:
+        return [self._configuration(case, share) for share in self.errors]  # type: ignore[attr-defined]
+
+    def _configuration(self, case: Case, share: float) -> Reduced:
+        given, engine = [case.x], Engine(case.model)
+
+        def run() -> NDArray[np.float32]:
+            logits = engine.run(given[0])
+            self.calls.append(1)  # type: ignore[attr-defined]
+            return logits if len(self.calls) % 32 < 32 * share else -logits  # type: ignore[attr-defined]
+
+        def set_input(x: NDArray[np.float32]) -> None:
+            given[0] = x
+
+        return Reduced(run, set_input)
+
+
+def of_precision(runtime_: FakeRuntime, precision: str) -> FakeRuntime:
+    object.__setattr__(runtime_, "precision", precision)
+    return runtime_
+
+
+def test_8_bits_of_the_engine_and_of_others_beside_float32(in_8_bits: Case) -> None:
+    class Lacking(FakeRuntime):
+        def reduced(self, case: Case) -> list[Reduced]:
+            raise UnavailableError("no such instructions")
+
+    wrong, lacking = of_precision(Reducing("wrong", 0.2), "int8"), of_precision(Lacking("lacking"), "bfloat16")
+    right = of_precision(Reducing("right", 0.1, 1.0), "int8")
+    results = bench([in_8_bits], [*select([], (FLOAT32, INT8)), right, wrong, lacking], rounds=2)
+    ours, ours_in_8_bits, other, bad, absent = results.rows
+    assert ours_in_8_bits.agreement is not None
+    assert ours_in_8_bits.agreement > 0.9
+    assert (ours.precision, ours_in_8_bits.precision, ours.agreement) == (FLOAT32, INT8, None)
+    assert results.ratio_to_ours(ours_in_8_bits) == 1
+    assert results.ratio_to_ours(ours) == ours.ms / ours_in_8_bits.ms  # type: ignore[operator]
+    assert results.int8_peak_gmacs_per_s is not None
+    share = results.share_of_peak(ours_in_8_bits)
+    assert share == pytest.approx(ours_in_8_bits.macs / ours_in_8_bits.ms / 1e6 / results.int8_peak_gmacs_per_s)  # type: ignore[operator]
+    assert other.agreement == 1
+    assert other.ms is not None
+    assert (bad.ms, bad.problem) == (None, "wrong: gives float32's class for 22 % of the pictures")
+    assert (absent.ms, absent.problem, absent.available) == (None, "no such instructions", False)
+    assert Results.from_document(json.loads(json.dumps(results.document()))).document() == results.document()
+    text, page = report.table(results), report.markdown(results)
+    assert "no such instructions" in text
+    assert "in 8 bits where both are there" in text
+    assert page.startswith(
+        "| network | input | threads | million multiply-adds | **shufflenet int8** | share of peak |"
+    )
+    assert " (100 %) |" in page
+
+
+def test_other_runtimes_in_8_bits() -> None:
+    """All but OpenVINO, whose quantizer takes long."""
+    names = [row.name for row in OTHERS if row.precision == INT8 and row.name != "openvino" and row.installed()]
+    if not names:
+        pytest.skip("no other runtime in 8 bits is installed")
+    for name, problem, available, agreement in apart(agreements, names):
+        assert (problem is None) == available, name
+        assert (agreement or 0) >= (0 if name == "ncnn" else LEAST_AGREEMENT), name
+
+
+def agreements(names: list[str]) -> list[tuple[str, str | None, bool, float | None]]:
+    rows = bench([int8_case()], [row for row in OTHERS if row.precision == INT8 and row.name in names], rounds=1).rows
+    return [(row.runtime, row.problem, row.available, row.agreement) for row in rows]
+
+
+def test_command_in_8_bits(tmp_path: Path) -> None:
+    out, data = tmp_path / "r.json", labelled_shapes.make(tmp_path / "shapes")
+    options = ["bench", "--precision", "int8,float32", "--runtimes", "ncnn", "--rounds", "1"]
+    model = replace(small_model(), preprocessing=Preprocessing(size=32, resize=32))
+    model_file.save(model, tmp_path / "m.safetensors")
+    given = ["--model-file", str(tmp_path / "m.safetensors"), "--calibrate", str(data)]
+    ran = CliRunner().invoke(commands, [*options, *given, "--json", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert "no int8 by its Python package" in ran.output
+    rows = {(row["runtime"], row["precision"]): row for row in json.loads(out.read_text())["rows"]}
+    assert rows[OURS, INT8]["agreement"] > 0.5
+    assert rows[OURS, INT8]["ms"] > 0
+    ran = CliRunner().invoke(commands, ["bench", "--layers", "--precision", "int8", *given, "--rounds", "2"])
+    assert ran.exit_code == 0, ran.output
+    assert "32 x 32, int8, 1 thread" in ran.output
+    for more, reason in (
+        (["--precision", "int4"], "unknown precision 'int4'"),
+        (["--calibrate", str(data)], "--calibrate needs --precision int8"),
+        (["--precision", "int8", *given, "--sizes", "64"], "--calibrate takes the size of"),
+        (["--precision", "int8", "--models", "mobilenet_v3_small"], "8 bits don't serve Convolution with hard_swish"),
+        (["--precision", "int8", "--folder", "2"], "--folder makes --precision useless"),
+    ):
+        ran = CliRunner().invoke(commands, ["bench", *more])
+        assert ran.exit_code == 2, more
+        assert reason in ran.stderr
+
+
 def test_batch_and_threads_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     threads = []
 
@@ -269,11 +386,12 @@ def test_command_writes_table_json_and_plot(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
     document = json.loads(files[0].read_text())
-    assert set(document) == {"machine", "versions", "peak_gmacs_per_s", "rows"}
+    assert set(document) == {"machine", "versions", "peak_gmacs_per_s", "rows", "int8_peak_gmacs_per_s"}
+    assert document["int8_peak_gmacs_per_s"] is None
     assert len(document["rows"]) == 8
     keys = ["model", "runtime", "precision", "threads", "batch", "height", "width", "macs", "ms", "max_error"]
     for row in document["rows"]:
-        assert list(row) == [*keys, "problem"]
+        assert list(row) == [*keys, "problem", "available", "agreement"]
         arch = families.architecture(row["model"])
         assert row["macs"] == complexity.summary(arch.graph(), row["height"], row["width"]).macs
     results = Results.from_document(document)
@@ -349,7 +467,7 @@ def test_layers_that_take_turns_have_one_time() -> None:
 
 def test_readme_table(tmp_path: Path) -> None:
     rows = [
-        Row(SMALL, name, PRECISION, 1, 1, 224, 224, 11_000_000, ms, 0.0)
+        Row(SMALL, name, FLOAT32, 1, 1, 224, 224, 11_000_000, ms, 0.0)
         for name, ms in ((OURS, 0.5), ("a", 1.0), ("b", 0.8), ("c", None))
     ]
     results = Results({"processor": "p"}, dict.fromkeys((OURS, "a", "b", "c"), "1"), 44.0, rows)

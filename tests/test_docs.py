@@ -15,8 +15,8 @@ from typing import Any
 import click
 import pytest
 
-from shufflenet.bench.run import PRECISION, Results, Row
-from shufflenet.bench.runtime import OURS
+from shufflenet.bench.run import Results, Row
+from shufflenet.bench.runtime import FLOAT32, OURS
 from shufflenet.cli import COMMANDS, commands
 from shufflenet.commands.train import RecipeType
 
@@ -163,7 +163,7 @@ def test_speed_tables_are_those_of_the_results(script: ModuleType) -> None:
 
 def test_short_table(script: ModuleType) -> None:
     rows = [
-        Row("network", name, PRECISION, 1, 1, 224, 224, 11_000_000, ms, 0.0)
+        Row("network", name, FLOAT32, 1, 1, 224, 224, 11_000_000, ms, 0.0)
         for name, ms in ((OURS, 0.5), ("a", 1.0), ("b", 0.8), ("c", None))
     ]
     results = Results({"processor": "p"}, dict.fromkeys((OURS, "a", "b", "c"), "1"), 44.0, rows)
@@ -176,7 +176,7 @@ def test_short_table(script: ModuleType) -> None:
 
 def test_speed_tables_are_written_anew(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "ROOT", tmp_path)
-    rows = [Row("network", OURS, PRECISION, 1, 1, 224, 224, 11_000_000, 0.5, 0.0)]
+    rows = [Row("network", OURS, FLOAT32, 1, 1, 224, 224, 11_000_000, 0.5, 0.0)]
     results = tmp_path / "benchmarks" / "results"
     results.mkdir(parents=True)
     source = results / "machine.json"

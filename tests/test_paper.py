@@ -12,8 +12,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from shufflenet.bench.run import PRECISION, Results, Row
-from shufflenet.bench.runtime import OURS, select
+from shufflenet.bench.run import Results, Row
+from shufflenet.bench.runtime import FLOAT32, OURS, select
 from shufflenet.cli import commands
 from shufflenet.networks import complexity
 from shufflenet.networks.baselines.resnext import ResNeXt
@@ -150,9 +150,7 @@ def made_up_times() -> Results:
             macs = complexity.summary(network, height, width).macs
             ms = macs / 1e6 / (10 if name == "alexnet" else 1)
             for runtime, factor in ((OURS, 1), ("slower", 3), ("other", 2)):
-                results.rows.append(
-                    Row(name, runtime, PRECISION, 1, 1, height, width, macs, ms * factor, max_error=0.0)
-                )
+                results.rows.append(Row(name, runtime, FLOAT32, 1, 1, height, width, macs, ms * factor, max_error=0.0))
     results.rows[1].ms, results.rows[1].problem = None, "failed"
     return results
 

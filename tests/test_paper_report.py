@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from shufflenet.bench.run import PRECISION, Results, Row
-from shufflenet.bench.runtime import OURS
+from shufflenet.bench.run import Results, Row
+from shufflenet.bench.runtime import FLOAT32, OURS
 from shufflenet.cli import commands
 from shufflenet.paper import plots, report, tables
 from shufflenet.paper.table import Column, Table
@@ -26,7 +26,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 def made_up_times() -> Results:
     rows = [
-        Row(name, OURS, PRECISION, 1, 1, 224, 224, 10**6, ms, 0.0)
+        Row(name, OURS, FLOAT32, 1, 1, 224, 224, 10**6, ms, 0.0)
         for name, ms in (("shufflenet_g3_x0_5", 1.5), ("alexnet", 20.0), ("shufflenet_g8_x0_25", 0.5))
     ]
     return Results({"processor": "p", "shufflenet": "1"}, {}, 50.0, rows)

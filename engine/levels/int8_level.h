@@ -16,6 +16,7 @@
 #include "../kernels/int8_pool.h"
 #include "../kernels/int8_fully_connected.h"
 #include "../kernels/int8_input.h"
+#include "../kernels/int8_peak.h"
 
 #define TABLE_OF_(level) shufflenet_int8_##level
 #define TABLE_OF(level) TABLE_OF_(level)
@@ -32,4 +33,5 @@ const struct int8_kernels TABLE_OF(LEVEL) = {
     .average_pool = int8_average_pool,
     .global_average_pool = int8_global_average_pool,
     .fully_connected = int8_fully_connected,
+    .peak = int8_peak,
 };

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.bench.samples import Samples
+from shufflenet.engine.engine import Engine
 from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.quantization.calibration import calibrate
 
 _SEED = 1707
 
@@ -25,6 +28,7 @@ class Case:
     model: Model
     x: NDArray[np.float32]  # input [batch, C, H, W]
     threads: int  # of every runtime
+    samples: Samples | None = None  # for precisions below float32
 
     @property
     def batch(self) -> int:
@@ -50,17 +54,32 @@ class Case:
         with torch.inference_mode():
             return network(torch.from_numpy(self.x)).numpy()  # type: ignore[no-any-return]
 
+    @cached_property
+    def quantized(self) -> Model:
+        """The model in 8 bits, as `shufflenet quantize` makes it of the samples."""
+        assert self.samples is not None
+        return replace(self.model, tensors={}, quantized=calibrate(self.model, self.samples.calibration))
+
+    @cached_property
+    def classes(self) -> NDArray[np.int64]:
+        """The best class of each of the samples that are compared: the engine's in float32."""
+        assert self.samples is not None
+        classes: NDArray[np.int64] = Engine(self.model).run(self.samples.compared).argmax(axis=1)
+        return classes
+
     @property
     def macs(self) -> int:
         """Multiply-adds of the whole batch, with the classifier."""
         return self.batch * complexity.summary(self.model.graph, self.height, self.width).macs
 
 
-def make_case(model: Model, batch: int, height: int, width: int, threads: int) -> Case:
+def make_case(
+    model: Model, batch: int, height: int, width: int, threads: int, samples: Samples | None = None
+) -> Case:  # fmt: skip
     """The case of ``model`` on normally distributed input, the same for equal shapes."""
     shape = (batch, model.graph.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
-    return Case(model.graph.name, model, x, threads)
+    return Case(model.graph.name, model, x, threads, samples)
 
 
 def random_model(graph: Graph) -> Model:

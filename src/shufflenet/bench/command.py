@@ -12,18 +12,20 @@ from shufflenet.atomic_file import write_json
 from shufflenet.bench import layers, plot, report
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Status, bench
-from shufflenet.bench.runtime import select
+from shufflenet.bench.runtime import BFLOAT16, FLOAT32, INT8, Precision, select
+from shufflenet.bench.samples import like_trained, of_pictures, synthetic
 from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.models import load_model
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import check_served
 from shufflenet.pictures.preprocessing import Preprocessing
 
 
 def run(
-    *, models: str, model_file: Path | None, runtimes: str | None, sizes: list[tuple[int, int]] | None, batch: int,
-    threads: int, rounds: int, json_path: Path | None, plot: Path | None, layers: bool,
-    folder: int | None, photos: Path, training: Path | None, status: Status,
+    *, models: str, model_file: Path | None, runtimes: str | None, precision: str, calibration: Path | None,
+    sizes: list[tuple[int, int]] | None, batch: int, threads: int, rounds: int, json_path: Path | None,
+    plot: Path | None, layers: bool, folder: int | None, photos: Path, training: Path | None, status: Status,
 ) -> tuple[str, bool]:  # fmt: skip
     """(text, failed): the table to print, and whether a runtime failed or gave wrong logits.
 
@@ -31,6 +33,8 @@ def run(
         models: names of networks, separated by commas; they get random weights.
         model_file: timed instead of ``models``; None: there is none.
         runtimes: names of rows of `runtime.RUNTIMES`, separated by commas; None: all that are installed.
+        precision: "float32", "int8" or both, separated by a comma. The other runtimes' bfloat16 comes with "int8".
+        calibration: pictures for "int8", of which a third is calibrated on; None: synthetic ones.
         sizes: heights and widths of the input in pixels; None: the size of the first model's preprocessing.
         rounds: turns of each runtime.
         layers, folder, training: if set, measure instead the engine's layers, `predict` on this many files made from
@@ -50,15 +54,53 @@ def run(
             raise ValueError(f"{path}: no such folder")
     if training is not None:
         return _training(training, models.split(","), threads, rounds, json_path, status)
+    precisions = _precisions(precision)
     networks = _models(models, model_file)
     if folder is not None:
         return _folder(networks[0], photos, folder, json_path, status)
     sizes = sizes or [_own_size(networks[0])]
-    cases = (make_case(model, batch, *size, threads) for size in sizes for model in networks)
+    given = model_file is not None
+    cases: Iterator[Case]
+    if INT8 in precisions:
+        cases = (
+            _with_samples(model, given, calibration, batch, size, threads, status)
+            for size in sizes for model in networks
+        )  # fmt: skip
+    elif calibration is not None:
+        raise ValueError("--calibrate needs --precision int8")
+    else:
+        cases = (make_case(model, batch, *size, threads) for size in sizes for model in networks)
     if layers:
-        return _layers(cases, rounds, json_path)
-    chosen = select(runtimes.split(",") if runtimes is not None else None)
+        return _layers(cases, rounds, precisions, json_path)
+    if INT8 in precisions:
+        precisions.append(BFLOAT16)
+    chosen = select(runtimes.split(",") if runtimes is not None else None, precisions)
     return _comparison(bench(cases, chosen, rounds, status), json_path, plot)
+
+
+def _precisions(names: str) -> list[Precision]:
+    for name in names.split(","):
+        if name not in (FLOAT32, INT8):
+            raise ValueError(
+                f"unknown precision {name!r}; --precision takes float32, int8, or both with a comma between"
+            )
+    return [known for known in (FLOAT32, INT8) if known in names.split(",")]
+
+
+def _with_samples(
+    model: Model, given: bool, calibration: Path | None, batch: int, size: tuple[int, int], threads: int, status: Status
+) -> Case:
+    """The case of a model with the pictures that 8 bits need; ``given``: the weights are a user's, not random ones."""
+    check_served(model.graph)
+    model.require_float()
+    status(f"{model.graph.name}: pictures to calibrate on")
+    if calibration is not None:
+        if size != _own_size(model):
+            raise ValueError(f"--calibrate takes the size of {model.graph.name}'s pictures, {_own_size(model)[0]}")
+        samples = of_pictures(model, calibration, batch)
+    else:
+        samples = synthetic(batch, model.graph.in_channels, *size)
+    return make_case(model if given else like_trained(model, samples), batch, *size, threads, samples)
 
 
 def _models(names: str, path: Path | None) -> Sequence[Model]:
@@ -75,11 +117,13 @@ def _comparison(results: Results, json_path: Path | None, plot_path: Path | None
     _write_json(results.document(), json_path)
     if plot_path is not None:
         plot.plot(results, plot_path)
-    return report.table(results), any(row.problem is not None for row in results.rows)
+    return report.table(results), any(row.problem is not None and row.available for row in results.rows)
 
 
-def _layers(cases: Iterator[Case], rounds: int, json_path: Path | None) -> tuple[str, bool]:
-    times = [layers.layer_times(case, rounds) for case in cases]
+def _layers(
+    cases: Iterator[Case], rounds: int, precisions: Sequence[Precision], json_path: Path | None
+) -> tuple[str, bool]:  # fmt: skip
+    times = [layers.layer_times(case, rounds, precision) for case in cases for precision in precisions]
     _write_json([t.document() for t in times], json_path)
     return "\n\n".join(map(layers.table, times)), False
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shufflenet.bench.case import Case
 from shufflenet.bench.peak import Peak
+from shufflenet.bench.runtime import FLOAT32, INT8, Precision
 from shufflenet.engine.engine import Engine
 from shufflenet.networks import complexity
 
@@ -30,12 +31,16 @@ class LayerTimes:
     """The times of all steps, in the order of the plan, and the core's peak in between."""
 
     case: Case
+    precision: Precision
     peak_gmacs_per_s: float
     layers: list[LayerTime]
 
     def document(self) -> dict[str, Any]:
         """The results for JSON."""
-        measured = {"model": self.case.name, "height": self.case.height, "width": self.case.width}
+        case = self.case
+        measured = {
+            "model": case.name, "precision": self.precision, "height": case.height, "width": case.width,
+        }  # fmt: skip
         return {
             **measured,
             "peak_gmacs_per_s": self.peak_gmacs_per_s,
@@ -43,9 +48,9 @@ class LayerTimes:
         }
 
 
-def layer_times(case: Case, rounds: int) -> LayerTimes:
+def layer_times(case: Case, rounds: int, precision: Precision = FLOAT32) -> LayerTimes:
     """Times each step of the engine over ``rounds`` runs of the case's first picture, with one thread."""
-    engine, peak = Engine(case.model), Peak()
+    engine, peak = Engine(case.quantized if precision == INT8 else case.model), Peak(int8=precision == INT8)
     passes = []
     for first in range(0, rounds, _RUNS_BETWEEN_PEAKS):
         peak.sample()
@@ -57,7 +62,7 @@ def layer_times(case: Case, rounds: int) -> LayerTimes:
         name, seconds = step[0][0], [second for _, some in step for second in some]
         step_macs = sum(macs.get(layer, 0) for layer in name.split(" + "))
         times.append(LayerTime(name, step_macs, 1000 * statistics.median(seconds)))
-    return LayerTimes(case, peak.gmacs_per_s, times)
+    return LayerTimes(case, precision, peak.gmacs_per_s, times)
 
 
 def table(times: LayerTimes) -> str:
@@ -66,7 +71,7 @@ def table(times: LayerTimes) -> str:
     macs = sum(layer.macs for layer in times.layers)
     case, peak = times.case, times.peak_gmacs_per_s
     lines = [
-        f"{case.name}, {case.height} x {case.width}, float32, 1 thread, peak {peak:.1f} GMAC/s",
+        f"{case.name}, {case.height} x {case.width}, {times.precision}, 1 thread, peak {peak:.1f} GMAC/s",
         f"{'layer':22} {'multiply-adds':>14} {'ms':>8} {'time %':>7} {'GMAC/s':>7} {'peak %':>7}",
     ]
     for layer in [*times.layers, LayerTime("all", macs, total)]:

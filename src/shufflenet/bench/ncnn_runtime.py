@@ -1,4 +1,4 @@
-"""ncnn, with the files of `shufflenet export --to ncnn`."""
+"""ncnn, with the files of `shufflenet export --to ncnn`. Its quantizer is a program that its Python package lacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.bench.case import Case
-from shufflenet.bench.runtime import Run
+from shufflenet.bench.runtime import Reduced, Run, UnavailableError
 from shufflenet.exporters import ncnn
 
 
@@ -27,3 +27,8 @@ def prepare(case: Case) -> list[Run]:
         return np.stack([ncnn.forward(net, picture) for picture in pictures])  # ncnn runs one picture at a time
 
     return [run]
+
+
+def prepare_int8(case: Case) -> list[Reduced]:
+    """Always raises UnavailableError."""
+    raise UnavailableError("no int8 by its Python package")

@@ -1,4 +1,4 @@
-"""A core's sustained float32 peak: the rate of a loop of nothing but multiply-adds."""
+"""A core's sustained peak, in float32 or in 8 bits: the rate of a loop of nothing but multiply-adds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Peak:
     runs are done at a clock that it can't sustain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, int8: bool = False) -> None:
+        self._loop = engine.int8_peak if int8 else engine.peak
         self._isa = engine.isas()[0]
         self._samples: list[float] = []
         self._rounds = 1000
@@ -41,5 +42,5 @@ class Peak:
 
     def _macs_and_seconds(self) -> tuple[int, float]:
         began = perf_counter()
-        macs = engine.peak(self._isa, self._rounds)
+        macs = self._loop(self._isa, self._rounds)
         return macs, perf_counter() - began

@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from shufflenet.atomic_file import atomic_file
 from shufflenet.bench.report import caption
 from shufflenet.bench.run import Results, Row, same_case
-from shufflenet.bench.runtime import OURS
+from shufflenet.bench.runtime import FLOAT32, OURS
 
 _SCALE = 2  # pixels of the image per unit, for screens of high density
 _PAPER, _INK, _FAINT, _BAR, _OUR_BAR = "#ffffff", "#22262b", "#7a7f86", "#c9d3dc", "#2f9e78"
 _COLUMNS = 3
-_PANEL_WIDTH, _NAME_WIDTH, _VALUE_WIDTH = 330 * _SCALE, 104 * _SCALE, 52 * _SCALE
+_PANEL_WIDTH, _NAME_WIDTH, _VALUE_WIDTH = 346 * _SCALE, 120 * _SCALE, 52 * _SCALE
 _ROW, _GAP, _TEXT, _SMALL_TEXT = 17 * _SCALE, 18 * _SCALE, 11 * _SCALE, 9 * _SCALE
 
 
@@ -65,15 +65,17 @@ def _draw_panel(draw: ImageDraw.ImageDraw, panel: list[Row], results: Results, l
     slowest = max(row.ms or 0 for row in panel)
     for place, row in enumerate(panel, start=1):
         assert row.ms is not None
-        ours = row.runtime == OURS
+        is_ours = row.runtime == OURS
         middle = top + place * _ROW + _ROW / 2
         start = left + _NAME_WIDTH
         end = start + max(1, round(room * row.ms / slowest))
         box = (start, round(middle - _ROW * 0.36), end, round(middle + _ROW * 0.36))
-        draw.text((start - _TEXT / 2, middle), row.runtime, _INK if ours else _FAINT, _font(_TEXT), anchor="rm")
-        draw.rectangle(box, fill=_OUR_BAR if ours else _BAR)
+        name = row.runtime if row.precision == FLOAT32 else f"{row.runtime} {row.precision}"
+        draw.text((start - _TEXT / 2, middle), name, _INK if is_ours else _FAINT, _font(_TEXT), anchor="rm")
+        draw.rectangle(box, fill=_OUR_BAR if is_ours else _BAR)
         draw.text((end + _TEXT / 2, middle), f"{row.ms:.3g} ms", _INK, _font(_TEXT), anchor="lm")
-    share = next((results.share_of_peak(row) for row in panel if row.runtime == OURS), None)
+    ours = results.ours(first)
+    share = None if ours is None else results.share_of_peak(ours)
     if share is not None:
         cores = "a core" if first.threads == 1 else f"{first.threads} cores"
         note = f"shufflenet: {100 * share:.0f} % of the peak of {cores}"

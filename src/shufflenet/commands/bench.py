@@ -21,8 +21,8 @@ _COMPARED = ("runtimes", "batch", "plot")  # options that only the comparison of
 # For each option, those that it makes useless; they are refused beside it.
 _USELESS = {
     "layers": (*_COMPARED, "threads", "folder", "photos", "training"),
-    "folder": (*_COMPARED, "threads", "sizes", "rounds", "training"),
-    "training": (*_COMPARED, "sizes", "model_file", "photos"),
+    "folder": (*_COMPARED, "precision", "calibration", "threads", "sizes", "rounds", "training"),
+    "training": (*_COMPARED, "precision", "calibration", "sizes", "model_file", "photos"),
     "model_file": ("models",),
 }
 
@@ -31,6 +31,11 @@ _USELESS = {
 @click.option("--models", default=_MODELS, show_default=True, help="Networks to time, separated by commas.")
 @click.option("--model-file", type=click.Path(path_type=Path), help="Time a model file, with its weights.")
 @click.option("--runtimes", help="Runtimes beside the engine, separated by commas.  [default: all that are installed]")
+@click.option("--precision", default="float32", show_default=True, help="float32, int8, or both with a comma between.")
+@click.option(
+    "--calibrate", "calibration", type=click.Path(exists=True, path_type=Path),
+    help="Pictures to calibrate int8 on and compare classes on.  [default: synthetic ones]",
+)  # fmt: skip
 @click.option(
     "--sizes", help="Input sizes in pixels, N or HxW, separated by commas.  [default: 224, or a model file's own]"
 )
@@ -66,6 +71,10 @@ def bench(context: click.Context, /, **options: Any) -> None:
     The logits of each runtime are first compared with PyTorch's; a runtime whose logits differ is not timed, and the
     exit code is 1. --models also takes the networks that the paper compares with; an unknown name lists all of them.
 
+    --precision int8 quantizes the networks, ours as `shufflenet quantize` does and each other runtime's by its own
+    quantizer, and adds what else is below float32. The table shows for how many pictures the best class is float32's;
+    random weights agree on fewer than trained ones.
+
     --folder compares `shufflenet predict` with Pillow, numpy, ONNX Runtime and a pool of threads; --training compares
     `shufflenet train` with a plain PyTorch loop; --layers shows where the engine's time goes.
 
@@ -74,6 +83,8 @@ def bench(context: click.Context, /, **options: Any) -> None:
       shufflenet bench
       shufflenet bench --models shufflenet_g3_x1_0 --sizes 224,720x1280 --json results.json --plot results.png
       shufflenet bench --models mobilenet_v1_x1_0,shufflenet_v2_x1_0,alexnet --runtimes openvino,litert
+      shufflenet bench --precision int8,float32 --models shufflenet_g3_x1_0
+      shufflenet bench --precision int8 --model-file model.safetensors --calibrate flowers/
       shufflenet bench --layers --models shufflenet_g3_x0_5
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
@@ -108,4 +119,4 @@ def _refuse_useless(context: click.Context) -> None:
 
 def _option(name: str) -> str:
     """The option of the command line that sets the parameter ``name``."""
-    return {"json_path": "--json"}.get(name, f"--{name.replace('_', '-')}")
+    return {"json_path": "--json", "calibration": "--calibrate"}.get(name, f"--{name.replace('_', '-')}")

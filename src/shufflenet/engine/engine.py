@@ -48,8 +48,8 @@ def _library() -> ctypes.CDLL:
     library.shufflenet_measure.argtypes = [text, size, text, ctypes.POINTER(Sizes)]
     library.shufflenet_create.argtypes = [text, size, text, void, size, ctypes.POINTER(void)]
     library.shufflenet_run_steps.argtypes = [void, void, size, void, void, size, size]
-    library.shufflenet_peak.argtypes = [text, size]
-    library.shufflenet_peak.restype = size
+    for peak_of in (library.shufflenet_peak, library.shufflenet_int8_peak):
+        peak_of.argtypes, peak_of.restype = [text, size], size
     library.shufflenet_message.restype = text
     library.shufflenet_pool_create.argtypes = [ctypes.c_uint32]
     library.shufflenet_pool_create.restype = void
@@ -66,6 +66,11 @@ def isas() -> list[str]:
 def peak(isa: str, rounds: int) -> int:
     """Does nothing but float32 multiply-adds in one core's registers, for whoever takes the time; returns how many."""
     return int(_library().shufflenet_peak(isa.encode(), rounds))
+
+
+def int8_peak(isa: str, rounds: int) -> int:
+    """`peak` of 8-bit integers."""
+    return int(_library().shufflenet_int8_peak(isa.encode(), rounds))
 
 
 def measure(plan: bytes, isa: str) -> Sizes:

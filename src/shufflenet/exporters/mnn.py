@@ -30,24 +30,27 @@ def write(order: Order, folder: Path) -> None:
     write_companions(order, "mnn", folder)
 
 
-def convert(source: Path, target: Path) -> None:
-    """Converts the ONNX file ``source`` to the .mnn file ``target``.
+def convert(source: Path, target: Path, *more: str) -> None:
+    """Converts the ONNX file ``source`` to the .mnn file ``target``; ``more``: options of MNN's converter.
 
     Raises:
         ExportError: MNN can't convert the network.
     """
-    options = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(target), "--bizCode", "shufflenet"]
+    options = ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(target), "--bizCode", "shufflenet", *more]
     command = [sys.executable, "-c", _CONVERT, *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if not target.exists():
         raise ExportError(f"MNN can't convert the network: {(done.stdout.strip().splitlines() or ['no reason'])[-1]}")
 
 
-def load(path: Path, source: str, result: str, threads: int) -> Any:
-    """An MNN module in float32; ``source`` and ``result`` are the names of the network's input and output."""
+def load(path: Path, source: str, result: str, threads: int, memory: str = "high") -> Any:
+    """An MNN module in float32; ``source`` and ``result`` are the names of the network's input and output.
+
+    ``memory``: "low" for weights that stay as small as the file has them.
+    """
     import MNN
 
-    settings = {"backend": "CPU", "precision": "high", "memory": "high", "numThread": threads}
+    settings = {"backend": "CPU", "precision": "high", "memory": memory, "numThread": threads}
     manager = MNN.nn.create_runtime_manager((settings,))
     return MNN.nn.load_module_from_file(str(path), [source], [result], runtime_manager=manager)
 

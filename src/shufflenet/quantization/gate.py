@@ -49,13 +49,14 @@ class Loss:
 def measure(
     model: Model, quantized: Quantized, data: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Loss:
-    """Evaluates a float model and what it was quantized to.
+    """Evaluates a float model and what it was quantized to, both on the engine.
 
     Raises:
         DataError: as `evaluate`.
+        ValueError: the engine has no int8 kernel for the network.
     """
     before = evaluate(model, data, progress=progress)
-    after = evaluate(replace(model, tensors={}, quantized=quantized), data, "pytorch", progress=progress)
+    after = evaluate(replace(model, tensors={}, quantized=quantized), data, progress=progress)
     right_before, right = (each.top[:, 0] == each.targets for each in (before, after))
     changed = int(np.sum(right_before != right))
     return Loss(

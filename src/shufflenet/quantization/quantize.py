@@ -43,9 +43,12 @@ class CalibrationPictures:
 
 
 def read_pictures(
-    model: Model, root: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    model: Model, root: Path, progress: Callable[[int, int], None] = lambda done, total: None, most: int = PICTURES
 ) -> CalibrationPictures:
     """Takes pictures evenly from ``root``/train, or ``root`` if it has no train/: the same ones every time.
+
+    Args:
+        most: pictures that are taken.
 
     Raises:
         DataError: there are none.
@@ -53,7 +56,7 @@ def read_pictures(
     """
     pictures, folders = training_pictures(root)
     size = model.preprocessing.size
-    chosen = _evenly(len(pictures), min(PICTURES, most_pictures(size, size)))
+    chosen = _evenly(len(pictures), min(most, most_pictures(size, size)))
     inputs, failures = [], []
     read = map_in_order(lambda place: _read(model, pictures[place]), chosen)
     for done, result in enumerate(read, 1):
