@@ -2,13 +2,15 @@
 # make test        set up, then run all tests
 # make test-fast   set up, then run the tests that take a minute together
 # make lint        ruff, mypy and clang-format
+# make fuzz SECONDS=600    set up, then look for inputs that break something (fuzz/README.md)
 PYTHON ?= python3
+SECONDS ?= 600
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-C_FILES := $(shell find engine python training tests/engine -name '*.[ch]')
+C_FILES := $(shell find engine python training tests/engine fuzz -name '*.[ch]')
 ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -type f)
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast lint fuzz clean
 
 demo: .venv/base
 	$(BIN)/shufflenet predict photos --sheet demo.png
@@ -25,6 +27,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+fuzz: .venv/dev
+	$(BIN)/python -c "import atheris" 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 # The stamps stand for the package installed without and with PyTorch and the tools; the engine is built along.
 .venv/base: $(ENGINE) | .venv/bin/python

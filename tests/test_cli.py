@@ -664,12 +664,12 @@ def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) 
     assert min(seconds() for _ in range(5)) < limit
 
 
-HOSTILE = Path(__file__).parent / "hostile"
+CORPUS = Path(__file__).parent.parent / "fuzz" / "corpus"
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_model_whose_logits_are_not_finite_is_refused(command: str, photos: Path, tmp_path: Path) -> None:
-    model = HOSTILE / "nan_probabilities.safetensors"
+    model = CORPUS / "model_files" / "nan_probabilities.safetensors"
     for name in ("a", "b"):
         (tmp_path / "val" / name).mkdir(parents=True)
         shutil.copy(photos / "cat.jpg", tmp_path / "val" / name)

@@ -280,7 +280,7 @@ def test_working_memory() -> None:
 
 
 def test_cut_plans_are_refused() -> None:
-    """Changed ones: engine/test_damaged.c."""
+    """Changed ones: fuzz/plan.c."""
     _, model = random_network(ShuffleNetV1(3, 0.25, classes=10))
     plan = make_plan(model, 32, 32)
     for cut in (0, 1, 3, 4, 39, 40, 41, len(plan) // 2, len(plan) - 4, len(plan) - 1):

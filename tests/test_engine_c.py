@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import seeds
 from random_network import every_operator, random_graph_network, random_input, random_network
 from random_quantized import random_quantized
 from shufflenet.engine.engine import isas
@@ -42,7 +43,8 @@ SIZES = [(32, 32), (97, 131), (64, 33), (230, 131)]
 
 SANITIZED = ["-DSHUFFLENET_SANITIZE=address,undefined"]
 # Without those of AVX-512's level compiled for lesser processors, which takes minutes with sanitizers.
-TESTS = ["test_kernels", "test_int8_kernels", "test_create", "test_network", "test_damaged", "test_training"]
+TESTS = ["test_kernels", "test_int8_kernels", "test_create", "test_network", "test_training"]
+TESTS += ["fuzz_plan", "fuzz_preprocess", "fuzz_exported"]
 AARCH64 = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
 WASM32 = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=wasm32", "-DCMAKE_C_COMPILER_TARGET=wasm32-wasi"]
 
@@ -94,7 +96,21 @@ def platform(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What fuzzing begins with, a folder for each target, and plain C of a network."""
+    folder = tmp_path_factory.mktemp("seeds")
+    seeds.write(folder)
+    return folder
+
+
+def inputs_of(target: str, seed_folder: Path) -> list[str]:
+    """The files from which a fuzz target begins, and those that broke something once."""
+    folders = (seed_folder / target, ROOT / "fuzz" / "corpus" / target)
+    return [str(path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def run(platform: str, seed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("build")
     if platform == "aarch64":
         for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
@@ -124,10 +140,11 @@ def run(platform: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
         if platform != "clang":
             return lambda program, *arguments: wasm_process(folder / program, *arguments)
         return lambda program, *arguments: process(folder / program, *arguments)
+    fuzz = ["-DSHUFFLENET_FUZZ=ON", f"-DSHUFFLENET_EXPORTED={seed_folder / 'net'}"]
     if platform == "sanitized":
-        build(folder, SANITIZED, *(TESTS if "avx512" in isas() else []))
+        build(folder, SANITIZED + fuzz, *(TESTS if "avx512" in isas() else []))
     else:
-        build(folder, [])
+        build(folder, fuzz)
     return lambda program, *arguments: process(folder / program, *arguments)
 
 
@@ -214,11 +231,21 @@ def test_pool(run: Run) -> None:
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
-def test_damaged_plans(run: Run, networks: list[str]) -> None:
-    said = run("test_damaged", networks[0], *networks[-4:])
-    ran = re.fullmatch(r"(\d+) of \d+ damaged plans run, 0 failures\n", said)
-    assert ran
-    assert int(ran[1]) > 500
+def test_damaged_plans(run: Run, seed_folder: Path, networks: list[str]) -> None:
+    """Each is refused or run; what it is held to is told in fuzz/plan.c."""
+    plans = [*inputs_of("plan", seed_folder), *(f"{name}.plan" for name in (networks[0], *networks[-4:]))]
+    said = re.fullmatch(r"(\d+) inputs\n(\d+) plans were run\n", run("fuzz/fuzz_plan", "300", *plans))
+    assert said
+    assert int(said[1]) == 301 * len(plans)
+    assert int(said[2]) > 1000
+
+
+@pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
+def test_damaged_requests_and_pictures(run: Run, seed_folder: Path) -> None:
+    """Of preprocessing, and for the example of an exported folder."""
+    for target in ("preprocess", "exported"):
+        inputs = inputs_of(target, seed_folder)
+        assert run(f"fuzz/fuzz_{target}", "200", *inputs) == f"{201 * len(inputs)} inputs\n"
 
 
 def test_teams_wait_for_one_another(tmp_path: Path, networks: list[str]) -> None:

@@ -302,7 +302,7 @@ def test_damaged_files_never_crash(write: Callable[[Any], bytes], tmp_path: Path
 
 
 def test_members_without_a_name_are_left_out() -> None:
-    path = Path(__file__).parent / "hostile" / "indexerror_empty_member_name.pth"
+    path = Path(__file__).parent.parent / "fuzz" / "corpus" / "checkpoints" / "indexerror_empty_member_name.pth"
     with pytest.raises(CheckpointError, match=r"indexerror_empty_member_name\.pth: ") as raised:
         read(path.read_bytes(), path)
     assert str(raised.value).isprintable()

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The logits by a team of threads, which must be the same bits. Its arena begins with what is not a number.
+// What a word of the arena holds before it is written: another finite number alone than by a team, whose words are not numbers.
+enum { ALONE_FILL = 0x5a, TEAM_FILL = 0xff };
+
+// The logits by a team of threads, which must be the same bits: also if no word is read that nobody has written.
 static int same_by_team(const shufflenet_network *network, const shufflenet_sizes *sizes, uint32_t threads,
                         const float *input, size_t batch, const float *want, size_t logits_bytes)
 {
@@ -26,7 +29,7 @@ static int same_by_team(const shufflenet_network *network, const shufflenet_size
     float *got = malloc(logits_bytes);
     const size_t arena_bytes = sizes->arena_bytes + threads * sizes->thread_bytes;
     void *arena = aligned(arena_bytes);
-    memset(arena, 0xff, arena_bytes);
+    memset(arena, TEAM_FILL, arena_bytes);
     const int small = shufflenet_pool_run(pool, network, arena, arena_bytes - 1, input, batch, got);
     const int status = shufflenet_pool_run(pool, network, arena, arena_bytes, input, batch, got);
     const int same = small == SHUFFLENET_SMALL_MEMORY && status == SHUFFLENET_OK && !memcmp(want, got, logits_bytes);
@@ -55,6 +58,7 @@ static int test(const char *name, const char *isa)
     shufflenet_status status = shufflenet_measure(plan, plan_bytes, isa, &sizes);
     const int quantized = status == SHUFFLENET_OK && is_quantized(plan); // then the logits are to be the same bits
     void *memory = aligned(sizes.network_bytes), *arena = aligned(sizes.arena_bytes);
+    memset(arena, ALONE_FILL, sizes.arena_bytes);
     float *got = malloc(logits_bytes);
     if (status == SHUFFLENET_OK)
         status = shufflenet_create(plan, plan_bytes, isa, memory, sizes.network_bytes, &network);

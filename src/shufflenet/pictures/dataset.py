@@ -34,7 +34,10 @@ _SHOWN = 12  # classes in `Dataset.describe`
 
 
 class DataError(ValueError):
-    """A data folder can't be used. The message names the folder or picture and says why."""
+    """A data folder can't be used. The message, one line, names the folder or picture and says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))  # names within an archive may be anything
 
 
 @dataclass(frozen=True)
@@ -352,8 +355,10 @@ class _Tree:
         for shard in shards:
             try:
                 samples += _samples(shard)
-            except (tarfile.TarError, OSError, EOFError) as error:
-                raise DataError(f"{shard}: not a .tar that can be read ({error})") from None
+            except DataError:
+                raise
+            except Exception as error:  # headers are texts, of which `tarfile` makes numbers
+                raise DataError(f"{shard}: not a .tar that can be read ({str(error)[:200]})") from None
         digits = max((len(name) for _, name, _ in samples if name.isascii() and name.isdigit()), default=0)
         for split, name, picture in samples:
             if name.isascii() and name.isdigit():
@@ -376,7 +381,7 @@ class _Tree:
             self.prefix = (*tops,)
             members = {parts[1:]: info for parts, info in members.items() if len(parts) > 1}
         for parts, info in members.items():
-            name = os.path.join(self.root, info.filename)
+            name = self.path(*parts)
             depth = min(len(parts) + info.is_dir(), _DEEPEST + 1)
             self.folders.update(parts[:end] for end in range(1, depth))
             if not info.is_dir() and _is_picture(parts[-1]):
@@ -411,7 +416,7 @@ def _samples(shard: Path) -> list[tuple[str, str, Picture]]:
             if base.endswith(".cls") and (file := tar.extractfile(member)):
                 classes[key] = file.read(1000).decode("utf-8", "replace").strip()
             elif _is_picture(base):
-                name = os.path.join(shard, member.name)
+                name = os.path.join(shard, member.name.lstrip("/"))
                 pictures[key] = Picture(name, member.size, shard, member.name, member.offset_data)
     if missing := sorted(pictures.keys() - classes.keys()):
         raise DataError(f"{pictures[missing[0]].name}: a picture without a class (no {missing[0].strip('/')}.cls)")
