@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.networks.graph import Convolution, FullyConnected, Graph
+from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node, Pool
 from shufflenet.networks.quantized import (
     MOST,
     MOST_OF_PIXELS,
     Activation,
     Layer,
     Quantized,
+    carriers,
     check_served,
+    constants_of,
     input_of,
     requantising,
 )
@@ -73,6 +75,7 @@ def quantized_of(graph: Graph, tensors: Mapping[str, NDArray[Any]], about: dict[
         return tensor
 
     layers: dict[str, Layer] = {}
+    farthest: dict[Node, NDArray[np.int64]] = {}  # [M] each, the largest sum of an output by its absolute value
     for node in graph.nodes:
         if not isinstance(node, Convolution | FullyConnected):
             continue
@@ -84,7 +87,8 @@ def quantized_of(graph: Graph, tensors: Mapping[str, NDArray[Any]], about: dict[
         scale = scales(f"{node.name}.weight.scale", node.channels)
         bias = take(f"{node.name}.bias", np.int32, (node.channels,))
         largest = np.abs(weight.reshape(len(bias), -1).astype(np.int64)).sum(axis=1) * (255 if input_of(node) else MOST)
-        if (largest + np.abs(bias.astype(np.int64))).max() >= 1 << 31:
+        farthest[node] = largest + np.abs(bias.astype(np.int64))
+        if farthest[node].max() >= 1 << 31:
             raise ValueError(f"tensor {node.name + '.bias'!r}: sums of {node.name} can be beyond 32 bits")
         layers[node.name] = Layer(weight, scale, bias)
     activations: dict[str, Activation] = {}
@@ -98,4 +102,20 @@ def quantized_of(graph: Graph, tensors: Mapping[str, NDArray[Any]], about: dict[
         activations[node.name] = Activation(scale, zero_point)
     if left:
         raise ValueError(f"tensor {min(left)!r} does not belong to this architecture")
-    return Quantized(layers, activations, about)
+    quantized = Quantized(layers, activations, about)
+    _check_multipliers(graph, quantized, farthest)
+    return quantized
+
+
+def _check_multipliers(graph: Graph, quantized: Quantized, farthest: Mapping[Node, NDArray[np.int64]]) -> None:
+    """Refuses scales that make numbers of sums which 32 bits may not hold before they are cut off at 0 and 127."""
+    carried = carriers(graph)
+    for node in (*requantising(graph), *carried):
+        constants = constants_of(node, quantized, carried)
+        taps = node.kernel_size**2 if isinstance(node, Pool) else 1
+        reach = np.abs(constants.multiplier.astype(np.float64)) * farthest.get(node, np.int64(MOST * taps))
+        reach = reach + np.abs(constants.offset)
+        if constants.residual_multiplier is not None:
+            reach = reach + MOST * np.abs(constants.residual_multiplier)
+        if reach.max() >= 1 << 30:
+            raise ValueError(f"the scales around {node.name} differ by more than 8 bits can bridge")
