@@ -105,9 +105,18 @@ SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t
 }
 
 #ifndef SHUFFLENET_WITHOUT_INT8
-SHUFFLENET_LOCAL void require_factor(struct builder *b, double farthest, float factor)
+SHUFFLENET_LOCAL void require_output(struct builder *b, double farthest, struct int8_output output)
 {
-    require(b, farthest * fabs((double)factor) < 0x1p31);
+    const double before = farthest * fabs((double)output.factor) + 127 * fabs((double)output.residual_factor) +
+                          fabs((double)output.offset);
+    require(b, before < 0x1p31);
+    // No activation is farther from 0 than what precedes it, or than 1.
+    require(b, (before + 1) * fabs((double)output.gain) + fabs((double)output.zero) < 0x1p31);
+}
+
+SHUFFLENET_LOCAL const struct int8_output *int8_outputs(struct builder *b, uint32_t block, uint64_t count)
+{
+    return weights(b, block, PLAN_FLOAT32, count * (sizeof(struct int8_output) / sizeof(float)));
 }
 #endif
 

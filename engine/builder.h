@@ -69,8 +69,11 @@ SHUFFLENET_LOCAL const void *weights(struct builder *b, uint32_t block, enum pla
 SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t count);
 
 #ifndef SHUFFLENET_WITHOUT_INT8
-// Marks the plan as damaged if what is requantized, at most so far from 0, times its factor is not a number below 2^31.
-SHUFFLENET_LOCAL void require_factor(struct builder *b, double farthest, float factor);
+// Marks the plan as damaged if a sum, at most so far from 0, can become what is not a number below 2^31.
+SHUFFLENET_LOCAL void require_output(struct builder *b, double farthest, struct int8_output output);
+
+// The constants of count channels, from a block of the plan.
+SHUFFLENET_LOCAL const struct int8_output *int8_outputs(struct builder *b, uint32_t block, uint64_t count);
 #endif
 
 // The least value that an activation leaves; minus infinity if it is another function than a bound.

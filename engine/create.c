@@ -12,9 +12,9 @@
 typedef const struct kind *kind_function(void);
 
 static kind_function *const kind_functions[] = {
+    [PLAN_INPUT] = input_kind,
     [PLAN_ZERO] = zero_kind,
 #ifndef SHUFFLENET_WITHOUT_FLOAT32
-    [PLAN_INPUT] = input_kind,
     [PLAN_CONVOLUTION] = convolution_kind,
     [PLAN_DEPTHWISE] = depthwise_kind,
     [PLAN_MAX_POOL] = max_pool_kind,
@@ -30,8 +30,10 @@ static kind_function *const kind_functions[] = {
     [PLAN_INT8_DEPTHWISE] = int8_depthwise_kind,
     [PLAN_INT8_MAX_POOL] = int8_max_pool_kind,
     [PLAN_INT8_AVERAGE_POOL] = int8_average_pool_kind,
-    [PLAN_INT8_GLOBAL_AVERAGE_POOL] = int8_global_average_pool_kind,
+    [PLAN_INT8_ADAPTIVE_AVERAGE_POOL] = int8_adaptive_average_pool_kind,
     [PLAN_INT8_FULLY_CONNECTED] = int8_fully_connected_kind,
+    [PLAN_INT8_SCALE] = int8_scale_kind,
+    [PLAN_INT8_BYTES_OF_QUADS] = int8_bytes_of_quads_kind,
 #endif
 };
 

@@ -17,8 +17,11 @@ struct int8_kernels {
     void (*depthwise)(const struct int8_depthwise *, const uint8_t *x, uint8_t *y, struct lines, struct share);
     void (*max_pool)(const struct int8_pool *, const uint8_t *x, uint8_t *y, struct lines, struct share);
     void (*average_pool)(const struct int8_pool *, const uint8_t *x, uint8_t *y, struct lines, struct share);
-    void (*global_average_pool)(const struct int8_global_average_pool *, uint8_t *arena, struct share);
-    void (*fully_connected)(const struct int8_fully_connected *, const uint8_t *arena, float *logits, struct share);
+    void (*adaptive_average_pool)(const struct int8_adaptive_average_pool *, uint8_t *arena, float *logits,
+                                  struct share);
+    void (*fully_connected)(const struct int8_fully_connected *, uint8_t *arena, float *logits, struct share);
+    void (*scale)(const struct int8_scale *, uint8_t *arena, struct share);
+    void (*bytes_of_quads)(const struct int8_bytes_of_quads *, uint8_t *arena, struct share);
     // See shufflenet_int8_peak. weights and sum keep it from being optimised away. The plain reference has none.
     size_t (*peak)(size_t rounds, int32_t weights, int32_t *sum);
 };

@@ -18,20 +18,21 @@
 
 // The caller's picture [channels, height, width], or rows of the arena, split by row and column modulo stride into padded
 // planes, so that the convolution behind it has only unit strides:
-//   y[c, r, q][i * out_pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], 0 outside
+//   y[c, r, q][i * out_pitch + j] = x[c][i * stride + r - padding][j * stride + q - padding], outside 0, or around[c]
 // for 0 <= i < out_height, 0 <= j < out_pitch and r, q < phases.
 enum { MAX_STRIDE = 16 };
 
 struct input {
     uint32_t stride, phases, padding, out_height, out_pitch;
     uint32_t channels, height, width, in_pitch;
-    const uint32_t *in;  // [channels], or NULL: the picture
-    const uint32_t *out; // [channels][phases][phases]
+    const uint32_t *in;    // [channels], or NULL: the picture
+    const uint32_t *out;   // [channels][phases][phases]
+    const int32_t *around; // words [channels], or NULL
 };
 
-// y[i][0 .. length) = 0 for each of count rows: what a convolution must find around its input.
+// y[i][0 .. length) = word for each of count rows: what a convolution must find around its input.
 struct zero {
-    uint32_t count, length;
+    uint32_t count, length, word;
     const uint32_t *out; // [count]
 };
 
@@ -148,8 +149,10 @@ struct step {
         struct int8_convolution int8_convolution;
         struct int8_depthwise int8_depthwise;
         struct int8_pool int8_pool;
-        struct int8_global_average_pool int8_global_average_pool;
+        struct int8_adaptive_average_pool int8_adaptive_average_pool;
         struct int8_fully_connected int8_fully_connected;
+        struct int8_scale int8_scale;
+        struct int8_bytes_of_quads int8_bytes_of_quads;
     } as;
 };
 

@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 9 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 10 };
 
 // Rows start on a multiple of ROW_ALIGNMENT words, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL words
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT words.
@@ -83,8 +83,10 @@ enum plan_kind {
     PLAN_INT8_DEPTHWISE = 13,
     PLAN_INT8_MAX_POOL = 14,
     PLAN_INT8_AVERAGE_POOL = 15,
-    PLAN_INT8_GLOBAL_AVERAGE_POOL = 16,
+    PLAN_INT8_ADAPTIVE_AVERAGE_POOL = 16,
     PLAN_INT8_FULLY_CONNECTED = 17,
+    PLAN_INT8_SCALE = 18,
+    PLAN_INT8_BYTES_OF_QUADS = 19,
 };
 
 // The fields of each kind of step mean what those of the struct of the same name in kernels.h do. input, output, residual
@@ -94,11 +96,12 @@ struct plan_input {
     uint32_t stride, phases, padding, out_height, out_pitch;
     uint32_t channels, height, width, in_pitch; // of the picture if input is PLAN_NO_TABLE
     uint32_t stem;                              // 1: read by none but a convolution with stem
+    uint32_t around;                            // of quad rows: int32 [channels]; or PLAN_NO_TABLE
     uint32_t input, output;
 };
 
 struct plan_zero {
-    uint32_t count, length;
+    uint32_t count, length, word;
     uint32_t output;
 };
 
@@ -156,36 +159,55 @@ struct plan_int8_input { // of the picture
     uint32_t factors, offsets, around; // float32, float32 and int32 [in_channels]
 };
 
+// outputs: float32 [channels][5], struct int8_output of int8_steps.h.
+
 struct plan_int8_convolution {
     uint32_t groups, k, m, pixels, width, pitch, in_pitch;
     uint32_t reads, writes; // enum int8_reads and int8_writes
+    uint32_t activation;
+    uint32_t around; // the byte behind byte rows
     uint32_t input, output, residual;
-    uint32_t weights, bias;             // int8 [groups * m][k][4], int32 [groups * m]
-    uint32_t factors, residual_factors; // float32 [groups * m]; the second of QUADS_ADDED alone
+    uint32_t weights, bias, outputs; // int8 [groups * m][k][4], int32 [groups * m]
 };
 
 struct plan_int8_depthwise {
-    uint32_t quads, height, width, stride, in_pitch, out_pitch;
+    uint32_t kernel_size, quads, height, width, stride, in_pitch, out_pitch;
+    uint32_t activation;
+    uint32_t around; // the byte beyond the edges
     uint32_t input, output;
-    uint32_t weights, bias, factors, offsets; // int8 [quads][4][9], int32 and float32 [quads][4]
+    uint32_t weights, bias, outputs; // int8 [quads][4][kernel_size][kernel_size], int32 [quads][4]
 };
 
 struct plan_int8_pool { // maximum and average
     uint32_t quads, height, width, in_pitch, out_pitch, padding, out_height, out_width;
     uint32_t input, output;
-    uint32_t factors; // float32 [quads][4], of the average alone
+    uint32_t factors, offsets; // float32 [quads][4], of the average alone
 };
 
-struct plan_int8_global_average_pool {
-    uint32_t quads, height, width, in_pitch;
+struct plan_int8_adaptive_average_pool {
+    uint32_t quads, height, width, in_pitch, out_height, out_width;
     uint32_t input, output;
-    uint32_t factors; // float32 [quads][4]
+    uint32_t factors, offsets; // float32 [quads][out_height * out_width][4]
 };
 
 struct plan_int8_fully_connected {
     uint32_t k, m;
-    uint32_t input;
-    uint32_t weights, bias, factors; // int8 [m][k][4], int32 and float32 [m]
+    uint32_t activation;
+    uint32_t writes_bytes; // 1, or 0: float32
+    uint32_t input, output;
+    uint32_t weights, bias, outputs; // int8 [m][k][4], int32 [m]
+};
+
+struct plan_int8_scale {
+    uint32_t quads, pixels, width, pitch;
+    uint32_t activation;
+    uint32_t input, factors, output, residual;
+    uint32_t zeros, outputs; // float32 [quads][4]
+};
+
+struct plan_int8_bytes_of_quads {
+    uint32_t quads, height, width, in_pitch;
+    uint32_t input, output;
 };
 
 struct plan_step {
@@ -207,8 +229,10 @@ struct plan_step {
         struct plan_int8_convolution int8_convolution;
         struct plan_int8_depthwise int8_depthwise;
         struct plan_int8_pool int8_pool;
-        struct plan_int8_global_average_pool int8_global_average_pool;
+        struct plan_int8_adaptive_average_pool int8_adaptive_average_pool;
         struct plan_int8_fully_connected int8_fully_connected;
+        struct plan_int8_scale int8_scale;
+        struct plan_int8_bytes_of_quads int8_bytes_of_quads;
     } as;
 };
 

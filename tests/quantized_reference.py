@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,13 @@ Bytes = NDArray[np.int64]
 
 
 def run(
-    graph: Graph, quantized: Quantized, pixels: PixelInput, x: NDArray[np.float32],
-    factors: dict[str, NDArray[np.float32]],
+    graph: Graph, quantized: Quantized, pixels: PixelInput, x: NDArray[np.float32]
 ) -> dict[Node, NDArray[Any]]:  # fmt: skip
-    """Every operator's output for one picture [C, H, W]: bytes, sums where those go on, or logits.
-
-    ``factors`` are those of layers that end in a sigmoid.
-    """
+    """Every operator's output for one picture [C, H, W]: bytes, sums where those go on, factors or logits."""
     values: dict[Node, NDArray[Any]] = {graph.input: _pixels(x, pixels)}
     carried = carriers(graph)
     for node in graph.nodes[1:]:
-        values[node] = _step(graph, quantized, pixels, node, values, carried, factors)
+        values[node] = _step(graph, quantized, pixels, node, values, carried)
     return values
 
 
@@ -57,7 +54,7 @@ def _pixels(x: NDArray[np.float32], pixels: PixelInput) -> Bytes:
 
 def _step(
     graph: Graph, quantized: Quantized, pixels: PixelInput, node: Node, values: dict[Node, NDArray[Any]],
-    carried: dict[Node, Add], factors: dict[str, NDArray[np.float32]],
+    carried: dict[Node, Add],
 ) -> NDArray[Any]:  # fmt: skip
     read = [values[source] for source in node.inputs]
     first = read[0]
@@ -72,11 +69,12 @@ def _step(
             else:
                 sums = layer.weight.astype(np.int64).reshape(len(layer.bias), -1) @ first + layer.bias
             assert np.abs(sums).max() < 1 << 31
-            if node is graph.nodes[-1]:
-                return sums.astype(np.float32) * layer.scale
-            if node.name in factors:
-                return factors[node.name]
-            return sums if node in carried else _rounded(sums, constants_of(node, quantized, carried))
+            constants = constants_of(node, quantized, carried)
+            if node in carried:
+                return sums
+            if node.name not in quantized.activations:
+                return _function(constants.function, sums.astype(np.float32) * layer.scale)
+            return _rounded(sums, constants)
         case Pool():
             windows = [[first[:, y, x] for y, x in places] for places in _windows(node, *first.shape[1:])]
             over = np.max if node.kind == "max" else np.sum
@@ -84,14 +82,17 @@ def _step(
             pooled = pooled.reshape(node.channels, *node.output_size(*first.shape[1:]))
             return pooled if node.kind == "max" else _rounded(pooled, constants_of(node, quantized, carried))
         case AdaptiveAveragePool():
-            height, width = (size // node.size for size in first.shape[1:])
-            regions = first.reshape(len(first), node.size, height, node.size, width).sum(axis=(2, 4)).ravel()
-            return _rounded(regions, constants_of(node, quantized, carried, *first.shape[1:]))
+            rows, columns = (_parts(size, node.size) for size in first.shape[1:])
+            parts: list[NDArray[Any]] = [
+                first[:, y0:y1, x0:x1].sum(axis=(1, 2)) for y0, y1 in rows for x0, x1 in columns
+            ]
+            means = constants_of(node, quantized, carried, *first.shape[1:])
+            return _rounded(np.stack(parts, axis=1).ravel(), means)
         case Scale():
             constants = constants_of(node, quantized, carried)
             zero_point = activation_of(node.inputs[0], quantized.activations).zero_point.astype(np.int64)
             t = (first - zero_point[:, None, None]).astype(np.float32) * (read[1] * constants.multiplier)[:, None, None]
-            return t if node in carried else _clamped(t + constants.offset[:, None, None])
+            return t if node in carried else _finished(t, constants)
         case Add():
             carrier = next((source for source in node.inputs if source in carried), node.inputs[0])
             residual = read[1] if carrier is node.inputs[0] else read[0]
@@ -136,6 +137,10 @@ def _windows(node: Pool, height: int, width: int) -> list[list[tuple[int, int]]]
     ]
 
 
+def _parts(size: int, count: int) -> list[tuple[int, int]]:
+    return [(math.floor(i * size / count), math.ceil((i + 1) * size / count)) for i in range(count)]
+
+
 def _rounded(
     sums: NDArray[Any], constants: Requantised, residual: NDArray[Any] | None = None, scaled: bool = False
 ) -> Bytes:
@@ -146,7 +151,44 @@ def _rounded(
     if residual is not None:
         assert constants.residual_multiplier is not None
         t = t + residual.astype(np.float32) * constants.residual_multiplier.reshape(shape)
-    return _clamped(t + constants.offset.reshape(shape))
+    return _finished(t, constants)
+
+
+def _finished(t: NDArray[np.float32], constants: Requantised) -> Bytes:
+    shape = [-1] + [1] * (t.ndim - 1)
+    t = t + constants.offset.reshape(shape)
+    if constants.gain is not None and constants.zero is not None:
+        t = _function(constants.function, t) * constants.gain.reshape(shape) + constants.zero.reshape(shape)
+    return _clamped(t)
+
+
+def _function(function: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    match function:
+        case "relu":
+            return np.maximum(x, np.float32(0))
+        case "sigmoid":
+            return np.float32(1) / (np.float32(1) + _exponential(np.clip(-x, np.float32(-30), np.float32(30))))
+        case "hard_sigmoid":
+            return _hard_sigmoid(x)
+        case "hard_swish":
+            return x * _hard_sigmoid(x)
+        case _:
+            return x
+
+
+def _hard_sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = np.clip(x + np.float32(3), np.float32(0), np.float32(6)) * np.float32(1 / 6)
+    return result
+
+
+def _exponential(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    whole = np.rint(x * np.float32(1.44269504))
+    rest = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
+    total = np.full_like(rest, np.float32(1 / 720))
+    for factor in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1, 1):
+        total = total * rest + np.float32(factor)
+    result: NDArray[np.float32] = np.ldexp(total, whole.astype(np.int32))
+    return result
 
 
 def _clamped(t: NDArray[np.float32]) -> Bytes:

@@ -20,7 +20,8 @@ WAY = """
     pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
     pictures.images
     networks.quantized networks.quantized_tensors networks.model networks.folded model_file
-    engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_plan engine.plan
+    engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_weights engine.int8_plan
+    engine.plan
     engine.engine
     importers models classifier network_summary sheet batch serve
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file

@@ -57,15 +57,6 @@ def test_threads_change_no_bit(threads: int) -> None:
         assert np.array_equal(Engine(model, isa=isa, threads=threads).run(x), wanted), isa
 
 
-def test_mobilenet() -> None:
-    """Depthwise convolutions behind the stem and without a shuffle, and with ReLU."""
-    model = random_quantized(families.architecture("mobilenet_v1_x0_25", classes=10).graph())
-    x = random_input(1, 64, 64)
-    wanted = emulated(model, x)
-    for isa in SMALL:
-        assert np.array_equal(Engine(model, isa=isa).run(x), wanted), isa
-
-
 def test_dense_convolutions_read_shifted_quads() -> None:
     graph = Graph("dense")
     x: Node = graph.convolution("stem", graph.input, 8, 3, stride=2, activation="relu")
@@ -120,12 +111,68 @@ def test_step_names() -> None:
     assert names[-2:] == ["global_pool", "fc"]
 
 
+def signed_everywhere() -> Graph:
+    """Convolutions, pools and additions of values that have zero points, with every activation."""
+    graph = Graph("signed")
+    x: Node = graph.convolution("stem", graph.input, 8, 5, stride=1, padding=1, activation="hard_swish")
+    x = graph.max_pool("max", x)
+    x = graph.convolution("strided", x, 12, 3, stride=2, activation="hard_swish")
+    x = graph.average_pool("average", graph.convolution("dense", x, 12, 3, groups=3))
+    x = graph.depthwise("depthwise", x, 5, stride=1, batch_norm="", activation="sigmoid")
+    x = graph.depthwise("behind", x, stride=2, batch_norm="", activation="hard_sigmoid")
+    branch = graph.convolution("wide", graph.split("half", x, 2, 8), 12, 1)
+    x = graph.add("add", branch, x, activation="hard_swish")
+    gate = graph.fully_connected("gate", graph.global_average_pool("squeeze", x), 12, "sigmoid")
+    x = graph.add("scaled", graph.scale("scale", x, gate), x)
+    x = graph.scale("again", graph.concat("both", [x, branch_of(graph, x)]), flat(graph, x), activation="hard_swish")
+    x = graph.fully_connected("features", graph.adaptive_average_pool("pool", x, 2), 11, "hard_swish")
+    graph.fully_connected("fc", x, 5)
+    return graph
+
+
+def branch_of(graph: Graph, x: Node) -> Node:
+    return graph.convolution("branch", x, 4, 3, activation="relu")
+
+
+def flat(graph: Graph, x: Node) -> Node:
+    return graph.fully_connected("factors", graph.global_average_pool("averages", x), 16, "hard_sigmoid")
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 33), (57, 64)])
+def test_zero_points_and_activations(height: int, width: int) -> None:
+    model, x = random_quantized(signed_everywhere()), random_input(2, height, width)
+    wanted = emulated(model, x)
+    assert np.abs(np.diff(wanted)).max() > 0
+    for isa in isas():
+        assert np.array_equal(Engine(model, isa=isa, threads=2).run(x), wanted), isa
+
+
+# The smallest network of each family, and those that differ in their operators.
+SMALLEST = [
+    "shufflenet_g3_x0_25_se", "shufflenet_v2_x0_5", "mobilenet_v1_x0_25", "mobilenet_v3_small", "lcnet_x0_35",
+    "squeezenet1_0", "resnet_13m", "resnext_13m", "vgg_like_13m", "xception_like_13m",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*SMALLEST, pytest.param("alexnet", marks=pytest.mark.slow)])
+def test_every_family(name: str) -> None:
+    model = random_quantized(families.architecture(name, classes=10).graph())
+    x = random_input(1, 96 if name == "alexnet" else 64, 64 if name != "alexnet" else 96)
+    wanted = emulated(model, x)
+    for isa in SMALL:
+        assert np.array_equal(Engine(model, isa=isa).run(x), wanted), isa
+
+
+def test_every_family_is_tried() -> None:
+    tried = {families.architecture(name).family for name in [*SMALLEST, "alexnet"]}
+    assert tried == {families.architecture(name).family for name in families.names()}
+
+
 def test_what_the_engine_can_t_run_is_named() -> None:
-    graph = Graph("sigmoid")
-    x: Node = graph.convolution("stem", graph.input, 8, 3, stride=2, activation="relu")
-    x = graph.scale("scale", x, graph.fully_connected("se", graph.adaptive_average_pool("squeeze", x, 1), 8, "sigmoid"))
+    graph = Graph("stem")
+    x: Node = graph.convolution("stem", graph.input, 8, 3, stride=3, activation="relu")
     graph.fully_connected("fc", graph.adaptive_average_pool("pool", x, 1), 5)
-    with pytest.raises(ValueError, match=r"^se: the engine has no int8 kernel for such a FullyConnected"):
+    with pytest.raises(ValueError, match=r"^stem: the engine has no int8 kernel for such a convolution of the picture"):
         make_plan(random_quantized(graph), 64, 64)
 
 

@@ -23,7 +23,7 @@ from random_network import every_operator, random_graph_network, random_input, r
 from shufflenet import cli, model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.networks import families
-from shufflenet.networks.graph import Node
+from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Activation, Layer, Quantized, pixel_input, requantising
 from shufflenet.networks.quantized_tensors import tensors_of
@@ -34,7 +34,7 @@ from shufflenet.quantization.calibration import CalibrationError, Method, calibr
 from shufflenet.quantization.emulation import Emulation
 from shufflenet.quantization.layer_costs import layer_costs
 
-FEW_OPERATORS = ["shufflenet_g2_x0_25", "every_operator", "shufflenet_v2_x0_5", "mobilenet_v1_x0_25"]
+FEW_OPERATORS = ["shufflenet_g2_x0_25", "every_operator", "shufflenet_v2_x0_5"]
 
 
 def network(name: str) -> Model:
@@ -62,24 +62,21 @@ def emulated(model: Model, quantized: Quantized) -> Emulation:
     return Emulation(model.graph, quantized, pixel_input(model.preprocessing.mean, model.preprocessing.std))
 
 
-@pytest.mark.parametrize("name", FEW_OPERATORS)
+@pytest.mark.parametrize("name", [*FEW_OPERATORS, "lcnet_x0_35"])
 def test_emulation_equals_plain_whole_numbers(name: str) -> None:
     model = network(name)
     quantized = calibrate(model, pictures(16))
     emulation, x = emulated(model, quantized), random_input(1, 36, 44) * 2
-    if name == "every_operator":
-        x = random_input(1, 64, 32) * 2  # halves of 8 x 4 pixels
     seen: dict[Node, NDArray[np.float32]] = {}
     emulation.logits(torch.from_numpy(x), lambda node, values: seen.update({node: values[0].numpy().copy()}))
-    factors = {node.name: seen[node] for node in seen if getattr(node, "activation", "") == "sigmoid"}
-    plain = quantized_reference.run(model.graph, quantized, emulation.pixels, x[0], factors)
+    plain = quantized_reference.run(model.graph, quantized, emulation.pixels, x[0])
     assert len(seen) == len(model.graph.nodes) - 1
     for node, values in seen.items():
         np.testing.assert_array_equal(values, plain[node], err_msg=node.name)
     assert {node.name for node in requantising(model.graph)} == quantized.activations.keys()
 
 
-@pytest.mark.parametrize("name", FEW_OPERATORS)
+@pytest.mark.parametrize("name", [*FEW_OPERATORS, "mobilenet_v1_x0_25"])
 def test_logits_are_near_those_of_the_float_network(name: str) -> None:
     model = network(name)
     x = pictures(64)
@@ -159,8 +156,9 @@ def test_a_range_is_the_same_in_batches() -> None:
 
 def test_one_zero_point_for_what_is_padded() -> None:
     activation = ranges.activation(values_of_channels(), "largest", "padded")
-    assert set(activation.zero_point.tolist()) == {64}
     values = values_of_channels()
+    (zero_point,) = set(activation.zero_point.tolist())
+    assert 0 < zero_point < 127
     assert (kept(values, activation) - values).abs().max() < activation.scale.max()
 
 
@@ -218,9 +216,12 @@ def test_pictures_that_teach_nothing(x: NDArray[np.float32], reason: str) -> Non
 
 
 def test_what_8_bits_do_not_serve_is_refused() -> None:
-    model = random_graph_network(families.architecture("mobilenet_v3_small", classes=3).graph())[1]
-    with pytest.raises(ValueError, match=r"^\S+: 8 bits don't serve Convolution with hard_swish in this place$"):
-        calibrate(model, pictures(16))
+    graph = Graph("means")
+    x: Node = graph.convolution("stem", graph.input, 8, 3, stride=2, activation="relu")
+    x = graph.scale("scale", x, graph.global_average_pool("means", x))
+    graph.fully_connected("fc", graph.global_average_pool("pool", x), 3)
+    with pytest.raises(ValueError, match=r"^scale: 8 bits don't serve Scale in this place$"):
+        calibrate(random_graph_network(graph)[1], pictures(16))
 
 
 @pytest.fixture(scope="module")

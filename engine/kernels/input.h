@@ -26,8 +26,8 @@ ALWAYS_INLINE void pick_both(const float *x, float *even, size_t even_count, flo
         odd[i] = x[2 * i + 1];
 }
 
-// Where the columns phase - padding + j * stride of an input line go: zeros for the first before, then the line's from
-// first on for count, then zeros.
+// Where the columns phase - padding + j * stride of an input line go: what stands for zero for the first before,
+// then the line's from first on for count, then that again.
 struct columns {
     size_t before, first, count;
 };
@@ -43,22 +43,24 @@ static struct columns columns_of(const struct input *s, size_t phase)
 }
 
 // Writes one line of a phase's plane, from a line x of the input. end: where the last of the lines to be written ends.
-ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *end, float *line)
+ALWAYS_INLINE void input_line(const struct input *s, const float *x, struct columns c, const float *end, float *line,
+                              vector around)
 {
-    zero_some(end, line, 0, c.before);
+    fill_some(end, line, 0, c.before, around);
     pick(x + c.first, s->stride, line + c.before, c.count);
-    zero_some(end, line, c.before + c.count, s->out_pitch);
+    fill_some(end, line, c.before + c.count, s->out_pitch, around);
 }
 
 // Writes the lines of both phases of stride 2; the even one starts with the line's first float.
 ALWAYS_INLINE void input_both_lines(const struct input *s, const float *x, struct columns even, const float *even_end,
-                                    float *even_line, struct columns odd, const float *odd_end, float *odd_line)
+                                    float *even_line, struct columns odd, const float *odd_end, float *odd_line,
+                                    vector around)
 {
-    zero_some(even_end, even_line, 0, even.before);
-    zero_some(odd_end, odd_line, 0, odd.before);
+    fill_some(even_end, even_line, 0, even.before, around);
+    fill_some(odd_end, odd_line, 0, odd.before, around);
     pick_both(x, even_line + even.before, even.count, odd_line + odd.before, odd.count);
-    zero_some(even_end, even_line, even.before + even.count, s->out_pitch);
-    zero_some(odd_end, odd_line, odd.before + odd.count, s->out_pitch);
+    fill_some(even_end, even_line, even.before + even.count, s->out_pitch, around);
+    fill_some(odd_end, odd_line, odd.before + odd.count, s->out_pitch, around);
 }
 
 static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
@@ -73,6 +75,8 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     const struct columns even = columns[both ? first : 0], odd = columns[both ? 1 - first : 0];
     for (size_t c = 0; c < s->channels; c++) {
         const float *plane = x + (s->in ? s->in[c] : c * s->height * s->width);
+        const int32_t word = s->around ? s->around[c] : 0;
+        const vector around = (vector)(word - (vector_mask){0});
         for (size_t row_phase = 0; row_phase < s->phases; row_phase++, out += s->phases) {
             const float *end = y + rows.end * s->out_pitch;
             for (size_t i = rows.begin; i < rows.end; i++) {
@@ -80,16 +84,16 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
                 float *line = y + i * s->out_pitch;
                 if (row >= s->height) {
                     for (size_t phase = 0; phase < s->phases; phase++)
-                        memset(line + out[phase], 0, sizeof(float) * s->out_pitch);
+                        fill_words(line + out[phase], word, s->out_pitch);
                     continue;
                 }
                 const float *from = plane + row * s->in_pitch;
                 if (both)
                     input_both_lines(s, from, even, end + out[first], line + out[first], odd, end + out[1 - first],
-                                     line + out[1 - first]);
+                                     line + out[1 - first], around);
                 else
                     for (size_t phase = 0; phase < s->phases; phase++)
-                        input_line(s, from, columns[phase], end + out[phase], line + out[phase]);
+                        input_line(s, from, columns[phase], end + out[phase], line + out[phase], around);
             }
         }
     }

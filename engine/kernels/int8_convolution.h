@@ -83,9 +83,10 @@ static void int8_convolve(const struct int8_convolution *s, size_t group, const 
     const int32_t *packed = s->packed + row * (2 + s->k + (size_t)added);
     const uint32_t *in = s->in + group * s->k, *out = s->out + (bytes ? row : row / 4);
     const uint32_t *residual = added ? s->residual + row / 4 : NULL;
-    const size_t all = pixels.end - pixels.begin, in_step = step_of(s->reads), out_step = bytes ? 1 : 4;
-    const size_t vectors = s->reads == QUADS_READ ? vectors_in_tiles((uint32_t)mr, all, VECTOR_FLOATS)
-                                                  : (all + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
+    const size_t all = pixels.end - pixels.begin, in_step = bytes_of_step(s->reads), out_step = bytes ? 1 : 4;
+    const int columns = s->reads == QUADS_READ && !s->outputs; // may be convolved one by one
+    const size_t vectors =
+        columns ? vectors_in_tiles((uint32_t)mr, all, VECTOR_FLOATS) : (all + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
     const struct parts parts = split(vectors, widest_int8_tile[s->reads != QUADS_READ][s->writes][mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {

@@ -1,8 +1,33 @@
-// The classifier: bytes in, float32 logits out.
+// Fully connected layers: bytes in, bytes, float32 factors or logits out.
 
 enum { FULLY_CONNECTED_BLOCK = FULLY_CONNECTED_VECTORS * VECTOR_FLOATS };
 
-static void int8_fully_connected(const struct int8_fully_connected *s, const uint8_t *arena, float *logits,
+// Writes the outputs from first on, a block of them or what is left.
+ALWAYS_INLINE void write_block(const struct int8_fully_connected *s, const words *sum, size_t first, uint8_t *arena,
+                               float *logits, const enum plan_activation activation)
+{
+    enum { VECTORS = FULLY_CONNECTED_VECTORS, BLOCK = FULLY_CONNECTED_BLOCK };
+    const float *factors = s->constants + 4 * first, *offsets = factors + BLOCK;
+    float block[BLOCK];
+    uint8_t bytes[BLOCK];
+    for (size_t v = 0; v < VECTORS; v++) {
+        const size_t at = v * VECTOR_FLOATS;
+        const vector t = product_of(float_of(sum[v]), load(factors + at)) + load(offsets + at);
+        if (!s->writes_bytes) {
+            store(block + at, s->activation == PLAN_RELU ? activation_of(t, PLAN_RELU) : activation_of(t, activation));
+            continue;
+        }
+        const vector gain = load(offsets + BLOCK + at), zero = load(offsets + 2 * BLOCK + at);
+        store_bytes(bytes + at, rounded(finished(t, gain, zero, activation)));
+    }
+    const size_t left = s->m - first, count = left < BLOCK ? left : BLOCK;
+    if (s->writes_bytes)
+        memcpy(arena + (size_t)4 * *s->out + first, bytes, (count + 3) / 4 * 4);
+    else
+        memcpy((s->out ? (float *)arena + *s->out : logits) + first, block, sizeof(float) * count);
+}
+
+static void int8_fully_connected(const struct int8_fully_connected *s, uint8_t *arena, float *logits,
                                  struct share share)
 {
     enum { VECTORS = FULLY_CONNECTED_VECTORS, BLOCK = FULLY_CONNECTED_BLOCK };
@@ -20,11 +45,6 @@ static void int8_fully_connected(const struct int8_fully_connected *s, const uin
             for (size_t v = 0; v < VECTORS; v++)
                 sum[v] = dot(sum[v], features, load_words(weights + v * VECTOR_FLOATS));
         }
-        float block[BLOCK];
-#pragma GCC unroll 8
-        for (size_t v = 0; v < VECTORS; v++)
-            store(block + v * VECTOR_FLOATS,
-                  product_of(float_of(sum[v]), load(s->factors + first + v * VECTOR_FLOATS)));
-        memcpy(logits + first, block, sizeof(float) * (s->m - first < BLOCK ? s->m - first : BLOCK));
+        WITH_ACTIVATION(s->activation, write_block, s, sum, first, arena, logits)
     }
 }

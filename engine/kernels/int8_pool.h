@@ -42,7 +42,8 @@ static void int8_average_pool(const struct int8_pool *s, const uint8_t *x, uint8
     const struct range quads = range_of(share, s->quads);
     const size_t first = 1 - s->padding, width = s->width;
     for (size_t q = quads.begin; q < quads.end; q++) {
-        const float *plane = (const float *)x + s->in[q], *factor = s->factors + 4 * q;
+        const float *plane = (const float *)x + s->in[q];
+        const float *factor = s->factors + 4 * q, *offset = s->offsets + 4 * q;
         float *row = (float *)y + s->out[q];
         const float *end = row + some.end * s->out_pitch;
         for (size_t i = some.begin; i < some.end; i++) {
@@ -65,7 +66,7 @@ static void int8_average_pool(const struct int8_pool *s, const uint8_t *x, uint8
                 words value[4];
 #pragma GCC unroll 4
                 for (size_t c = 0; c < 4; c++)
-                    value[c] = rounded(product_of(float_of(sum[c]), broadcast(factor[c])));
+                    value[c] = rounded(product_of(float_of(sum[c]), broadcast(factor[c])) + broadcast(offset[c]));
                 const words quad = quads_of(value[0], value[1], value[2], value[3]);
                 store_before(end, line + j, keep((vector)quad, first_lanes(s->out_width - j)));
             }
@@ -91,20 +92,43 @@ ALWAYS_INLINE void add_sums_of_channels(const uint8_t *quads, size_t count, int3
         sum[c] += (int32_t)(sums[c % 2] >> 16 * (c / 2) & 0xffff);
 }
 
-static void int8_global_average_pool(const struct int8_global_average_pool *s, uint8_t *arena, struct share share)
+// The sums of each of the four channels over a window of a plane.
+ALWAYS_INLINE void sums_of_window(const uint8_t *plane, size_t pitch, struct range lines, struct range columns,
+                                  int32_t *sum)
+{
+    const size_t width = columns.end - columns.begin;
+    const int whole = width == pitch;
+    const size_t rows = whole ? 1 : lines.end - lines.begin, length = whole ? (lines.end - lines.begin) * pitch : width;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t p = 0; p < length; p += LONGEST_SUM)
+            add_sums_of_channels(plane + 4 * ((lines.begin + row) * pitch + columns.begin + p),
+                                 length - p < LONGEST_SUM ? length - p : LONGEST_SUM, sum);
+}
+
+// The pixels of window number i of count that divide size as evenly as they can.
+ALWAYS_INLINE struct range part_of(size_t i, size_t count, size_t size)
+{
+    const struct range range = {i * size / count, ((i + 1) * size + count - 1) / count};
+    return range;
+}
+
+static void int8_adaptive_average_pool(const struct int8_adaptive_average_pool *s, uint8_t *arena, float *logits,
+                                       struct share share)
 {
     const struct range quads = range_of(share, s->quads);
-    const int whole = s->width == s->in_pitch;
-    const size_t lines = whole ? 1 : s->height, length = whole ? (size_t)s->height * s->width : s->width;
-    for (size_t q = quads.begin; q < quads.end; q++) {
-        const uint8_t *row = arena + (size_t)4 * s->in[q];
+    const size_t windows = (size_t)s->out_height * s->out_width;
+    for (size_t i = quads.begin * windows; i < quads.end * windows; i++) {
+        const size_t window = i % windows, row = window / s->out_width, column = window % s->out_width;
+        const uint8_t *plane = arena + (size_t)4 * s->in[i / windows];
         int32_t sum[4] = {0};
-        for (size_t line = 0; line < lines; line++)
-            for (size_t p = 0; p < length; p += LONGEST_SUM)
-                add_sums_of_channels(row + 4 * (line * s->in_pitch + p),
-                                     length - p < LONGEST_SUM ? length - p : LONGEST_SUM, sum);
-        for (size_t c = 0; c < 4; c++)
-            arena[(size_t)4 * *s->out + 4 * q + c] =
-                byte_of_float(float_product((float)sum[c], s->factors[4 * q + c]), 127);
+        sums_of_window(plane, s->in_pitch, part_of(row, s->out_height, s->height),
+                       part_of(column, s->out_width, s->width), sum);
+        for (size_t c = 4 * i; c < 4 * i + 4; c++) {
+            const float mean = float_product((float)sum[c % 4], s->factors[c]) + s->offsets[c];
+            if (s->out)
+                arena[(size_t)4 * *s->out + c] = byte_of_float(mean, 127);
+            else if (c < s->logits)
+                logits[c] = mean;
+        }
     }
 }

@@ -11,13 +11,9 @@ ALWAYS_INLINE words load_inputs(const uint8_t *row, const enum int8_reads reads)
 {
     if (reads == QUADS_READ)
         return load_words(row);
+    if (reads == WINDOWS_OF_STRIDE_4_READ)
+        return pixels_of(load_words(row));
     return pixels_of(reads == WINDOWS_READ ? windows(row) : windows_of_stride_2(row));
-}
-
-// Bytes from one pixel's word to the next pixel's.
-ALWAYS_INLINE size_t step_of(const enum int8_reads reads)
-{
-    return reads == QUADS_READ ? 4 : reads == WINDOWS_READ ? 1 : 2;
 }
 
 // sum[m][v] += of one input row.
@@ -27,7 +23,7 @@ ALWAYS_INLINE void add_dots(size_t mr, size_t nv, const uint8_t *row, const enum
     words inputs[MAX_TILE_VECTORS];
 #pragma GCC unroll 8
     for (size_t v = 0; v < nv; v++)
-        inputs[v] = load_inputs(row + v * VECTOR_FLOATS * step_of(reads), reads);
+        inputs[v] = load_inputs(row + v * VECTOR_FLOATS * bytes_of_step(reads), reads);
 #ifdef HAS_DOT_OF_LANE // the instruction takes the four weights from any lane
 #pragma GCC unroll 2
     for (size_t first = 0; first < mr; first += VECTOR_FLOATS) {
@@ -93,6 +89,45 @@ ALWAYS_INLINE void write_bytes(size_t nv, const words *sum, float factor, uint8_
         store_bytes(y + v * VECTOR_FLOATS, value[v]);
 }
 
+// Where outputs have more than a factor, their sums come here from the registers: the tile's, of outputs from number first on.
+ALWAYS_INLINE void finish_outputs(const struct int8_convolution *s, size_t first, size_t mr, size_t nv,
+                                  const words (*sum)[MAX_TILE_VECTORS], const uint32_t *out, const uint32_t *residual,
+                                  uint8_t *y, words inside, const enum plan_activation activation)
+{
+    const struct int8_output *output = s->outputs + first;
+    const words around = broadcast_word((int32_t)s->around);
+    for (size_t v = 0; v < nv; v++) {
+        const words kept = v + 1 == nv ? inside : (words){0} == 0;
+        if (s->writes == BYTES_WRITTEN) {
+            for (size_t m = 0; m < mr; m++) {
+                const words value = clamped(byte_of_sum(sum[m][v], output + m, NULL, activation));
+                store_bytes(y + (size_t)4 * out[m] + v * VECTOR_FLOATS, (value & kept) | (around & ~kept));
+            }
+            continue;
+        }
+        for (size_t m = 0; m < mr; m += 4) {
+            words quads = {0}, value[4];
+            if (residual)
+                quads = load_words(y + (size_t)4 * residual[m / 4] + v * VECTOR_BYTES);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < 4; i++) {
+                const words added = byte_of(quads, i);
+                value[i] = byte_of_sum(sum[m + i][v], output + m + i, residual ? &added : NULL, activation);
+            }
+            store_words(y + (size_t)4 * out[m / 4] + v * VECTOR_BYTES,
+                        quads_of(value[0], value[1], value[2], value[3]) & kept);
+        }
+    }
+}
+
+static __attribute__((noinline)) void finish_tile(const struct int8_convolution *s, size_t mr, size_t nv,
+                                                  const words (*sum)[MAX_TILE_VECTORS], const uint32_t *out,
+                                                  const uint32_t *residual, uint8_t *y, words inside)
+{
+    const size_t first = (size_t)(out - s->out) * (s->writes == BYTES_WRITTEN ? 1 : 4);
+    WITH_ACTIVATION(s->activation, finish_outputs, s, first, mr, nv, sum, out, residual, y, inside)
+}
+
 // tiles of mr outputs each. pixels: of nv vectors those that are there; the others are written as zeros.
 ALWAYS_INLINE void int8_tile(const size_t mr, const size_t nv, const enum int8_reads reads,
                              const enum int8_writes writes, const struct int8_convolution *s, size_t tiles,
@@ -114,20 +149,28 @@ ALWAYS_INLINE void int8_tile(const size_t mr, const size_t nv, const enum int8_r
             add_dots(mr, nv, x + (size_t)4 * in[k], reads, packed, sum);
         const float *factor = (const float *)packed, *added_factor = factor + mr;
         packed += writes == QUADS_ADDED ? 2 * mr : mr;
-        if (writes == BYTES_WRITTEN) {
+        if (s->outputs) {
+            words stored[MAX_TILE_ROWS][MAX_TILE_VECTORS];
+#pragma GCC unroll 8
+            for (size_t m = 0; m < mr; m++)
+#pragma GCC unroll 8
+                for (size_t v = 0; v < nv; v++)
+                    stored[m][v] = sum[m][v];
+            finish_tile(s, mr, nv, (const words(*)[MAX_TILE_VECTORS])stored, out,
+                        writes == QUADS_ADDED ? residual : NULL, y, inside);
+        } else if (writes == BYTES_WRITTEN) {
 #pragma GCC unroll 8
             for (size_t m = 0; m < mr; m++)
                 write_bytes(nv, sum[m], factor[m], y + (size_t)4 * out[m], inside);
-            out += mr;
         } else {
 #pragma GCC unroll 2
             for (size_t m = 0; m < mr; m += 4)
                 write_quads(nv, sum + m, factor + m, writes == QUADS_ADDED, added_factor + m,
                             y + (size_t)4 * out[m / 4], writes == QUADS_ADDED ? y + (size_t)4 * residual[m / 4] : y,
                             inside);
-            out += mr / 4;
-            residual += writes == QUADS_ADDED ? mr / 4 : 0;
         }
+        out += writes == BYTES_WRITTEN ? mr : mr / 4;
+        residual += writes == QUADS_ADDED ? mr / 4 : 0;
     } while (--tiles);
 }
 
@@ -147,7 +190,9 @@ ALWAYS_INLINE void int8_tile(const size_t mr, const size_t nv, const enum int8_r
     T(mr, nv, WINDOWS_READ, QUADS_WRITTEN)                                                                             \
     T(mr, nv, WINDOWS_READ, BYTES_WRITTEN)                                                                             \
     T(mr, nv, WINDOWS_OF_STRIDE_2_READ, QUADS_WRITTEN)                                                                 \
-    T(mr, nv, WINDOWS_OF_STRIDE_2_READ, BYTES_WRITTEN)
+    T(mr, nv, WINDOWS_OF_STRIDE_2_READ, BYTES_WRITTEN)                                                                 \
+    T(mr, nv, WINDOWS_OF_STRIDE_4_READ, QUADS_WRITTEN)                                                                 \
+    T(mr, nv, WINDOWS_OF_STRIDE_4_READ, BYTES_WRITTEN)
 #define DEFINE_QUADS_TILE(mr, nv) QUADS_TILE(DEFINE_INT8_TILE, mr, nv)
 #define DEFINE_BYTES_TILE(mr, nv) BYTES_TILE(DEFINE_INT8_TILE, mr, nv)
 #define DEFINE_WINDOWS_TILE(mr, nv) WINDOWS_TILE(DEFINE_INT8_TILE, mr, nv)
@@ -164,7 +209,7 @@ WINDOWS_TILE_TABLE(DEFINE_WINDOWS_TILES)
 #define QUADS_TILE_ENTRIES(mr, nv) UP_TO_##nv(QUADS_TILE_ENTRY, mr)
 #define BYTES_TILE_ENTRIES(mr, nv) UP_TO_##nv(BYTES_TILE_ENTRY, mr)
 #define WINDOWS_TILE_ENTRIES(mr, nv) UP_TO_##nv(WINDOWS_TILE_ENTRY, mr)
-static int8_tile_function *const int8_tiles[3][3][MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {
+static int8_tile_function *const int8_tiles[INT8_READS][3][MAX_TILE_ROWS + 1][MAX_TILE_VECTORS + 1] = {
     QUADS_TILE_TABLE(QUADS_TILE_ENTRIES) BYTES_TILE_TABLE(BYTES_TILE_ENTRIES) WINDOWS_TILE_TABLE(WINDOWS_TILE_ENTRIES)};
 
 #define WIDEST_QUADS(mr, nv) [0][QUADS_WRITTEN][mr] = nv, [0][QUADS_ADDED][mr] = nv,

@@ -10,11 +10,16 @@ ALWAYS_INLINE void store_before(const float *end, float *y, vector v)
         store_first(y, v, (size_t)(end - y));
 }
 
-// Writes zeros to a line from first to before last, and up to a vector beyond, which is written later.
-ALWAYS_INLINE void zero_some(const float *end, float *line, size_t first, size_t last)
+// Writes v, of lanes all alike, to a line from first to before last, and up to a vector beyond, which is written later.
+ALWAYS_INLINE void fill_some(const float *end, float *line, size_t first, size_t last, vector v)
 {
     for (size_t j = first; j < last; j += VECTOR_FLOATS)
-        store_before(end, line + j, (vector){0});
+        store_before(end, line + j, v);
+}
+
+ALWAYS_INLINE void zero_some(const float *end, float *line, size_t first, size_t last)
+{
+    fill_some(end, line, first, last, (vector){0});
 }
 
 // Writes zeros between a line of width floats, whose last vector ends with zeros, and the next line.

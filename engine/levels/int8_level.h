@@ -7,6 +7,7 @@
 
 #include "../kernels/line_ends.h"
 #include "../kernels/sharing.h"
+#include "../kernels/int8_output.h"
 #include "../kernels/int8_tile.h"
 #include "../kernels/int8_convolution.h"
 #include "../kernels/stride2.h"
@@ -16,6 +17,8 @@
 #include "../kernels/int8_pool.h"
 #include "../kernels/int8_fully_connected.h"
 #include "../kernels/int8_input.h"
+#include "../kernels/int8_scale.h"
+#include "../kernels/int8_bytes_of_quads.h"
 #include "../kernels/int8_peak.h"
 
 #define TABLE_OF_(level) shufflenet_int8_##level
@@ -31,7 +34,9 @@ const struct int8_kernels TABLE_OF(LEVEL) = {
     .depthwise = int8_depthwise,
     .max_pool = int8_max_pool,
     .average_pool = int8_average_pool,
-    .global_average_pool = int8_global_average_pool,
+    .adaptive_average_pool = int8_adaptive_average_pool,
     .fully_connected = int8_fully_connected,
+    .scale = int8_scale,
+    .bytes_of_quads = int8_bytes_of_quads,
     .peak = int8_peak,
 };

@@ -9,6 +9,8 @@
 #include "../simd/vector.h"
 
 #include "../kernels/zero.h"
+#include "../kernels/line_ends.h"
+#include "../kernels/input.h"
 #ifndef SHUFFLENET_WITHOUT_FLOAT32
 #include "tile_tables.h"
 
@@ -16,7 +18,6 @@
 static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 
 #include "../kernels/activation.h"
-#include "../kernels/line_ends.h"
 #include "../kernels/sharing.h"
 #include "../kernels/scale.h"
 #include "../kernels/tile.h"
@@ -29,7 +30,6 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/stride2.h"
 // These need stride2.h or line_ends.h.
 #include "../kernels/depthwise.h"
-#include "../kernels/input.h"
 #include "../kernels/pool_windows.h"
 #include "../kernels/pool.h"
 #endif
@@ -73,13 +73,14 @@ enum { STEM_ROWS = 0 };
 #else
 #define FLOAT32_KERNELS                                                                                                \
     .fully_connected_block = FULLY_CONNECTED_BLOCK, .takes_halves = TAKES_HALVES, .vectors = {TILE_TABLE(WIDEST)},     \
-    .input = input, .convolution = convolution, .stem = STEM, .stem_rows = STEM_ROWS, .depthwise = depthwise,          \
-    .max_pool = max_pool, .average_pool = average_pool, .adaptive_average_pool = adaptive_average_pool,                \
-    .fully_connected = fully_connected, .scale = scale, .peak = peak, .training = TRAINING,
+    .convolution = convolution, .stem = STEM, .stem_rows = STEM_ROWS, .depthwise = depthwise, .max_pool = max_pool,    \
+    .average_pool = average_pool, .adaptive_average_pool = adaptive_average_pool, .fully_connected = fully_connected,  \
+    .scale = scale, .peak = peak, .training = TRAINING,
 #endif
 #define KERNELS_OF(level)                                                                                              \
     {.name = NAME_OF(level),                                                                                           \
      .vector_floats = VECTOR_FLOATS,                                                                                   \
+     .input = input,                                                                                                   \
      .zero = zero,                                                                                                     \
      .resize = &resize_kernels,                                                                                        \
      .int8 = INT8_OF(level),                                                                                           \

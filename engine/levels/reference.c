@@ -2,21 +2,21 @@
 #include "../int8.h"
 #include "../preprocess/reference.h"
 
+#include <string.h>
+
+static float float_of_bits(int32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static void zero(const struct zero *s, float *arena, struct share share)
 {
     const struct range rows = range_of(share, s->count);
     for (size_t i = rows.begin; i < rows.end; i++)
         for (uint32_t p = 0; p < s->length; p++)
-            arena[s->out[i] + p] = 0;
-}
-
-#ifndef SHUFFLENET_WITHOUT_FLOAT32
-#include "../kernels/activation.h"
-
-// The value at (row, column) of a picture with zeros around it.
-static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pitch, int64_t row, int64_t column)
-{
-    return row < 0 || row >= height || column < 0 || column >= width ? 0 : x[row * pitch + column];
+            arena[s->out[i] + p] = float_of_bits((int32_t)s->word);
 }
 
 static void input(const struct input *s, const float *x, float *y, struct lines lines, struct share share)
@@ -26,12 +26,24 @@ static void input(const struct input *s, const float *x, float *y, struct lines 
     for (size_t plane = planes.begin; plane < planes.end; plane++) {
         const size_t c = plane / phases, row_phase = plane % phases / s->phases, phase = plane % s->phases;
         const float *line = x + (s->in ? s->in[c] : c * s->height * s->width);
+        const float around = float_of_bits(s->around ? s->around[c] : 0);
         for (uint32_t i = lines.begin; i < lines.end && i < s->out_height; i++)
-            for (uint32_t j = 0; j < s->out_pitch; j++)
-                y[s->out[plane] + (size_t)i * s->out_pitch + j] =
-                    padded(line, s->height, s->width, s->in_pitch, (int64_t)(i * s->stride + row_phase) - s->padding,
-                           (int64_t)(j * s->stride + phase) - s->padding);
+            for (uint32_t j = 0; j < s->out_pitch; j++) {
+                const int64_t row = (int64_t)(i * s->stride + row_phase) - s->padding;
+                const int64_t column = (int64_t)(j * s->stride + phase) - s->padding;
+                const int inside = row >= 0 && row < s->height && column >= 0 && column < s->width;
+                y[s->out[plane] + (size_t)i * s->out_pitch + j] = inside ? line[row * s->in_pitch + column] : around;
+            }
     }
+}
+
+#ifndef SHUFFLENET_WITHOUT_FLOAT32
+#include "../kernels/activation.h"
+
+// The value at (row, column) of a picture with zeros around it.
+static float padded(const float *x, uint32_t height, uint32_t width, uint32_t pitch, int64_t row, int64_t column)
+{
+    return row < 0 || row >= height || column < 0 || column >= width ? 0 : x[row * pitch + column];
 }
 
 static void convolution(const struct convolution *s, const float *x, float *y, struct lines lines, struct share share)
@@ -155,11 +167,11 @@ static void scale(const struct scale *s, float *arena, struct share share)
 const struct kernels shufflenet_kernels_reference = {
     .name = "reference",
     .vector_floats = 1,
+    .input = input,
     .zero = zero,
 #ifndef SHUFFLENET_WITHOUT_FLOAT32
     .fully_connected_block = 1,
     .vectors = {[1] = 1},
-    .input = input,
     .convolution = convolution,
     .depthwise = depthwise,
     .max_pool = max_pool,

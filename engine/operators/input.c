@@ -1,5 +1,7 @@
 #include "kind.h"
 
+#include <string.h>
+
 static void build_input(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     const struct plan_input *p = &plan->as.input;
@@ -27,6 +29,13 @@ static void build_input(struct builder *b, const struct plan_step *plan, struct 
     if (b->failed)
         return;
     s->in = optional_table(b, p->input, s->channels, plane_words(s->height, s->width, s->in_pitch));
+    if (p->around != PLAN_NO_TABLE) {
+        const int32_t *words = weights(b, p->around, PLAN_INT32, s->channels);
+        int32_t *copy = take(b, sizeof(int32_t) * s->channels);
+        s->around = copy;
+        if (is_building(b))
+            memcpy(copy, words, sizeof(int32_t) * s->channels);
+    }
     s->out = written_table(b, step, p->output, (uint64_t)s->channels * s->phases * s->phases,
                            (uint64_t)s->out_height * s->out_pitch, s->out_pitch, 0);
 }

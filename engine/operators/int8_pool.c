@@ -38,12 +38,16 @@ static void build_int8_average_pool(struct builder *b, const struct plan_step *p
         return;
     const uint64_t channels = 4 * (uint64_t)s->quads;
     const float *factors = floats(b, plan->as.int8_pool.factors, channels);
-    float *copy = take(b, sizeof(float) * channels);
+    const float *offsets = floats(b, plan->as.int8_pool.offsets, channels);
+    float *copy = take(b, sizeof(float) * 2 * channels);
     s->factors = copy;
+    s->offsets = copy ? copy + channels : NULL;
     for (size_t c = 0; !b->failed && c < channels; c++)
-        require_factor(b, 9 * 127, factors[c]);
-    if (is_building(b))
+        require_output(b, 9 * 127, (struct int8_output){.factor = factors[c], .offset = offsets[c]});
+    if (is_building(b)) {
         memcpy(copy, factors, sizeof(float) * channels);
+        memcpy(copy + channels, offsets, sizeof(float) * channels);
+    }
 }
 
 static void run_int8_max_pool(const struct run *run, const struct step *step)

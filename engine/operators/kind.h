@@ -34,9 +34,9 @@ struct kind {
     struct lines (*lines_read)(const struct step *, struct lines written); // NULL: the picture
 };
 
+SHUFFLENET_LOCAL const struct kind *input_kind(void);
 SHUFFLENET_LOCAL const struct kind *zero_kind(void);
 #ifndef SHUFFLENET_WITHOUT_FLOAT32
-SHUFFLENET_LOCAL const struct kind *input_kind(void);
 SHUFFLENET_LOCAL const struct kind *convolution_kind(void);
 SHUFFLENET_LOCAL const struct kind *depthwise_kind(void);
 SHUFFLENET_LOCAL const struct kind *max_pool_kind(void);
@@ -52,8 +52,10 @@ SHUFFLENET_LOCAL const struct kind *int8_convolution_kind(void);
 SHUFFLENET_LOCAL const struct kind *int8_depthwise_kind(void);
 SHUFFLENET_LOCAL const struct kind *int8_max_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *int8_average_pool_kind(void);
-SHUFFLENET_LOCAL const struct kind *int8_global_average_pool_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_adaptive_average_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *int8_fully_connected_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_scale_kind(void);
+SHUFFLENET_LOCAL const struct kind *int8_bytes_of_quads_kind(void);
 #endif
 
 // The kind of this number in a plan, or NULL.

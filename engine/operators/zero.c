@@ -4,7 +4,7 @@ static void build_zero(struct builder *b, const struct plan_step *plan, struct s
 {
     const struct plan_zero *p = &plan->as.zero;
     struct zero *s = &step->as.zero;
-    *s = (struct zero){.count = p->count, .length = p->length};
+    *s = (struct zero){.count = p->count, .length = p->length, .word = p->word};
     s->out = table(b, p->output, s->count, s->length);
 }
 

@@ -151,6 +151,7 @@ static int test_input(uint32_t height, uint32_t width, uint32_t kernel, uint32_t
                                               .height = height,
                                               .width = width,
                                               .in_pitch = in_pitch,
+                                              .around = PLAN_NO_TABLE,
                                               .input = in,
                                               .output = out}};
     writes(t, out, CHANNELS * phases * phases, rows * pitch);

@@ -37,17 +37,23 @@ class Layout:
         """Words before and behind the plane that must be zero."""
         return self.padding * (self.pitch + 1)
 
+    @property
+    def word_around(self) -> int:
+        """What the guards hold."""
+        return 0
+
 
 @dataclass(frozen=True)
 class ByteLayout:
     """How a channel of 8 bits lies in a byte row, for depthwise convolutions: lines of ``width`` bytes without gaps.
 
-    With ``padding`` an operator looks a pixel over the edges: above and below the plane it finds zeros.
+    If ``padding`` is not 0, an operator looks as many pixels over the edges, and finds ``around`` there.
     """
 
     height: int
     width: int
     padding: int
+    around: int
 
     @property
     def pitch(self) -> int:
@@ -59,12 +65,17 @@ class ByteLayout:
 
     @property
     def words(self) -> int:
-        """Whole words; zeros are written from the one on in which the plane ends."""
+        """Whole words; guards are written from the one on in which the plane ends."""
         return self.bytes // 4
 
     @property
+    def word_around(self) -> int:
+        """Four bytes of ``around``."""
+        return self.around * 0x01010101
+
+    @property
     def guard(self) -> int:
-        """Words before the plane and behind its whole words that must be zero."""
+        """Words before the plane and behind its whole words that an operator sees."""
         return self.padding * (-(-(self.width + 1) // 4) + 1)
 
 
@@ -87,7 +98,7 @@ def layouts(graph: Graph, sizes: Mapping[Node, tuple[int, int]]) -> dict[Node, L
             paddings[source] = max(paddings[source], padding)
     for node, size in sizes.items():
         if isinstance(node, Convolution) and not runs_depthwise(node) and not keeps_size(node, sizes):
-            gaps[size] = _gap_behind_planes(size[1], gaps[size], halo(node))
+            gaps[size] = gap_behind_planes(size[1], gaps[size], halo(node))
     return {
         node: Layout(height, width, width + gaps[height, width], paddings[node])
         for node, (height, width) in sizes.items()
@@ -101,6 +112,18 @@ def runs_depthwise(node: Node) -> bool:
         and node.depthwise
         and node.kernel_size == 3
         and node.padding == 1
+        and node.stride in (1, 2)
+    )
+
+
+def runs_depthwise_in_int8(node: Node) -> bool:
+    """Whether the engine's int8 kernels for depthwise convolutions run it."""
+    return (
+        isinstance(node, Convolution)
+        and node.depthwise
+        and not isinstance(node.inputs[0], Input)
+        and node.kernel_size in (3, 5)
+        and node.padding == node.kernel_size // 2
         and node.stride in (1, 2)
     )
 
@@ -131,7 +154,7 @@ def planes_pitch(node: Node, layout: Layout) -> int:
     return pitch if pitch == layout.pitch else round_up(pitch, ROW_ALIGNMENT)
 
 
-def _gap_behind_planes(width: int, gap: int, halo: int) -> int:
+def gap_behind_planes(width: int, gap: int, halo: int) -> int:
     """The gap behind the lines of a convolution that reads such planes, ``halo`` pixels beyond the right edge.
 
     Lines of whole vectors can be written one by one, with a pitch of their own. Where those took more than a few

@@ -74,7 +74,7 @@ def _plan(model: Model, height: int, width: int, sliding_words: int) -> Steps:
     if height * width > 1 << 24:
         raise ValueError(f"pictures of {width} x {height} pixels are too large for one pass; at most 2^24 pixels")
     if model.quantized is not None:
-        return plan_int8(model, model.graph, model.graph.sizes(height, width))
+        return plan_int8(model, model.graph.sizes(height, width))
     folded = fold(model)
     graph = folded.graph
     planner = _Planner(folded, graph, graph.sizes(height, width))
@@ -265,6 +265,7 @@ class _Planner:
             width=in_width,
             in_pitch=self.layouts[source].pitch,
             stem=int(self._is_stem(node)),
+            around=NO_TABLE,
             input=NO_TABLE if isinstance(source, Input) else self.rows[source],
             output=planes,
         )

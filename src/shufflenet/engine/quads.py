@@ -1,8 +1,9 @@
 """How the channels of a quantized network's values share words: a quad row holds four channels of each pixel.
 
 Which four is free, since weights are arranged alike, but for what an operator can do: a convolution reads and writes
-quads of one of its groups, a pool's quads are its input's, and so are those of what is added. `quads_of` finds quads
-that suit all who write and read them. Values that depthwise convolutions read are byte rows instead, one channel each.
+quads of one of its groups, a pool's quads are its input's, and so are those of what is added. `storage_of` finds quads
+that suit all who write and read them. What a dense convolution writes for depthwise ones alone is byte rows instead,
+one channel each.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shufflenet.engine.layout import runs_depthwise
+from shufflenet.engine.layout import runs_depthwise_in_int8
 from shufflenet.engine.steps import Indices
 from shufflenet.networks.graph import (
     AdaptiveAveragePool,
     Add,
     Concat,
     Convolution,
-    FullyConnected,
     Graph,
     Input,
     Node,
     Pool,
+    Scale,
     Shuffle,
     Split,
 )
@@ -37,7 +38,7 @@ class Storage:
     """Where the bytes of a network's values are written.
 
     Args:
-        writers: the operators that write any.
+        writers: the operators that write any planes.
         written_by: for every node, which writer's and which of its channels each of its own channels is. [C] each.
         in_bytes: writers whose output is byte rows.
         places: for each writer of quads the place of each channel, LANES * quad + lane. [C]
@@ -57,14 +58,12 @@ def storage_of(graph: Graph, added_to: Mapping[Node, Add]) -> Storage:
     """Finds the place of every channel.
 
     Args:
-        added_to: the convolutions that add another value in their own step, and that addition.
-
-    Raises:
-        ValueError: a value is read by a depthwise convolution and by something else.
+        added_to: the operators that add another value in their own step, and that addition.
     """
-    writers = [node for node in graph.nodes if not isinstance(node, Input | Add | Concat | Split | Shuffle)]
+    moves = Input | Add | Concat | Split | Shuffle
+    writers = [node for node in graph.nodes if not node.flat and not isinstance(node, moves)]
     written_by = _written_by(graph, writers, added_to)
-    in_bytes = _in_bytes(graph, writers, written_by)
+    in_bytes = _in_bytes(graph, writers, written_by, added_to)
     return Storage(writers, written_by, in_bytes, _places(graph, writers, written_by, in_bytes, added_to))
 
 
@@ -73,6 +72,8 @@ def _written_by(graph: Graph, writers: list[Node], added_to: Mapping[Node, Add])
     carrier_of = {add: carrier for carrier, add in added_to.items()}
     found: dict[Node, tuple[Indices, Indices]] = {}
     for node in graph.nodes[1:]:
+        if node.flat:
+            continue
         match node:
             case Add():
                 found[node] = found[carrier_of[node]]
@@ -89,21 +90,35 @@ def _written_by(graph: Graph, writers: list[Node], added_to: Mapping[Node, Add])
     return found
 
 
-def _in_bytes(graph: Graph, writers: list[Node], written_by: Mapping[Node, tuple[Indices, Indices]]) -> set[Node]:
-    readers: dict[Node, list[Node]] = defaultdict(list)
+def _in_bytes(
+    graph: Graph,
+    writers: list[Node],
+    written_by: Mapping[Node, tuple[Indices, Indices]],
+    added_to: Mapping[Node, Add],
+) -> set[Node]:
+    """Dense convolutions that nothing but depthwise ones read, all of whose inputs are so."""
+    depthwise: list[set[Node]] = []  # the writers of what each depthwise convolution reads
+    others: set[Node] = set()
     for node in graph.nodes[1:]:
-        moves = isinstance(node, Concat | Split | Shuffle)
-        for source in node.inputs if not moves else ():
-            if not isinstance(source, Input):
-                for number in np.unique(written_by[source][0]).tolist():
-                    readers[writers[number]].append(node)
-    found = {writer for writer, nodes in readers.items() if any(map(runs_depthwise, nodes))}
-    for writer in found:
-        other = next((node for node in readers[writer] if not runs_depthwise(node)), None)
-        if other is not None:
-            raise ValueError(
-                f"{writer.name}: in 8 bits the engine can't hand it to a depthwise convolution and to {other.name}"
-            )
+        if isinstance(node, Concat | Split | Shuffle):
+            continue
+        for source in node.inputs:
+            if source.flat or isinstance(source, Input):
+                continue
+            read = {writers[number] for number in np.unique(written_by[source][0]).tolist()}
+            if runs_depthwise_in_int8(node):
+                depthwise.append(read)
+            else:
+                others |= read
+    found: set[Node] = {
+        writer
+        for writer in set().union(*depthwise) - others - added_to.keys()
+        if isinstance(writer, Convolution)
+        and not runs_depthwise_in_int8(writer)
+        and not (isinstance(writer.inputs[0], Input) and writer.channels % LANES)  # the stem writes whole quads
+    }
+    while mixed := set().union(*(read for read in depthwise if not read <= found)) & found:
+        found -= mixed
     return found
 
 
@@ -130,15 +145,15 @@ def _places(
             asks[channel].add((who, place * groups // len(channels)))
 
     for writer in writers:
-        groups = writer.groups if isinstance(writer, Convolution) and not runs_depthwise(writer) else 1
+        groups = writer.groups if isinstance(writer, Convolution) and not runs_depthwise_in_int8(writer) else 1
         ask((writer, "writes"), channels_of(writer), groups)
     for node in graph.nodes[1:]:
         source = node.inputs[0]
-        if isinstance(source, Input) or (isinstance(node, Convolution) and runs_depthwise(node)):
+        if source.flat or isinstance(source, Input) or runs_depthwise_in_int8(node):
             continue
-        if isinstance(node, Convolution | AdaptiveAveragePool | FullyConnected):
+        if isinstance(node, Convolution | AdaptiveAveragePool):
             ask(node, channels_of(source), node.groups if isinstance(node, Convolution) else 1)
-        if isinstance(node, Pool):
+        if isinstance(node, Pool | Scale):
             same.join(channels_of(node), channels_of(source))
         if node in added_to:
             (other,) = (x for x in added_to[node].inputs if x is not node)

@@ -14,7 +14,7 @@ from shufflenet.engine.layout import ROW_TAIL, ByteLayout, Layout, row_pitch
 from shufflenet.networks.graph import Activation
 
 MAGIC = 0x4C504E53
-VERSION = 9
+VERSION = 10
 NO_TABLE = 0xFFFFFFFF
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
@@ -46,13 +46,14 @@ _INT8_POOL = (
     "input",
     "output",
     "factors",
+    "offsets",
 )
 KINDS: dict[str, tuple[str, ...]] = {
     "input": (
         "stride", "phases", "padding", "out_height", "out_pitch", "channels", "height", "width", "in_pitch", "stem",
-        "input", "output",
+        "around", "input", "output",
     ),
-    "zero": ("count", "length", "output"),
+    "zero": ("count", "length", "word", "output"),
     "convolution": (
         "groups", "k", "m", "pixels", "width", "pitch", "in_pitch", "activation", "halo", "stem", "cold",
         "input", "output", "residual", "weights", "bias",
@@ -69,17 +70,23 @@ KINDS: dict[str, tuple[str, ...]] = {
     "strips": ("count", "height", "lines", "sliding_begin", "sliding_words"),
     "int8_input": ("padding", "out_height", "out_pitch", "output", "factors", "offsets", "around"),
     "int8_convolution": (
-        "groups", "k", "m", "pixels", "width", "pitch", "in_pitch", "reads", "writes", "input", "output", "residual",
-        "weights", "bias", "factors", "residual_factors",
+        "groups", "k", "m", "pixels", "width", "pitch", "in_pitch", "reads", "writes", "activation", "around",
+        "input", "output", "residual", "weights", "bias", "outputs",
     ),
     "int8_depthwise": (
-        "quads", "height", "width", "stride", "in_pitch", "out_pitch", "input", "output",
-        "weights", "bias", "factors", "offsets",
+        "kernel_size", "quads", "height", "width", "stride", "in_pitch", "out_pitch", "activation", "around",
+        "input", "output", "weights", "bias", "outputs",
     ),
     "int8_max_pool": _INT8_POOL,
     "int8_average_pool": _INT8_POOL,
-    "int8_global_average_pool": ("quads", "height", "width", "in_pitch", "input", "output", "factors"),
-    "int8_fully_connected": ("k", "m", "input", "weights", "bias", "factors"),
+    "int8_adaptive_average_pool": (
+        "quads", "height", "width", "in_pitch", "out_height", "out_width", "input", "output", "factors", "offsets",
+    ),
+    "int8_fully_connected": ("k", "m", "activation", "writes_bytes", "input", "output", "weights", "bias", "outputs"),
+    "int8_scale": (
+        "quads", "pixels", "width", "pitch", "activation", "input", "factors", "output", "residual", "zeros", "outputs",
+    ),
+    "int8_bytes_of_quads": ("quads", "height", "width", "in_pitch", "input", "output"),
 }  # fmt: skip
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS, 1)}
 ACTIVATIONS: dict[Activation, int] = {
@@ -235,7 +242,10 @@ class Steps:
             if layout.guard:
                 gap = row_pitch(layout.words, guard)[0] - layout.words
                 gaps = Rows.join([new[:1].shifted(-gap), new.shifted(layout.words)])
-                self.add(f"zero {layout.height}x{layout.width}", "zero", count=len(gaps), length=gap, output=gaps)
+                self.add(
+                    f"zero {layout.height}x{layout.width}", "zero",
+                    count=len(gaps), length=gap, word=layout.word_around, output=gaps,
+                )  # fmt: skip
             parts.append(new)
         return Rows.join(parts)
 

@@ -16,7 +16,16 @@ Precision = Literal["float32", "int8"]
 # What a program of each precision defines, to be without the code of the other.
 WITHOUT: dict[Precision, str] = {"float32": "SHUFFLENET_WITHOUT_INT8", "int8": "SHUFFLENET_WITHOUT_FLOAT32"}
 
-_CORE = ("builder.c", "cpu.c", "create.c", "operators/zero.c", "preprocess/preprocess.c", "run.c", "tiles.c")
+_CORE = (
+    "builder.c",
+    "cpu.c",
+    "create.c",
+    "operators/input.c",
+    "operators/zero.c",
+    "preprocess/preprocess.c",
+    "run.c",
+    "tiles.c",
+)
 _CONDITIONS = {*WITHOUT.values(), "SHUFFLENET_TRAINING"}  # words in #ifdef and #ifndef that decide what is included
 
 # The processor of a level's file and what its compilers must be told, GCC and Clang, since one command line gives all

@@ -12,12 +12,13 @@ Letters: N batch, C and M channels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet.networks.graph import Activation as Function
 from shufflenet.networks.graph import (
     AdaptiveAveragePool,
     Add,
@@ -77,14 +78,15 @@ class Quantized:
 
 def check_served(graph: Graph) -> None:
     """Raises ValueError if the network has an operator that 8 bits don't serve."""
-    readers = graph.readers()
+    readers, factors = graph.readers(), factors_of(graph)
     for node in graph.nodes[1:]:
         match node:
-            case Convolution() | Add() | Scale():
-                served = node.activation in ("linear", "relu") and node is not graph.nodes[-1]
+            case Convolution() | Add():
+                served = node is not graph.nodes[-1]
+            case Scale():
+                served = node is not graph.nodes[-1] and node.inputs[1] in factors
             case FullyConnected():
-                factors = bool(readers[node]) and all(isinstance(reader, Scale) for reader in readers[node])
-                served = node.activation in (("sigmoid",) if factors else ("linear", "relu"))
+                served = node in factors or not any(isinstance(reader, Scale) for reader in readers[node])
             case AdaptiveAveragePool() | Pool() | Concat() | Split() | Shuffle():
                 served = node is not graph.nodes[-1] or isinstance(node, AdaptiveAveragePool)
             case _:
@@ -95,6 +97,18 @@ def check_served(graph: Graph) -> None:
             activation = getattr(node, "activation", "linear")
             kind = type(node).__name__ + (f" with {activation}" if activation != "linear" else "")
             raise ValueError(f"{node.name}: 8 bits don't serve {kind} in this place")
+
+
+def factors_of(graph: Graph) -> set[Node]:
+    """The layers whose results stay float32, since nothing but a `Scale` reads them."""
+    readers = graph.readers()
+    return {
+        node
+        for node in graph.nodes
+        if isinstance(node, FullyConnected)
+        and readers[node]
+        and all(isinstance(reader, Scale) for reader in readers[node])
+    }
 
 
 def carriers(graph: Graph) -> dict[Node, Add]:
@@ -114,18 +128,16 @@ def carriers(graph: Graph) -> dict[Node, Add]:
 
 def requantising(graph: Graph) -> list[Node]:
     """The operators that make bytes, in the order of running; not those that pass bytes on."""
-    carried, logits = carriers(graph), graph.nodes[-1]
-    return [node for node in graph.nodes if node not in carried and node is not logits and _makes_bytes(node)]
+    others = {*carriers(graph), *factors_of(graph), graph.nodes[-1]}
+    return [node for node in graph.nodes if node not in others and _makes_bytes(node)]
 
 
 def _makes_bytes(node: Node) -> bool:
     match node:
-        case Convolution() | Add() | Scale() | AdaptiveAveragePool():
+        case Convolution() | Add() | Scale() | AdaptiveAveragePool() | FullyConnected():
             return True
         case Pool():
             return node.kind == "average"
-        case FullyConnected():
-            return node.activation != "sigmoid"  # whose results are float32 factors
         case _:
             return False
 
@@ -155,7 +167,11 @@ class Requantised:
     """From a sum to an activation, all in float32, each operation rounded, none contracted to a fused multiply-add:
 
         t = float(sum) * multiplier;  t = t + float(residual) * residual_multiplier  (if there is one)
-        t = t + offset;  t = min(max(t, 0), 127);  q = (t + 12582912) - 12582912  (rounds to even)
+        t = t + offset;  t = function(t) * gain + zero  (behind an activation that is neither linear nor a ReLU)
+        t = min(max(t, 0), 127);  q = (t + 12582912) - 12582912  (rounds to even)
+
+    What is not made a byte, logits and the factors of a `Scale`, is t, or function(t): gain and zero are None. The
+    functions are those of quantization/emulation.py.
 
     All are [M]. Each is computed in float64 and rounded once.
     """
@@ -163,6 +179,9 @@ class Requantised:
     multiplier: Floats
     offset: Floats
     residual_multiplier: Floats | None = None
+    function: Function = "linear"
+    gain: Floats | None = None
+    zero: Floats | None = None
 
 
 def constants_of(
@@ -173,33 +192,46 @@ def constants_of(
     A `Scale` has no sums: a byte less its zero point is multiplied by the channel's factor times ``multiplier``. The
     constants of what an addition reads before it is rounded (`carriers`) lead to the addition's bytes.
 
-    Where the result is logits, not bytes, they lead to real values, and the last three lines of `Requantised` are left
-    out.
+    Where the result is logits or factors, not bytes, they lead to real values.
 
     Args:
         carried: `carriers` of the graph.
-        height, width: of what a global average reads.
+        height, width: of what an average of windows reads.
 
     Raises:
         ValueError: 8 bits don't serve the operator.
     """
     made = quantized.activations
     target = carried.get(node, node)
-    # Only logits have none.
-    to = made.get(target.name, Activation(np.ones(target.channels, np.float32), np.zeros(target.channels, np.uint8)))
+    function: Function = getattr(target, "activation", "linear")
+    real = Activation(np.ones(target.channels, np.float32), np.zeros(target.channels, np.uint8))
+    to = made.get(target.name, real)  # logits and factors have none
+    if function not in ("linear", "relu"):
+        constants = _constants_to(node, quantized, carried, real, (height, width))
+        if target.name not in made:
+            return replace(constants, function=function)
+        gain = (1 / to.scale.astype(np.float64)).astype(np.float32)
+        return replace(constants, function=function, gain=gain, zero=to.zero_point.astype(np.float32))
+    return replace(_constants_to(node, quantized, carried, to, (height, width)), function=function)
+
+
+def _constants_to(
+    node: Node, quantized: Quantized, carried: Mapping[Node, Add], to: Activation, size: tuple[int, int]
+) -> Requantised:
+    """Without what follows an activation; ``to``: what t stands for."""
+    made = quantized.activations
     match node:
         case Convolution() | FullyConnected():
             return _requantised(quantized.layers[node.name].scale, 1, to)
         case Pool():
             read = activation_of(node.inputs[0], made)
-            if read.zero_point.any():
-                raise ValueError(f"{node.name}: in 8 bits an average pool reads what is behind a ReLU")
-            return _requantised(read.scale, node.kernel_size**2, to)
-        case AdaptiveAveragePool():
-            pixels = (height // node.size) * (width // node.size)
-            channels = np.repeat(np.arange(node.inputs[0].channels), node.size**2)
-            read = activation_of(node.inputs[0], made)[channels]
+            pixels = node.kernel_size**2
             return _requantised(read.scale, pixels, to, zero=pixels * read.zero_point.astype(np.float64))
+        case AdaptiveAveragePool():
+            read = activation_of(node.inputs[0], made)[np.repeat(np.arange(node.inputs[0].channels), node.size**2)]
+            rows, columns = (np.diff(windows_of(node.size, pixels)).ravel() for pixels in size)
+            counts = np.tile(np.outer(rows, columns).ravel().astype(np.float64), node.inputs[0].channels)
+            return _requantised(read.scale, counts, to, zero=counts * read.zero_point)
         case Scale():
             read = activation_of(node.inputs[0], made)
             return _requantised(read.scale, 1, to)
@@ -216,13 +248,18 @@ def constants_of(
             raise ValueError(f"{node.name}: {type(node).__name__} makes no bytes")
 
 
+def windows_of(count: int, pixels: int) -> list[tuple[int, int]]:
+    """The first pixel of each of ``count`` windows of a line, and the one behind its last: they overlap if need be."""
+    return [(i * pixels // count, -(-(i + 1) * pixels // count)) for i in range(count)]
+
+
 def carrier_of(add: Add, carried: Mapping[Node, Add]) -> Node | None:
     """The operator whose sums ``add`` reads; None: both its inputs are bytes."""
     return next((source for source in add.inputs if carried.get(source) is add), None)
 
 
 def _requantised(
-    unit: Floats, count: int, to: Activation, residual: Activation | None = None,
+    unit: Floats, count: int | NDArray[np.float64], to: Activation, residual: Activation | None = None,
     zero: NDArray[np.float64] | float = 0.0,
 ) -> Requantised:  # fmt: skip
     """The constants for sums of which 1 stands for ``unit`` / ``count``, and ``zero`` for a real 0. [M] each."""

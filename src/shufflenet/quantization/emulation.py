@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shufflenet.networks.graph import (
+    Activation,
     AdaptiveAveragePool,
     Add,
     Concat,
@@ -34,11 +35,13 @@ from shufflenet.networks.quantized import (
     Layer,
     PixelInput,
     Quantized,
+    Requantised,
     activation_of,
     carrier_of,
     carriers,
     constants_of,
     input_of,
+    windows_of,
 )
 
 _ROUNDS = 12582912.0  # 1.5 * 2^23: adding it leaves no bits for a fraction
@@ -77,15 +80,14 @@ class Emulation:
         match node:
             case Convolution() | FullyConnected():
                 sums = self.sums(node, read[0]).float()
-                if isinstance(node, FullyConnected) and node.activation == "sigmoid":
-                    return torch.sigmoid(sums * self._layer(node).scale)
                 return sums if node in self.carried else self._rounded(node, sums)
             case Pool(kind="max"):
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():
-                return self._rounded(node, functional.avg_pool2d(read[0], 3, 2, node.padding, divisor_override=1))
+                around = _padded(read[0], node.padding, self._zero_point(node.inputs[0]))
+                return self._rounded(node, functional.avg_pool2d(around, 3, 2, 0, node.ceil, divisor_override=1))
             case AdaptiveAveragePool():
-                return self._rounded(node, _region_sums(node, read[0]), *read[0].shape[2:])
+                return self._rounded(node, _window_sums(node, read[0]), *read[0].shape[2:])
             case Add():
                 return self._add(node, *read)
             case Scale():
@@ -99,6 +101,9 @@ class Emulation:
             case _:
                 raise ValueError(f"{node.name}: 8 bits don't serve {type(node).__name__}")
 
+    def _zero_point(self, node: Node) -> NDArray[np.uint8]:
+        return activation_of(node, self.quantized.activations).zero_point
+
     def sums(self, node: Convolution | FullyConnected, x: Tensor) -> Tensor:
         """The int32 sums of a layer, as whole values in float32 or float64."""
         if isinstance(node, FullyConnected) or not node.padding:
@@ -106,7 +111,7 @@ class Emulation:
         elif input_of(node):
             padding = self.pixels.padding
         else:
-            padding = activation_of(node.inputs[0], self.quantized.activations).zero_point
+            padding = self._zero_point(node.inputs[0])
         return self._layer(node).sums(node, x, padding)
 
     def _layer(self, node: Node) -> _Layer:
@@ -116,8 +121,7 @@ class Emulation:
 
     def _rounded(self, node: Node, sums: Tensor, height: int = 1, width: int = 1) -> Tensor:
         constants = constants_of(node, self.quantized, self.carried, height, width)
-        t = sums * _per_channel(constants.multiplier, sums) + _per_channel(constants.offset, sums)
-        return t if node is self.graph.nodes[-1] else _clamped(t)
+        return self._finished(node, constants, sums * _per_channel(constants.multiplier, sums))
 
     def _add(self, node: Add, left: Tensor, right: Tensor) -> Tensor:
         constants, carrier = constants_of(node, self.quantized, self.carried), carrier_of(node, self.carried)
@@ -125,15 +129,50 @@ class Emulation:
         t, residual = (right, left) if carrier is node.inputs[1] else (left, right)
         if not isinstance(carrier, Scale):
             t = t * _per_channel(constants.multiplier, t)
-        t = t + residual * _per_channel(constants.residual_multiplier, t)
-        return _clamped(t + _per_channel(constants.offset, t))
+        return self._finished(node, constants, t + residual * _per_channel(constants.residual_multiplier, t))
 
     def _scale(self, node: Scale, x: Tensor, factors: Tensor) -> Tensor:
         constants = constants_of(node, self.quantized, self.carried)
-        zero_point = activation_of(node.inputs[0], self.quantized.activations).zero_point
+        zero_point = self._zero_point(node.inputs[0])
         factors = factors * torch.from_numpy(constants.multiplier)
         t = (x - _per_channel(zero_point.astype(np.float32), x)) * factors[:, :, None, None]
-        return t if node in self.carried else _clamped(t + _per_channel(constants.offset, t))
+        return t if node in self.carried else self._finished(node, constants, t)
+
+    def _finished(self, node: Node, constants: Requantised, t: Tensor) -> Tensor:
+        t = t + _per_channel(constants.offset, t)
+        if node.name not in self.quantized.activations:
+            return FUNCTIONS[constants.function](t)
+        if constants.gain is not None and constants.zero is not None:
+            t = FUNCTIONS[constants.function](t) * _per_channel(constants.gain, t) + _per_channel(constants.zero, t)
+        return _clamped(t)
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    return 1 / (1 + _exponential(-x.clamp(-30, 30)))
+
+
+def _exponential(x: Tensor) -> Tensor:
+    """e^x for x from -30 to 30: 2^n times a polynomial of the rest, which is at most ln(2) / 2."""
+    n = (x * 1.44269504 + _ROUNDS) - _ROUNDS
+    rest = x - n * 0.693359375 + n * 2.12194440e-4  # ln(2) in two parts
+    total = torch.full_like(rest, 1 / 720)
+    for factor in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
+        total = total * rest + factor
+    return total * (n.int() + 127).bitwise_left_shift(23).view(torch.float32)
+
+
+def _hard_sigmoid(x: Tensor) -> Tensor:
+    return (x + 3).clamp(0, 6) * (1 / 6)
+
+
+# In float32, each operation rounded: the engine gives the same bits.
+FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "sigmoid": _sigmoid,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda x: x * _hard_sigmoid(x),
+}
 
 
 def quantized_pixels(x: Tensor, pixels: PixelInput) -> Tensor:
@@ -168,8 +207,7 @@ class _Layer:
             return _pointwise(x, self.weight, node.groups).add_(self.bias[:, None, None])
         around = node.padding
         if padding is not None and padding.any():
-            byte = torch.from_numpy(padding.astype(np.float32))[:, None, None].to(x.dtype)
-            x, around = functional.pad(x - byte, [node.padding] * 4) + byte, 0
+            x, around = _padded(x, node.padding, padding), 0
         return functional.conv2d(x, self.weight, self.bias, node.stride, around, 1, node.groups)
 
 
@@ -180,12 +218,17 @@ def _pointwise(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     return torch.matmul(weights, inputs).view(batch, len(weight), height, width)
 
 
-def _region_sums(node: AdaptiveAveragePool, x: Tensor) -> Tensor:
-    batch, channels, height, width = x.shape
-    if height % node.size or width % node.size:
-        raise ValueError(f"{node.name}: {width} x {height} pixels do not divide into {node.size} x {node.size} windows")
-    shape = (batch, channels, node.size, height // node.size, node.size, width // node.size)
-    return x.reshape(shape).sum(dim=(3, 5)).flatten(1)
+def _padded(x: Tensor, padding: int, byte: NDArray[np.uint8]) -> Tensor:
+    """With so many pixels around each plane, of its channel's byte."""
+    values = torch.from_numpy(byte.astype(np.float32))[:, None, None].to(x.dtype)
+    return functional.pad(x - values, [padding] * 4) + values
+
+
+def _window_sums(node: AdaptiveAveragePool, x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C * size * size]."""
+    rows, columns = (windows_of(node.size, pixels) for pixels in x.shape[2:])
+    sums = [x[:, :, top:bottom, left:right].sum(dim=(2, 3)) for top, bottom in rows for left, right in columns]
+    return torch.stack(sums, dim=2).flatten(1)
 
 
 def _clamped(t: Tensor) -> Tensor:

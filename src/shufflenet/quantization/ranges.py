@@ -38,7 +38,6 @@ Kind = Literal["positive", "signed", "padded"]
 BEYOND = 1e-4  # share of a channel's values that `percentile` leaves out at each end
 _SHARES = torch.linspace(0.3, 1.0, 22)  # of the largest value, tried for the least error
 _SAMPLES = 8192  # values of a channel that errors are measured on
-_MIDDLE = 64
 _LEAST = 1e-8  # below it a channel counts as always zero
 
 
@@ -75,15 +74,14 @@ class Range:
     def activation(self) -> Activation:
         """Scale and zero point of each channel."""
         low, high = self._bounds()
+        scale, common = (high - low).double() / MOST, 0
         if self.kind == "padded":
-            scale = torch.maximum(high / (MOST - _MIDDLE), -low / _MIDDLE).double()
-        else:
-            scale = (high - low).double() / MOST
+            common, scale = _with_one_zero_point(low.double(), high.double())
         used = scale > _LEAST
         scale[~used] = scale[used].median() if used.any() else 1.0  # any will do
         zero_point = torch.round(-low.double() / scale).clamp(0, MOST)
         if self.kind == "padded":
-            zero_point[:] = _MIDDLE
+            zero_point[:] = common
         return Activation(scale.numpy().astype(np.float32), zero_point.numpy().astype(np.uint8))
 
     def _bounds(self) -> tuple[Tensor, Tensor]:
@@ -113,6 +111,15 @@ def _outermost(flat: Tensor, before: Tensor | None, count: int, *, largest: bool
     """The ``count`` outermost values of each channel of [C, values] and of those found before, [C, up to count]."""
     both = flat if before is None else torch.cat((before, flat.topk(min(count, flat.shape[1]), 1, largest).values), 1)
     return both.topk(min(count, both.shape[1]), 1, largest).values
+
+
+def _with_one_zero_point(low: Tensor, high: Tensor) -> tuple[int, Tensor]:
+    """The zero point with which the channels' scales grow least, and those scales: float64 [C]."""
+    points = torch.arange(1, MOST, dtype=torch.float64)[:, None]
+    scales = torch.maximum(high / (MOST - points), -low / points)
+    growth = scales / ((high - low) / MOST).clamp(min=_LEAST)
+    best = int(growth.square().mean(dim=1).argmin())
+    return best + 1, scales[best]
 
 
 def _error(sample: Tensor, low: Tensor, high: Tensor) -> Tensor:
