@@ -64,7 +64,10 @@ def finished_on_ray(parts: list[Part], job: Job, on: str) -> Iterator[Finished]:
         fn_constructor_args=(job, os.getcwd()),
         batch_size=1,
         num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+        # A worker gets its next part when the driver has the last one, so that a stop costs one part a worker.
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=1
+        ),
     )
     try:
         for row in done.iter_rows():

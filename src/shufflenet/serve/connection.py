@@ -42,6 +42,8 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._whole = True
         super().on_message_complete()
+        if self.cycle.response_complete:  # it was refused before it was whole
+            self._wait(_LAST_REQUEST_S if self._ending else IDLE_S)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
