@@ -466,6 +466,7 @@ def test_a_killed_process_comes_back_and_counts_go_on(picture: bytes) -> None:
         waits += 1
         assert waits < 600
     until_it_answers(process.port)
+    assert ask(process.port, "POST", "/predict", picture)[0] == 200
     text = ask(process.port, "GET", "/metrics")[1].decode()
     (line,) = [line for line in text.splitlines() if line.startswith('shufflenet_pictures_total{result="labelled"}')]
     assert float(line.split()[-1]) >= 41
