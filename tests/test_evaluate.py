@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shufflenet import cli, confusion, model_file
-from shufflenet.evaluation import BINS, Evaluation, _mistakes, evaluate, table, write
+from shufflenet.evaluation import BINS, Evaluation, evaluate, mistaken, table, write
 from shufflenet.networks.model import Model
 from shufflenet.pictures.dataset import Picture, open_dataset
 from shufflenet.pictures.held_out import record
@@ -40,7 +40,7 @@ def run(*arguments: str | Path) -> Result:
 def counted(targets: list[int], top: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Evaluation:
     names = ["a", "b", "c"]
     pictures = [Picture(f"{i}.png", 1) for i in range(len(targets))]
-    return Evaluation(names, names, pictures, np.array(targets), top, probabilities)
+    return Evaluation(names, names, pictures, np.array(targets), top, probabilities, probabilities[:, 0])
 
 
 def test_figures_equal_plain_counting() -> None:
@@ -95,7 +95,7 @@ def test_pytorch_is_asked(model_path: Path, root: Path, monkeypatch: pytest.Monk
 
 def test_mistakes_and_the_table_begin_with_the_worst(model_path: Path, root: Path) -> None:
     found = evaluate(model_path, root)
-    sure = [prediction.probabilities[0] for _, prediction in _mistakes(found)]
+    sure = [prediction.probabilities[0] for _, prediction in mistaken(found)]
     assert len(sure) > 5
     assert sure == sorted(sure, reverse=True)
     rows = [row for row in found.per_class() if row["pictures"]]

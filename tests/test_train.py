@@ -135,7 +135,8 @@ def test_batch_norm_sees_whole_pictures_of_all_the_data(
     chosen = job(shapes, replace(QUICK, epochs=1))
     train_job(chosen, tmp_path)
     assert chosen.preprocessing == Preprocessing(size=32, resize=37)
-    assert calls == [(8, 32, 32 / 37)] * 12, "six batches at the epoch's end, six for the result"
+    # Six batches at the epoch's end, six for the result, and all pictures for its last layer.
+    assert calls == [(8, 32, 32 / 37)] * 12 + [(48, 32, 32 / 37)]
 
 
 def test_it_learns(tmp_path: Path) -> None:

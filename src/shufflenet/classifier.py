@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Literal, SupportsIndex, TypeAlias, cast, overload
 
@@ -18,16 +18,19 @@ from PIL import Image
 
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
+from shufflenet.features import feature_model
 from shufflenet.files import printable
+from shufflenet.known import confidence
 from shufflenet.models import DEFAULT_MODEL, caution, load_model
 from shufflenet.pictures import images
-from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source
+from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source, source_name
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.probabilities import softmax
 from shufflenet.threads import map_in_order
 
 # The engine may differ from the logits in a model file by this much of the largest of them.
 SELF_TEST_TOLERANCE = 1e-3
+NONE_OF_THESE = "none of these"
 
 Sources: TypeAlias = Iterable[Source]
 
@@ -43,6 +46,18 @@ class Prediction:
     decode_ms: float
     preprocess_ms: float
     network_ms: float
+    known: float = 1.0  # how sure it is that the picture is of its classes, see `known.confidence`
+
+    def unless_unknown(self, threshold: float) -> Prediction:
+        """The same, with "none of these" before the labels where ``known`` is below ``threshold``."""
+        if self.known >= threshold:
+            return self
+        return replace(
+            self,
+            class_indices=(-1, *self.class_indices),
+            labels=(NONE_OF_THESE, *self.labels),
+            probabilities=(1 - self.known, *self.probabilities),
+        )
 
     def document(self) -> dict[str, Any]:
         """The prediction as `predict --json` and `serve` give it."""
@@ -53,6 +68,7 @@ class Prediction:
             "decode_ms": self.decode_ms,
             "preprocess_ms": self.preprocess_ms,
             "network_ms": self.network_ms,
+            "known": self.known,
         }
 
 
@@ -79,7 +95,9 @@ class Classifier:
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
         self.caution = caution(loaded.training)
+        self._model = loaded
         self._engine = Engine(loaded, isa, threads)
+        self._embedder: Engine | None = None  # made when it is first asked for
         # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
         logits = self.logits(model_file.test_input(self.preprocessing))[0]
         model_file.check_finite(str(model), logits)
@@ -153,13 +171,9 @@ class Classifier:
         top_k = checked_top_k(top_k)
         if errors not in ("raise", "yield"):
             raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")
-        if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray):
-            if errors == "raise":
-                return self._predict_one(cast(Source, images), top_k, max_pixels)
-            images = [cast(Source, images)]
-        if not isinstance(images, Iterable) or isinstance(images, bytearray | memoryview) or hasattr(images, "read"):
-            raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
-        results = self._predict_many(images, top_k, max_pixels)
+        if _is_one(images) and errors == "raise":
+            return self._predict_one(cast(Source, images), top_k, max_pixels)
+        results = self._predict_many(_sources(images), top_k, max_pixels)
         if errors == "yield":
             return results
         predictions = []
@@ -168,6 +182,62 @@ class Classifier:
                 raise result
             predictions.append(result)
         return predictions
+
+    @overload
+    def embed(
+        self, images: Source | Sources, errors: Literal["raise"] = "raise", max_pixels: int = MAX_PIXELS
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def embed(
+        self, images: Source | Sources, errors: Literal["yield"], max_pixels: int = MAX_PIXELS
+    ) -> Iterator[NDArray[np.float32] | ImageError]: ...
+    def embed(
+        self, images: Source | Sources, errors: Literal["raise", "yield"] = "raise", max_pixels: int = MAX_PIXELS
+    ) -> NDArray[np.float32] | Iterator[NDArray[np.float32] | ImageError]:
+        """What the network has found in pictures before its last layer: vectors, near for pictures that are alike.
+
+        Args:
+            images, errors, max_pixels: as for `predict`.
+
+        Returns:
+            float32 [N, features], a row for each picture, also for a single one; with ``errors="yield"`` an iterator
+            of rows, with an `ImageError` in the place of each picture that can't be read.
+
+        Raises:
+            ImageError: a picture can't be read, or its features are not finite.
+            TypeError: ``images`` is none of these.
+            ValueError: the model is in 8 bits, or does not end with a fully connected layer.
+        """
+        if errors not in ("raise", "yield"):
+            raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")
+        if self._embedder is None:
+            self._embedder = Engine(feature_model(self._model), self.isa, self.threads)
+        run = self._embedder.run
+
+        def features(source: Source) -> NDArray[np.float32] | ImageError:
+            try:
+                row: NDArray[np.float32] = run(self._input(source, max_pixels)[0][None])[0]
+            except ImageError as error:
+                return error
+            if np.isfinite(row).all():
+                return row
+            return ImageError(f"{printable(source_name(source))}: the network's features of it are not finite")
+
+        sources = _sources(images)
+        rows = map_in_order(features, sources) if self.threads == 1 else map(features, sources)
+        if errors == "yield":
+            return rows
+        found = []
+        for row in rows:
+            if isinstance(row, ImageError):
+                raise row
+            found.append(row)
+        return np.stack(found) if found else np.zeros((0, self.features), dtype=np.float32)
+
+    @property
+    def features(self) -> int:
+        """The length of an embedding."""
+        return self.graph.classifier.inputs[0].channels
 
     def _predict_many(self, sources: Sources, top_k: int, max_pixels: int) -> Iterator[Prediction | ImageError]:
         def result(source: Source) -> Prediction | ImageError:
@@ -184,18 +254,19 @@ class Classifier:
         preprocessed = perf_counter()
         logits = self.logits(x)[0]
         if not np.isfinite(logits).all():
-            raise ImageError(f"{printable(images.source_name(source))}: the network's logits of it are not finite")
+            raise ImageError(f"{printable(source_name(source))}: the network's logits of it are not finite")
         done = perf_counter()
         probabilities = softmax(logits)
         best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()
         return Prediction(
-            source=images.source_name(source),
+            source=source_name(source),
             class_indices=tuple(best),
             labels=tuple(self.labels[index] for index in best),
             probabilities=tuple(probabilities[best].tolist()),
             decode_ms=1000 * (decoded - began),
             preprocess_ms=1000 * (preprocessed - decoded),
             network_ms=1000 * (done - preprocessed),
+            known=float(confidence(logits, self._model.training)),
         )
 
     def _input(self, source: Source, max_pixels: int) -> tuple[NDArray[np.float32], float]:
@@ -211,6 +282,20 @@ class Classifier:
                 f"{name}: failed its self-test: the engine ({self.isa}) differs from the stored logits by {error:.1e} "
                 f"of the largest, {SELF_TEST_TOLERANCE:.0e} is allowed; the file was changed or the engine is broken"
             )
+
+
+def _is_one(images: Source | Sources) -> bool:
+    """Whether this is one picture, though some are iterables too."""
+    return isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray)
+
+
+def _sources(images: Source | Sources) -> Sources:
+    """The pictures of an argument that may be one picture; raises TypeError if it is neither."""
+    if _is_one(images):
+        return [cast(Source, images)]
+    if not isinstance(images, Iterable) or isinstance(images, bytearray | memoryview) or hasattr(images, "read"):
+        raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
+    return cast(Sources, images)
 
 
 def checked_top_k(top_k: SupportsIndex) -> int:

@@ -23,6 +23,7 @@ from shufflenet import __version__
 COMMANDS = (
     "bench",
     "doctor",
+    "embed",
     "evaluate",
     "export",
     "import",
@@ -30,6 +31,7 @@ COMMANDS = (
     "predict",
     "quantize",
     "serve",
+    "similar",
     "summary",
     "train",
 )

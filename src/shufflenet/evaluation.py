@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,18 +22,21 @@ from shufflenet.atomic_file import atomic_file
 from shufflenet.classifier import Prediction
 from shufflenet.engine.engine import Engine
 from shufflenet.files import printable
+from shufflenet.known import confidence
 from shufflenet.labels import read_names
 from shufflenet.models import load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
-from shufflenet.pictures.dataset import DataError, Picture
+from shufflenet.pictures.dataset import DataError, Picture, pictures_below
 from shufflenet.pictures.held_out import pictures_to_measure
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.probabilities import softmax
 from shufflenet.threads import map_in_order
+from shufflenet.unknown import Unknown
 
 By = Literal["engine", "pytorch"]
-_Best = tuple[NDArray[np.int64], NDArray[np.float64]]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_Best = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 BINS = 15  # of confidence, for the calibration error (Guo et al., 1706.04599)
 TOP = 5
@@ -52,8 +55,10 @@ class Evaluation:
     targets: NDArray[np.int64]  # [N]
     top: NDArray[np.int64]  # [N, 5 or fewer] class indices, best first
     top_probabilities: NDArray[np.float64]  # the same shape
+    known: NDArray[np.float64]  # [N] how sure the model is that a picture is of its classes, see `known.confidence`
     failures: list[str] = field(default_factory=list)  # a message for each picture that can't be read
     split_off: bool = False  # the pictures are the part of a folder without val/ that training split off
+    unknown: Unknown | None = None  # beside pictures of other things, if there are any
 
     @property
     def top1_error(self) -> float:
@@ -119,6 +124,7 @@ class Evaluation:
             "top1_error": self.top1_error,
             **({"top5_error": self.top5_error} if len(self.classes) > TOP else {}),
             "calibration_error": self.calibration_error,
+            **({} if self.unknown is None else {"unknown": self.unknown.summary()}),
             "calibration": [
                 {"pictures": count, "confidence": confidence, "accuracy": accuracy}
                 for count, confidence, accuracy in self.calibration()
@@ -135,6 +141,7 @@ def evaluate(
     *,
     all: bool = False,
     labels: str | os.PathLike[str] | None = None,
+    unknown: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Evaluation:
     """Runs ``model`` over ``data``/val, or ``data`` itself if it holds class folders; the folders' names are the truth.
@@ -147,6 +154,7 @@ def evaluate(
         out: a folder for tables and images, as `write` fills it.
         all: every picture of a folder without val/, also those that the model was trained on.
         labels: a text file that names the model's classes, as `read_names` reads it, in place of what the model says.
+        unknown: a folder of pictures of other things, which the model should be less sure of.
         progress: told pictures done and pictures in all.
 
     Raises:
@@ -167,11 +175,43 @@ def evaluate(
     run = Engine(model).run if by == "engine" else _pytorch(model)
     model_file.check_finite(model.graph.name, run(model_file.test_input(model.preprocessing)[None]))
 
+    others = [] if unknown is None else pictures_below(Path(unknown))
+    kept, (top, probabilities, known), failures = _answers(model, run, split.pictures, root, progress)
+    unknown_ones = None
+    if unknown is not None:
+        _, (_, _, confidences), messages = _answers(model, run, others, Path(unknown), progress)
+        unknown_ones, failures = Unknown(known, confidences), failures + messages
+    evaluation = Evaluation(
+        classes=model.classes,
+        labels=model.labels,
+        pictures=[split.pictures[place] for place in kept],
+        targets=split.targets[kept],
+        top=top,
+        top_probabilities=probabilities,
+        known=known,
+        failures=failures,
+        split_off=split.split_off,
+        unknown=unknown_ones,
+    )
+    if out is not None:
+        write(evaluation, Path(out))
+    return evaluation
+
+
+def _answers(
+    model: Model, run: Run, pictures: list[Picture], root: Path, progress: Callable[[int, int], None]
+) -> tuple[list[int], _Best, list[str]]:
+    """The places of the pictures that can be read, what the network says about them, and a message for each other.
+
+    Raises:
+        DataError: there is none, in ``root``.
+    """
+
     def chunk(start: int) -> tuple[list[int], _Best, list[str]]:
         places, inputs, failures = [], [], []
-        for place in range(start, min(start + _CHUNK, len(split))):
+        for place in range(start, min(start + _CHUNK, len(pictures))):
             try:
-                picture = split.pictures[place].decode(model.preprocessing.resize)
+                picture = pictures[place].decode(model.preprocessing.resize)
                 inputs.append(preprocess(picture, model.preprocessing))
                 places.append(place)
             except images.ImageError as error:
@@ -180,37 +220,28 @@ def evaluate(
         finite: list[bool] = [bool(np.isfinite(row).all()) for row in logits]
         for place, good in zip(places, finite, strict=True):
             if not good:
-                failures.append(f"{printable(split.pictures[place].name)}: the network's logits of it are not finite")
-        return [place for place, good in zip(places, finite, strict=True) if good], _best(logits[finite]), failures
+                failures.append(f"{printable(pictures[place].name)}: the network's logits of it are not finite")
+        best = _best(logits[finite], model.training)
+        return [place for place, good in zip(places, finite, strict=True) if good], best, failures
 
     kept: list[int] = []
-    best: list[_Best] = []
+    parts: list[_Best] = []
     failures: list[str] = []
-    for places, best_of_chunk, messages in map_in_order(chunk, range(0, len(split), _CHUNK)):
+    for places, best_of_chunk, messages in map_in_order(chunk, range(0, len(pictures), _CHUNK)):
         kept += places
-        best.append(best_of_chunk)
+        parts.append(best_of_chunk)
         failures += messages
-        progress(len(kept) + len(failures), len(split))
+        progress(len(kept) + len(failures), len(pictures))
     if not kept:
-        raise DataError(f"{root}: none of its {len(split)} pictures can be read, such as {failures[0]}")
-    top, probabilities = (np.concatenate(parts) for parts in zip(*best, strict=True))
-    evaluation = Evaluation(
-        classes=model.classes,
-        labels=model.labels,
-        pictures=[split.pictures[place] for place in kept],
-        targets=split.targets[kept],
-        top=top,
-        top_probabilities=probabilities,
-        failures=failures,
-        split_off=split.split_off,
-    )
-    if out is not None:
-        write(evaluation, Path(out))
-    return evaluation
+        raise DataError(f"{root}: none of its {len(pictures)} pictures can be read, such as {failures[0]}")
+    top, probabilities, known = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return kept, (top, probabilities, known), failures
 
 
 def write(evaluation: Evaluation, out: Path) -> None:
     """Into the folder ``out``: evaluation.json, classes.csv, confusion.png, and mistakes.png if there are any.
+
+    Where pictures of other things were looked at, unknown.csv and unknown.png as well.
 
     Raises:
         OSError: it can't be written.
@@ -224,7 +255,10 @@ def write(evaluation: Evaluation, out: Path) -> None:
     _write_text(out / "evaluation.json", json.dumps(evaluation.summary(), indent=2, allow_nan=False) + "\n")
     _write_text(out / "classes.csv", table.getvalue())
     confusion.draw(evaluation.confusion(), evaluation.labels, out / "confusion.png")
-    mistakes = list(_mistakes(evaluation))
+    if evaluation.unknown is not None:
+        _write_text(out / "unknown.csv", evaluation.unknown.csv())
+        evaluation.unknown.draw(out / "unknown.png")
+    mistakes = list(mistaken(evaluation))
     if mistakes:
         sheet.contact_sheet(mistakes, out / "mistakes.png")
     else:
@@ -254,17 +288,18 @@ def table(evaluation: Evaluation) -> str:
         f"top-1 error        {evaluation.top1_error:6.2f} %",
         *([f"top-5 error        {evaluation.top5_error:6.2f} %"] if len(evaluation.classes) > TOP else []),
         f"calibration error  {evaluation.calibration_error:6.2f} %",
+        *(["", evaluation.unknown.table()] if evaluation.unknown is not None else []),
     ]
     return "\n".join(lines)
 
 
-def _best(logits: NDArray[np.float32]) -> _Best:
-    """The best classes of each row and their probabilities, best first."""
+def _best(logits: NDArray[np.float32], training: Mapping[str, Any]) -> _Best:
+    """The best classes of each row and their probabilities, best first, and how sure the model is of each row."""
     top = np.argsort(-logits, axis=1, kind="stable")[:, :TOP].copy()  # of all the classes nothing stays
-    return top, np.take_along_axis(softmax(logits), top, axis=1)
+    return top, np.take_along_axis(softmax(logits), top, axis=1), confidence(logits, training)
 
 
-def _mistakes(evaluation: Evaluation) -> Iterator[tuple[images.Source, Prediction]]:
+def mistaken(evaluation: Evaluation) -> Iterator[tuple[images.Source, Prediction]]:
     """The wrong answers that the model was most sure of."""
     wrong = np.flatnonzero(evaluation.top[:, 0] != evaluation.targets)
     for place in wrong[np.argsort(-evaluation.top_probabilities[wrong, 0], kind="stable")][:_MISTAKES].tolist():

@@ -30,6 +30,12 @@ from shufflenet.commands.terminal import log, progress_line
     type=click.Path(path_type=Path),
     help="Text file of the classes, one a line: the label, or the class folder, a tab and the label.",
 )
+@click.option(
+    "--unknown",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FOLDER",
+    help="Pictures of other things: how well does the model tell them from its classes?",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables and images.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(
@@ -38,6 +44,7 @@ def evaluate(
     by: Literal["engine", "pytorch"],
     all: bool,
     labels: Path | None,
+    unknown: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -46,8 +53,11 @@ def evaluate(
 
     If DATA has no val/ and the model was trained on it, the part that training split off is measured.
 
+    --unknown prints how many pictures of other things pass at which threshold of predict --unknown, and proposes one.
+
     --out writes evaluation.json, classes.csv, confusion.png and, if there are mistakes, mistakes.png with the most
-    confident ones. The exit code is 1 if a picture could not be read.
+    confident ones; with --unknown the curve as unknown.csv and unknown.png. The exit code is 1 if a picture could not
+    be read.
 
     \b
     Examples:
@@ -60,7 +70,7 @@ def evaluate(
     with refusing(ValueError, ImportError, OSError), needs_torch(), progress_line("evaluating") as progress:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
-        result = evaluation.evaluate(model, data, by, all=all, labels=labels, progress=progress)
+        result = evaluation.evaluate(model, data, by, all=all, labels=labels, unknown=unknown, progress=progress)
     for failure in result.failures:
         log(failure)
     click.echo(json.dumps(result.summary(), indent=2, allow_nan=False) if as_json else evaluation.table(result))

@@ -42,6 +42,12 @@ from shufflenet.commands.terminal import log, progress_bar
     show_default=True,
     help="Threads that share each picture, one picture at a time; 1: each core has a picture of its own.",
 )
+@click.option(
+    "--unknown",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Say none of these where the model is less sure than this; 0.5 is the model's own threshold, if it has one.",
+)
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger pictures.  [default: 100 million]")
 @click.option(
     "--to",
@@ -58,6 +64,7 @@ def predict(
     as_csv: bool,
     sheet: Path | None,
     threads: int,
+    unknown: float | None,
     max_pixels: int | None,
     to: str | None,
     on: str | None,
@@ -75,11 +82,12 @@ def predict(
       shufflenet predict cat.jpg dog.png
       shufflenet predict holiday/ --top-k 1 --csv > labels.csv
       shufflenet predict holiday/ --sheet holiday.png
+      shufflenet predict garden/ --model runs/flowers --unknown 0.5
       find . -name '*.jpg' | shufflenet predict - --json
       shufflenet predict s3://bucket/photos --to labels/
     """
     if to is not None:
-        others = {"--labels": labels, "--csv": as_csv, "--sheet": sheet, "--threads": threads > 1}
+        others = {"--labels": labels, "--csv": as_csv, "--sheet": sheet, "--threads": threads > 1, "--unknown": unknown}
         if given := [name for name, value in others.items() if value]:
             raise click.UsageError(f"--to and {given[0]} exclude each other.")
         from shufflenet.commands.predict_to import predict_to
@@ -124,6 +132,7 @@ def predict(
                 printer.fail(source, str(result))
                 failed = True
             else:
+                result = result if unknown is None else result.unless_unknown(unknown)
                 printer.show(result)
                 if sheet is not None:
                     on_sheet.append((result.source, result))

@@ -11,10 +11,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from shufflenet.commands.errors import failing, needs_torch, refusing
-from shufflenet.training.recipe import RECIPES
+from shufflenet.training.recipe import NEAREST, RECIPES
 
 _RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # options that no dry run needs
 
+_NAMES = (*RECIPES, NEAREST)
 
 if TYPE_CHECKING:
     _Text = click.ParamType[str]
@@ -23,17 +24,17 @@ else:  # in click 8.1 the class takes no type
 
 
 class RecipeType(_Text):
-    """A recipe's name, or a TOML file."""
+    """A recipe's name, nearest, or a TOML file."""
 
     name = "recipe"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in RECIPES and not value.endswith(".toml"):
-            self.fail(f"{value!r} is neither one of {', '.join(RECIPES)} nor a file that ends in .toml", param, ctx)
+        if value not in _NAMES and not value.endswith(".toml"):
+            self.fail(f"{value!r} is neither one of {', '.join(_NAMES)} nor a file that ends in .toml", param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        names = [CompletionItem(name) for name in RECIPES if name.startswith(incomplete)]
+        names = [CompletionItem(name) for name in _NAMES if name.startswith(incomplete)]
         return [*names, CompletionItem(incomplete, type="file")]
 
 
@@ -53,7 +54,7 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     "--recipe",
     type=RecipeType(),
     metavar="NAME|FILE",
-    help="Schedule, epochs and augmentation: paper, short, finetune or a .toml file.  "
+    help="Schedule, epochs and augmentation: paper, short, finetune or a .toml file; or nearest, which takes seconds.  "
     "[default: finetune with --from, else paper]",
 )
 @click.option(
@@ -143,6 +144,7 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
     \b
     Examples:
       shufflenet train flowers/ --from shufflenet_g3_x0_5
+      shufflenet train flowers/ --from shufflenet_g3_x1_0 --recipe nearest
       shufflenet train pets.zip --recipe short --arch shufflenet_g3_x1_0 --dry-run
       shufflenet train arrows/ --no-flip --crop 0.7
       shufflenet train --show-recipe short > mine.toml

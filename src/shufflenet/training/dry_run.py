@@ -19,6 +19,7 @@ from shufflenet.training.job import Job
 from shufflenet.training.on_engine import on_engine
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import duration
+from shufflenet.training.recipe import NEAREST
 from shufflenet.training.state import freeze, new_network, set_training
 from shufflenet.training.train import EPOCH_PICTURES
 from shufflenet.training.training_data import TRAIN_MARGIN
@@ -29,6 +30,8 @@ _PICTURES = 20  # decoded
 
 def estimate(job: Job) -> str:
     """`Job.describe` and the time that the run would take, as text; takes seconds itself."""
+    if job.recipe.name == NEAREST:
+        return f"{job.describe()}\ntime      seconds: each picture is looked at once"
     network = new_network(job.graph)
     freeze(network, job.recipe.freeze)
     set_training(network, job.recipe.freeze)

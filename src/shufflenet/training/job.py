@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet.models import embedded_models, load_model
+from shufflenet.models import DEFAULT_MODEL, embedded_models, load_model
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
@@ -17,7 +18,7 @@ from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import recipe_file
-from shufflenet.training.recipe import FREEZABLE, RECIPES, Recipe
+from shufflenet.training.recipe import FREEZABLE, NEAREST, RECIPES, Recipe
 
 DEFAULT_ARCH = "shufflenet_g3_x0_5"
 _SMALL = 96  # pixels, up to which pictures keep their size and the stem its resolution
@@ -84,10 +85,16 @@ class Job:
             f"data      {dataset.root}: {len(dataset.train):,} pictures to train on, {len(dataset.val):,} to validate, "
             f"{len(dataset.classes)} classes",
             f"network   {self.graph.name}{stem}, input {size} x {size}"
-            + (f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})" if sizes != [size] else ""),
+            + (
+                f" (trained at {' to '.join(map(str, sorted({sizes[0], sizes[-1]})))})"
+                if sizes != [size] and recipe.name != NEAREST
+                else ""
+            ),
             f"recipe    {recipe.name}: {_counted(recipe.epochs, 'epoch')} of {_counted(self.steps_per_epoch, 'step')}, "
             f"batch {recipe.batch_size}, learning rate {peak:.4g} falling to 0",
         ]
+        if recipe.name == NEAREST:
+            lines[-1] = "recipe    nearest: nothing is trained, the last layer is found in closed form"
         if self.start is not None:
             kept = "all weights" if self._keeps_classifier() else "weights without the classifier"
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
@@ -121,6 +128,7 @@ def prepare(
     Args:
         root: the data, see `open_dataset`; ``val_fraction`` goes there.
         recipe: a name of `RECIPES`, a TOML file, or one of your own; default: "finetune" with ``start``, else "paper".
+            "nearest": nothing is trained, and ``start`` is by default the package's model.
         arch: name of the network, of any family; default: the one of ``start``, else shufflenet_g3_x0_5.
         size: side of the input, in pixels; default: the pictures' own up to 96, else 128, or what suits ``start``.
         batch_size: over all processes; default: the recipe's, or fewer for small data.
@@ -136,6 +144,10 @@ def prepare(
         model_file.ModelFileError: ``start`` can't be used.
         ValueError: a choice that is out of range, or contradicts another.
     """
+    if recipe == NEAREST:
+        own: dict[str, Any] = {name: changes.pop(name) for name in ("flip", "seed") if name in changes}
+        taken = {"arch": arch, "batch_size": batch_size, "teacher": teacher, "amp": amp, "crop": crop}
+        recipe, changes, start = _nearest(taken | changes), own, start or DEFAULT_MODEL
     dataset = open_dataset(root, val_fraction)
     recipe = _recipe(recipe or ("finetune" if start else "paper"), {"bf16": amp, "min_crop_area": crop, **changes})
     model = load_model(start) if start else None
@@ -162,6 +174,13 @@ def prepare(
     job = Job(dataset, graph, preprocessing, recipe, model, teacher, start or "", name or "")
     _check_input_sizes(job)
     return job
+
+
+def _nearest(others: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run that trains nothing; ``others`` are choices that have no meaning there."""
+    if given := [name for name, value in others.items() if value not in (None, False)]:
+        raise JobError(f"--recipe nearest trains nothing, so --{given[0].replace('_', '-')} has no meaning with it")
+    return replace(RECIPES["finetune"], name=NEAREST)
 
 
 def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) -> Recipe:

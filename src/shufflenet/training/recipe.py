@@ -98,6 +98,8 @@ def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**new, **stored}
 
 
+NEAREST = "nearest"  # no recipe, since nothing is trained; see `training/nearest.py`
+
 FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4")
 
 # The paper trains for 240 epochs of ImageNet (3e5 steps of 1024). "Slightly less aggressive scale augmentation" has

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from shufflenet.training.recipe import RECIPES, Recipe
+from shufflenet.training.recipe import NEAREST, RECIPES, Recipe
 
 _TYPES = {name: hint.__origin__ for name, hint in get_type_hints(Recipe, include_extras=True).items()}
 _MEANINGS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Recipe, include_extras=True).items()}
@@ -41,6 +41,8 @@ def read(path: str | os.PathLike[str]) -> Recipe:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:
         values = {name: _checked(name, value) for name, value in given.items()}
+        if values.get("name", path.stem) == NEAREST:
+            raise ValueError(f"a recipe may not be called {NEAREST!r}, which trains nothing")
         return replace(RECIPES["paper"], **{"name": path.stem, **values})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

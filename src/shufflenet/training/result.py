@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,22 +70,32 @@ def model(
         classes=job.dataset.classes,
         tensors=tensors_of(network),
         self_test=logits,
-        training={
-            "command": command,
-            "data": f"{name}: {len(data.train)} pictures of {len(job.dataset.classes)} classes",
-            "split": held_out.record(job.dataset),
-            "recipe": asdict(job.recipe),
-            "from": job.start.graph.name if job.start else None,
-            "teacher": os.path.basename(job.teacher) if job.teacher else None,
-            "versions": versions(),
-        },
+        training=provenance(job, len(data.train), command),
         accuracy={
             "data": f"{name}, {len(data.val)} validation pictures",
             "top1_error": top1_error,
             "top5_error": top5_error,
         },
-        name="".join(character for character in run if character.isprintable())[:200],
+        name=model_name(run),
     )
+
+
+def provenance(job: Job, pictures: int, command: str) -> dict[str, Any]:
+    """Where a model's weights come from, for its file; ``pictures`` were trained on."""
+    return {
+        "command": command,
+        "data": f"{job.dataset.root.name}: {pictures} pictures of {len(job.dataset.classes)} classes",
+        "split": held_out.record(job.dataset),
+        "recipe": asdict(job.recipe),
+        "from": job.start.graph.name if job.start else None,
+        "teacher": os.path.basename(job.teacher) if job.teacher else None,
+        "versions": versions(),
+    }
+
+
+def model_name(run: str) -> str:
+    """The run's name as a model file may have it."""
+    return "".join(character for character in run if character.isprintable())[:200]
 
 
 def versions() -> dict[str, str]:

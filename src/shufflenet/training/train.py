@@ -24,14 +24,14 @@ from shufflenet.networks.module import Network
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.dataset import Dataset
 from shufflenet.threads import map_in_order
-from shufflenet.training import parallel, result, teacher, training_data, validate
+from shufflenet.training import calibrated, nearest, parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.kernels import keep_freed_memory
 from shufflenet.training.loss import Loss, Targets
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import Progress, shown_errors
-from shufflenet.training.recipe import Recipe
+from shufflenet.training.recipe import NEAREST, Recipe
 from shufflenet.training.record import Record
 from shufflenet.training.run_folder import RunFolder
 from shufflenet.training.state import State, set_training
@@ -89,7 +89,7 @@ def train(
         out: the run folder; default: runs/NAME, by the name of ``data``.
         name: of the model, after which exports are named; default: the run folder's.
         recipe: "paper", "short", "finetune", a TOML file or a `Recipe`; default: "finetune" with ``start``, else
-            "paper".
+            "paper". "nearest" trains nothing: it finds a last layer for the features of ``start`` in seconds.
         start: a model that is fine-tuned: a name that comes with the package, or a model file.
         arch: name of the network, of any family; default: shufflenet_g3_x0_5.
         size: side of the square input, in pixels.
@@ -128,8 +128,11 @@ def train(
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
         flip=flip, vertical_flip=vertical_flip, crop=crop, rotate=rotate, colour=colour,
     )  # fmt: skip
+    folder = _run_folder(job.dataset, None if out is None else Path(out))
+    if job.recipe.name == NEAREST:
+        return nearest.train_job(job, folder, command, skip_broken)
     return train_job(
-        job, _run_folder(job.dataset, None if out is None else Path(out)), command=command, skip_broken=skip_broken,
+        job, folder, command=command, skip_broken=skip_broken,
         sync_bn=sync_bn, workers=workers, checkpoint_minutes=checkpoint_minutes,
     )  # fmt: skip
 
@@ -335,11 +338,14 @@ class _Run:
     def _end(self, command: str) -> None:
         """Writes the model file, then result.json, which says that the run is finished."""
         network, errors = self._result(self.recipe.batch_norm_pictures)
-        self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
         if parallel.rank() == 0:
             try:
+                found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self.stop.check)
+                errors, about = (errors, {}) if found is None else (found.errors, {"unknown": found.record})
+                self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
                 name = self.job.name or self.folder.path.resolve().name
                 model = result.model(network, self.job, self.batches.data, *errors, command, name)
+                model.training |= about
                 model_file.save(model, self.folder.model)
                 self.folder.write_result(*errors)
             except OSError as error:
