@@ -12,13 +12,21 @@
 #include <sys/sysctl.h>
 #endif
 
+#if defined SHUFFLENET_X86 && defined SHUFFLENET_AVX_VNNI && !defined SHUFFLENET_WITHOUT_INT8
+#define HAS_AVX_VNNI_LEVEL
+#endif
+
 // The levels, best first.
 static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
 #ifndef SHUFFLENET_WITHOUT_INT8
     &shufflenet_kernels_avx512_vnni,
 #endif
-    &shufflenet_kernels_avx512,      &shufflenet_kernels_avx2,
+    &shufflenet_kernels_avx512,
+#ifdef HAS_AVX_VNNI_LEVEL
+    &shufflenet_kernels_avx_vnni,
+#endif
+    &shufflenet_kernels_avx2,
 #elif defined(__aarch64__)
 #ifndef SHUFFLENET_WITHOUT_INT8
     &shufflenet_kernels_neon_dot,
@@ -50,6 +58,20 @@ static int has(unsigned state, unsigned leaf1_ecx, unsigned leaf7_ebx, unsigned 
         return 0;
     return (ebx & leaf7_ebx) == leaf7_ebx && (ecx & leaf7_ecx) == leaf7_ecx;
 }
+
+static int has_avx2(void)
+{
+    return has(AVX_STATE, bit_FMA | bit_F16C, bit_AVX2, 0);
+}
+
+#ifdef HAS_AVX_VNNI_LEVEL
+static int has_avx_vnni(void)
+{
+    enum { AVX_VNNI = 1 << 4 }; // of leaf 7, subleaf 1
+    unsigned eax, ebx, ecx, edx;
+    return has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & AVX_VNNI);
+}
+#endif
 #endif
 
 #if defined(__aarch64__) && !defined(SHUFFLENET_WITHOUT_INT8)
@@ -80,8 +102,12 @@ static int can_run(const struct kernels *kernels)
 #endif
     if (kernels == &shufflenet_kernels_avx512)
         return has(AVX512_STATE, 0, AVX512, 0);
+#ifdef HAS_AVX_VNNI_LEVEL
+    if (kernels == &shufflenet_kernels_avx_vnni)
+        return has_avx_vnni();
+#endif
     if (kernels == &shufflenet_kernels_avx2)
-        return has(AVX_STATE, bit_FMA | bit_F16C, bit_AVX2, 0);
+        return has_avx2();
 #elif defined(__aarch64__) && !defined(SHUFFLENET_WITHOUT_INT8)
     if (kernels == &shufflenet_kernels_neon_dot)
         return has_dot_product();

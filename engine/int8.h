@@ -29,6 +29,7 @@ struct int8_kernels {
 extern const struct int8_kernels shufflenet_int8_reference;
 extern const struct int8_kernels shufflenet_int8_generic;
 extern const struct int8_kernels shufflenet_int8_avx2;
+extern const struct int8_kernels shufflenet_int8_avx_vnni;
 extern const struct int8_kernels shufflenet_int8_avx512;
 extern const struct int8_kernels shufflenet_int8_avx512_vnni;
 extern const struct int8_kernels shufflenet_int8_neon;

@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Whether the compiler has the instructions of AVX-VNNI.
+#if defined __x86_64__ && (defined __clang__ ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define SHUFFLENET_AVX_VNNI
+#endif
+
 // Marks what the engine's files share. A program that has them all in one, as an exported model has, makes it static.
 #ifndef SHUFFLENET_LOCAL
 #define SHUFFLENET_LOCAL
@@ -257,6 +262,7 @@ struct kernels {
 extern const struct kernels shufflenet_kernels_reference;
 extern const struct kernels shufflenet_kernels_generic;
 extern const struct kernels shufflenet_kernels_avx2;
+extern const struct kernels shufflenet_kernels_avx_vnni;
 extern const struct kernels shufflenet_kernels_avx512;
 extern const struct kernels shufflenet_kernels_avx512_vnni;
 extern const struct kernels shufflenet_kernels_neon;

@@ -1,7 +1,12 @@
 // x86-64 with AVX2, FMA and F16C: eight floats a vector, sixteen registers.
 #include <immintrin.h>
 
+#include "../kernels.h"
+
 #define LEVEL avx2
+#ifdef SHUFFLENET_AVX_VNNI
+#define LEVEL_WITH_DOT avx_vnni
+#endif
 #define VECTOR_FLOATS 8
 #define vector_max(a, b) _mm256_max_ps(a, b)
 #define load_halves(p) ((vector)_mm256_cvtph_ps(_mm_loadu_si128((const void *)(p))))

@@ -33,10 +33,12 @@ _CONDITIONS = {*WITHOUT.values(), "SHUFFLENET_TRAINING"}  # words in #ifdef and 
 _AVX512 = "avx512f,avx512bw,avx512dq,avx512vl,fma"
 _TARGETS = {
     "avx2": ("x86_64", "avx2,fma,f16c", "avx,avx2,fma,f16c"),
+    "avx_vnni": ("x86_64", "avx2,fma,f16c,avxvnni", "avx,avx2,fma,f16c,avxvnni"),
     "avx512": ("x86_64", f"{_AVX512},prefer-vector-width=512", _AVX512),
     "avx512_vnni": ("x86_64", f"{_AVX512},avx512vnni,prefer-vector-width=512", f"{_AVX512},avx512vnni"),
     "neon_dot": ("aarch64", "arch=armv8.2-a+dotprod", "dotprod"),
 }
+_SINCE = {"avx_vnni": " && (defined __clang__ ? __clang_major__ >= 12 : __GNUC__ >= 11)"}  # kernels.h
 _INTRINSICS = {"x86_64": "immintrin.h", "aarch64": "arm_neon.h"}
 # Clang's target attribute brings instructions, but not the words that say so, which GCC's pragma does. That of aarch64
 # is new in Clang 16: before, the level has the instructions of the command line.
@@ -127,7 +129,7 @@ def level_source(name: str, precision: Precision, folder: str) -> str:
     headers = (_INTRINSICS[processor], "stddef.h", "stdint.h", "string.h")
     included = "".join(f"#include <{header}>\n" for header in headers)
     return f"""\
-{comment}#ifdef __{processor}__
+{comment}#if defined __{processor}__{_SINCE.get(level, "")}
 {included}#if {_CLANG[processor]}
 #pragma clang attribute push(__attribute__((target("{clang}"))), apply_to = function)
 {defined}#elif !defined __clang__
