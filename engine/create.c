@@ -19,6 +19,7 @@ static kind_function *const kind_functions[] = {
     [PLAN_DEPTHWISE] = depthwise_kind,
     [PLAN_MAX_POOL] = max_pool_kind,
     [PLAN_AVERAGE_POOL] = average_pool_kind,
+    [PLAN_WINDOW_POOL] = window_pool_kind,
     [PLAN_ADAPTIVE_AVERAGE_POOL] = adaptive_average_pool_kind,
     [PLAN_FULLY_CONNECTED] = fully_connected_kind,
     [PLAN_SCALE] = scale_kind,

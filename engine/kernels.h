@@ -95,6 +95,14 @@ struct pool {
     const float *zero_row;
 };
 
+// y[c, i, j] = the largest or the mean of x[c, i * stride - padding + r, j * stride - padding + q] for 0 <= r, q < kernel_size:
+// of the pixels inside, but with PLAN_AVERAGE_WITH_PADDING of zeros up to padding pixels around the plane too. Each window
+// has a pixel inside. What lies between the lines of y becomes zero.
+struct window_pool {
+    uint32_t pooling, kernel_size, stride, channels, height, width, in_pitch, out_pitch, padding, out_height, out_width;
+    const uint32_t *in, *out; // [channels]
+};
+
 // y[c, i, j] = mean of x[c] over window i, j of out_height * out_width windows that divide the plane as evenly as they can:
 // lines from floor(i * height / out_height) to ceil((i + 1) * height / out_height), and columns by the same rule. y is one row. One window
 // is the global average pool.
@@ -146,6 +154,7 @@ struct step {
         struct convolution convolution;
         struct depthwise depthwise;
         struct pool pool;
+        struct window_pool window_pool;
         struct adaptive_average_pool adaptive_average_pool;
         struct fully_connected fully_connected;
         struct scale scale;
@@ -248,6 +257,7 @@ struct kernels {
     void (*depthwise)(const struct depthwise *, const float *x, float *y, struct lines, struct share);
     void (*max_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
     void (*average_pool)(const struct pool *, const float *x, float *y, struct lines, struct share);
+    void (*window_pool)(const struct window_pool *, float *arena, struct share);
     void (*adaptive_average_pool)(const struct adaptive_average_pool *, float *arena, float *logits, struct share);
     void (*fully_connected)(const struct fully_connected *, float *arena, float *logits, struct share);
     void (*scale)(const struct scale *, float *arena, struct share);

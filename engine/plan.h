@@ -63,8 +63,11 @@ enum plan_activation {
     PLAN_SIGMOID = 2,
     PLAN_HARD_SIGMOID = 3, // min(max(x + 3, 0), 6) / 6
     PLAN_HARD_SWISH = 4,   // x times that
+    PLAN_RELU6 = 5,        // min(max(x, 0), 6)
+    PLAN_SILU = 6,         // x times its sigmoid
+    PLAN_GELU = 7,         // x times the normal distribution's share below it: (1 + erf(x / sqrt(2))) / 2
 };
-enum { PLAN_ACTIVATIONS = 1 + PLAN_HARD_SWISH }; // their number
+enum { PLAN_ACTIVATIONS = 1 + PLAN_GELU }; // their number
 
 enum plan_kind {
     PLAN_INPUT = 1,
@@ -87,6 +90,14 @@ enum plan_kind {
     PLAN_INT8_FULLY_CONNECTED = 17,
     PLAN_INT8_SCALE = 18,
     PLAN_INT8_BYTES_OF_QUADS = 19,
+    PLAN_WINDOW_POOL = 20,
+};
+
+// What PLAN_WINDOW_POOL makes of a window: the average is of the pixels inside, or of padding too.
+enum plan_pooling {
+    PLAN_MAXIMUM = 0,
+    PLAN_AVERAGE = 1,
+    PLAN_AVERAGE_WITH_PADDING = 2,
 };
 
 // The fields of each kind of step mean what those of the struct of the same name in kernels.h do. input, output, residual
@@ -125,6 +136,12 @@ struct plan_depthwise {
 
 struct plan_pool { // maximum and average
     uint32_t channels, height, width, in_pitch, out_pitch, padding, out_height, out_width;
+    uint32_t input, output;
+};
+
+struct plan_window_pool { // windows of any size
+    uint32_t pooling;     // enum plan_pooling
+    uint32_t kernel_size, stride, channels, height, width, in_pitch, out_pitch, padding, out_height, out_width;
     uint32_t input, output;
 };
 
@@ -221,6 +238,7 @@ struct plan_step {
         struct plan_convolution convolution;
         struct plan_depthwise depthwise;
         struct plan_pool pool;
+        struct plan_window_pool window_pool;
         struct plan_adaptive_average_pool adaptive_average_pool;
         struct plan_fully_connected fully_connected;
         struct plan_scale scale;

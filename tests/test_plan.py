@@ -46,11 +46,12 @@ def test_enums() -> None:
     assert enum_of("kind") == steps.KIND_NUMBERS
     assert enum_of("activation") == steps.ACTIVATIONS
     assert enum_of("dtype") == steps.DTYPES
+    assert enum_of("pooling") == {kind.replace("max", "maximum"): number for kind, number in steps.POOLINGS.items()}
 
 
 def test_fields_of_every_kind() -> None:
     structs = {kind: "int8_pool" if kind.startswith("int8") else "pool" for kind in steps.KINDS if "_pool" in kind}
-    for kind in ("adaptive_average_pool", "int8_adaptive_average_pool"):
+    for kind in ("adaptive_average_pool", "window_pool", "int8_adaptive_average_pool"):
         structs[kind] = kind
     for kind, fields in steps.KINDS.items():
         assert fields_of(structs.get(kind, kind)) == fields

@@ -32,6 +32,21 @@ static inline float hard_sigmoid(float x)
     return (x > 6 ? 6 : x) * (1.0f / 6);
 }
 
+static inline float sigmoid(float x)
+{
+    return 1 / (1 + exponential(-x));
+}
+
+// The error function within 2e-7 of it (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
+static inline float error_function(float x)
+{
+    const float positive = x < 0 ? -x : x, t = 1 / (1 + 0.3275911f * positive);
+    const float polynomial =
+        t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    const float y = 1 - polynomial * exponential(-x * x);
+    return x < 0 ? -y : y;
+}
+
 static inline float activate(uint32_t activation, float x)
 {
     switch ((enum plan_activation)activation) {
@@ -40,11 +55,17 @@ static inline float activate(uint32_t activation, float x)
     case PLAN_RELU:
         return x < 0 ? 0 : x;
     case PLAN_SIGMOID:
-        return 1 / (1 + exponential(-x));
+        return sigmoid(x);
     case PLAN_HARD_SIGMOID:
         return hard_sigmoid(x);
     case PLAN_HARD_SWISH:
         return x * hard_sigmoid(x);
+    case PLAN_RELU6:
+        return x < 0 ? 0 : x > 6 ? 6 : x;
+    case PLAN_SILU:
+        return x * sigmoid(x);
+    case PLAN_GELU:
+        return 0.5f * x * (1 + error_function(x * 0.707106781f));
     }
     return x;
 }
@@ -77,6 +98,18 @@ static inline void activate_pixels(uint32_t activation, float *y, size_t begin, 
         case PLAN_HARD_SWISH:
             for (size_t p = first; p < last; p++)
                 y[p] = activate(PLAN_HARD_SWISH, y[p]);
+            break;
+        case PLAN_RELU6:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_RELU6, y[p]);
+            break;
+        case PLAN_SILU:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_SILU, y[p]);
+            break;
+        case PLAN_GELU:
+            for (size_t p = first; p < last; p++)
+                y[p] = activate(PLAN_GELU, y[p]);
             break;
         }
     }

@@ -32,6 +32,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/depthwise.h"
 #include "../kernels/pool_windows.h"
 #include "../kernels/pool.h"
+#include "../kernels/window_pool.h"
 #endif
 
 #include "../preprocess/level.h"
@@ -74,8 +75,8 @@ enum { STEM_ROWS = 0 };
 #define FLOAT32_KERNELS                                                                                                \
     .fully_connected_block = FULLY_CONNECTED_BLOCK, .takes_halves = TAKES_HALVES, .vectors = {TILE_TABLE(WIDEST)},     \
     .convolution = convolution, .stem = STEM, .stem_rows = STEM_ROWS, .depthwise = depthwise, .max_pool = max_pool,    \
-    .average_pool = average_pool, .adaptive_average_pool = adaptive_average_pool, .fully_connected = fully_connected,  \
-    .scale = scale, .peak = peak, .training = TRAINING,
+    .average_pool = average_pool, .window_pool = window_pool, .adaptive_average_pool = adaptive_average_pool,          \
+    .fully_connected = fully_connected, .scale = scale, .peak = peak, .training = TRAINING,
 #endif
 #define KERNELS_OF(level)                                                                                              \
     {.name = NAME_OF(level),                                                                                           \

@@ -121,6 +121,33 @@ static void average_pool(const struct pool *s, const float *x, float *y, struct 
     pool(s, x, y, lines, share, 0);
 }
 
+static void window_pool(const struct window_pool *s, float *arena, struct share share)
+{
+    const struct range channels = range_of(share, s->channels);
+    const int64_t around = s->pooling == PLAN_AVERAGE_WITH_PADDING ? s->padding : 0;
+    for (size_t c = channels.begin; c < channels.end; c++) {
+        for (uint32_t i = 0; i < s->out_height; i++) {
+            for (uint32_t j = 0; j < s->out_width; j++) {
+                const int64_t top = (int64_t)i * s->stride - s->padding, left = (int64_t)j * s->stride - s->padding;
+                float sum = 0, largest = -__builtin_inff();
+                uint32_t counted = 0;
+                for (int64_t row = top; row < top + s->kernel_size; row++)
+                    for (int64_t column = left; column < left + s->kernel_size; column++) {
+                        const int inside = row >= 0 && row < s->height && column >= 0 && column < s->width;
+                        const float tap = padded(arena + s->in[c], s->height, s->width, s->in_pitch, row, column);
+                        counted += row >= -around && row < s->height + around && column >= -around &&
+                                   column < s->width + around;
+                        sum += tap;
+                        largest = inside && (tap > largest || tap != tap) ? tap : largest; // not a number stays
+                    }
+                arena[s->out[c] + (size_t)i * s->out_pitch + j] =
+                    s->pooling == PLAN_MAXIMUM ? largest : sum / (float)counted;
+            }
+            zero_gap(arena + s->out[c], i, s->out_width, s->out_pitch);
+        }
+    }
+}
+
 static void adaptive_average_pool(const struct adaptive_average_pool *s, float *arena, float *logits,
                                   struct share share)
 {
@@ -176,6 +203,7 @@ const struct kernels shufflenet_kernels_reference = {
     .depthwise = depthwise,
     .max_pool = max_pool,
     .average_pool = average_pool,
+    .window_pool = window_pool,
     .adaptive_average_pool = adaptive_average_pool,
     .fully_connected = fully_connected,
     .scale = scale,

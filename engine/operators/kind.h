@@ -41,6 +41,7 @@ SHUFFLENET_LOCAL const struct kind *convolution_kind(void);
 SHUFFLENET_LOCAL const struct kind *depthwise_kind(void);
 SHUFFLENET_LOCAL const struct kind *max_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *average_pool_kind(void);
+SHUFFLENET_LOCAL const struct kind *window_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *adaptive_average_pool_kind(void);
 SHUFFLENET_LOCAL const struct kind *fully_connected_kind(void);
 SHUFFLENET_LOCAL const struct kind *scale_kind(void);

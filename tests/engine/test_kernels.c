@@ -127,6 +127,37 @@ static int test_pool(uint32_t kind, uint32_t channels, uint32_t height, uint32_t
     return run_case(t, only);
 }
 
+static int test_window_pool(uint32_t pooling, uint32_t kernel_size, uint32_t stride, uint32_t padding, uint32_t over,
+                            uint32_t height, uint32_t width, uint32_t gap, const char *only)
+{
+    struct test_case *t = new_case();
+    snprintf(t->name, sizeof t->name, "window pool %u kernel %u stride %u padding %u over %u height %u width %u gap %u",
+             pooling, kernel_size, stride, padding, over, height, width, gap);
+    t->height = t->width = width < 8 ? 8 : width;
+    const uint32_t out_height = (height + 2 * padding - kernel_size + over) / stride + 1,
+                   out_width = (width + 2 * padding - kernel_size + over) / stride + 1;
+    const uint32_t in_pitch = width + gap, out_pitch = out_width + gap / 2;
+    const uint32_t in = add_rows(t, CHANNELS, height * in_pitch, 1),
+                   out = add_rows(t, CHANNELS, out_height * out_pitch, 1);
+    t->step = (struct plan_step){.kind = PLAN_WINDOW_POOL,
+                                 .as.window_pool = {.pooling = pooling,
+                                                    .kernel_size = kernel_size,
+                                                    .stride = stride,
+                                                    .channels = CHANNELS,
+                                                    .height = height,
+                                                    .width = width,
+                                                    .in_pitch = in_pitch,
+                                                    .out_pitch = out_pitch,
+                                                    .padding = padding,
+                                                    .out_height = out_height,
+                                                    .out_width = out_width,
+                                                    .input = in,
+                                                    .output = out}};
+    t->terms = kernel_size * kernel_size;
+    writes(t, out, CHANNELS, out_height * out_pitch);
+    return run_case(t, only);
+}
+
 static int test_input(uint32_t height, uint32_t width, uint32_t kernel, uint32_t stride, uint32_t padding, int picture,
                       const char *only)
 {
@@ -279,6 +310,11 @@ int main(int count, char **arguments)
             CASE(test_pool(PLAN_AVERAGE_POOL, 3, 2 + size, 70 - size, size % 2, 0, size % 2, holes, only));
         }
         CASE(test_zero(size, 36 - size, only));
+        for (uint32_t pooling = PLAN_MAXIMUM; pooling <= PLAN_AVERAGE_WITH_PADDING; pooling++) {
+            CASE(test_window_pool(pooling, 2, 2, 0, size % 2, 1 + size, 36 - size, size % 3, only));
+            CASE(test_window_pool(pooling, 3, 1, 1, 0, size, 36 - size, size % 2, only));
+            CASE(test_window_pool(pooling, 5, 3, size % 3, 2 * (size % 2), 4 + size, 40 - size, 2, only));
+        }
         CASE(test_adaptive_average_pool(3, size, 36 - size, size % 3, 1, 0, only));
         CASE(test_adaptive_average_pool(2, size, 36 - size, size % 2, 1 + size % 7, size % 3 == 0, only));
         CASE(test_scale(3, size * size, size % 2, size % 3 == 0, only));

@@ -21,7 +21,7 @@ from shufflenet.engine.layout import (
     planes_pitch,
     runs_depthwise,
 )
-from shufflenet.engine.steps import ACTIVATIONS, NO_TABLE, Floats, Indices, Rows, Sliding, Steps, Weights
+from shufflenet.engine.steps import ACTIVATIONS, NO_TABLE, POOLINGS, Floats, Indices, Rows, Sliding, Steps, Weights
 from shufflenet.engine.strips import SLIDING_WORDS, Strips, choose_strips, origin
 from shufflenet.networks.folded import fold
 from shufflenet.networks.graph import (
@@ -34,10 +34,12 @@ from shufflenet.networks.graph import (
     Graph,
     Input,
     Node,
+    Pad,
     Pool,
     Scale,
     Shuffle,
     Split,
+    WindowPool,
 )
 from shufflenet.networks.model import Model
 
@@ -100,7 +102,8 @@ class _Planner:
 
     def __post_init__(self) -> None:
         self.readers = self.graph.readers()
-        self.fused = {self._fusible(node): node for node in self.graph.nodes if isinstance(node, Add)}
+        adds = (node for node in self.graph.nodes if isinstance(node, Add))
+        self.fused = {carrier: node for node in adds if (carrier := self._carrier(node)) is not None}
         self.layouts: dict[Node, Layout] = layouts(self.graph, self.sizes)
 
     def add_strips(self, sliding_words: int) -> list[Node]:
@@ -137,17 +140,24 @@ class _Planner:
             rows[node] = buffers.pop(0) if sliding.lines else whole[node], sliding
 
     def add(self, node: Node) -> None:
+        if self.graph.input in node.inputs and not isinstance(node, Pad) and not self._splits_picture(node):
+            self.rows[self.graph.input] = self._pad(Pad("input", (self.graph.input,), self.graph.in_channels, 0, 0))
         match node:
             case Convolution():
                 rows = self._depthwise(node) if runs_depthwise(node) else self._convolution(node)
             case Pool():
                 rows = self._pool(node)
+            case WindowPool():
+                rows = self._window_pool(node)
+            case Pad():
+                rows = self._pad(node)
             case AdaptiveAveragePool() | FullyConnected():
                 rows = self._vector(node)
             case Scale():
                 rows = self._scale(node)
             case Add():
-                rows = self.rows[next(source for source in node.inputs if self.fused.get(source) is node)]
+                carrier = next((source for source in node.inputs if self.fused.get(source) is node), None)
+                rows = self._sum(node) if carrier is None else self.rows[carrier]
             case Concat():
                 rows = Rows.join([self.rows[source] for source in node.inputs])
             case Split():
@@ -162,13 +172,45 @@ class _Planner:
             if self.readers[source][-1] is node and not isinstance(source, Input):
                 self.steps.release(self.rows.pop(source))
 
-    def _fusible(self, add: Add) -> Node:
-        """The operator that makes the last of what ``add`` reads, and can add the other in its own step."""
+    def _carrier(self, add: Add) -> Node | None:
+        """The operator that makes the last of what ``add`` reads, if it can add the other in its own step."""
         last = max(add.inputs, key=self.graph.nodes.index)
-        is_kernel = isinstance(last, Scale) or (isinstance(last, Convolution) and not runs_depthwise(last))
-        if not is_kernel or self.readers[last] != [add] or getattr(last, "activation", "linear") != "linear":
-            raise ValueError(f"{add.name} must follow a convolution without ReLU, or a scale, that nothing else reads")
-        return last
+        if self.readers[last] != [add]:
+            return None
+        match last:
+            case Convolution(activation="linear"):
+                return None if runs_depthwise(last) else last
+            case Scale(activation="linear"):
+                return last if add.activation in ("linear", "relu") else None
+            case _:
+                return None
+
+    def _sum(self, node: Add) -> Rows:
+        """A sum in a step of its own: a convolution that changes nothing, with a residual."""
+        first, second = (self.rows[source] for source in node.inputs)
+        layout, ones = self.layouts[node], np.ones(node.channels, np.float32)
+        target = self.steps.rows(node.channels, layout)
+        self.steps.add(
+            node.name,
+            "convolution",
+            groups=node.channels,
+            k=1,
+            m=1,
+            pixels=layout.words,
+            width=layout.width if layout.padding else layout.pitch,
+            pitch=layout.pitch,
+            in_pitch=layout.pitch,
+            activation=_activation(node),
+            halo=0,
+            stem=0,
+            cold=0,
+            input=first,
+            output=target,
+            residual=second,
+            weights=ones,
+            bias=np.zeros_like(ones),
+        )
+        return target
 
     def _target(self, node: Node) -> tuple[Rows, Rows | int, int]:
         """Where ``node`` writes; what it adds, if that is fused; the activation's number in the plan."""
@@ -326,6 +368,58 @@ class _Planner:
         )
         return target
 
+    def _window_pool(self, node: WindowPool) -> Rows:
+        source = node.inputs[0]
+        target = self.steps.rows(node.channels, self.layouts[node])
+        (height, width), (out_height, out_width) = self.sizes[source], self.sizes[node]
+        pooling = "average_with_padding" if node.kind == "average" and node.counts_padding else node.kind
+        self.steps.add(
+            node.name,
+            "window_pool",
+            pooling=POOLINGS[pooling],
+            kernel_size=node.kernel_size,
+            stride=node.stride,
+            channels=node.channels,
+            height=height,
+            width=width,
+            in_pitch=self.layouts[source].pitch,
+            out_pitch=self.layouts[node].pitch,
+            padding=node.padding,
+            out_height=out_height,
+            out_width=out_width,
+            input=self.rows[source],
+            output=target,
+        )
+        return target
+
+    @staticmethod
+    def _splits_picture(node: Node) -> bool:
+        """Whether its own step reads the picture, as that of a convolution does; all others find rows."""
+        return isinstance(node, Convolution) and not runs_depthwise(node)
+
+    def _pad(self, node: Pad) -> Rows:
+        source = node.inputs[0]
+        layout = self.layouts.get(node, self.layouts[source])
+        target = self.steps.rows(node.channels, layout)
+        height, width = self.sizes[source]
+        self.steps.add(
+            node.name,
+            "input",
+            stride=1,
+            phases=1,
+            padding=node.before,
+            out_height=layout.height,
+            out_pitch=layout.pitch,
+            channels=node.channels,
+            height=height,
+            width=width,
+            in_pitch=self.layouts[source].pitch,
+            stem=0,
+            input=NO_TABLE if isinstance(source, Input) else self.rows[source],
+            output=target,
+        )
+        return target
+
     def _check_width(self, node: Node) -> None:
         """The engine has zeros above and below a plane for as many pixels as the picture is wide."""
         width, most = self.sizes[node.inputs[0]][1], self.sizes[self.graph.input][1]
@@ -399,7 +493,7 @@ def _never_negative(node: Node) -> bool:
     match node:
         case Convolution() | Add() | Scale():
             return node.activation in NEVER_NEGATIVE
-        case Pool() | Concat() | Split() | Shuffle():
+        case Pool() | WindowPool() | Pad() | Concat() | Split() | Shuffle():
             return all(_never_negative(source) for source in node.inputs)
         case _:
             return False

@@ -87,6 +87,10 @@ KINDS: dict[str, tuple[str, ...]] = {
         "quads", "pixels", "width", "pitch", "activation", "input", "factors", "output", "residual", "zeros", "outputs",
     ),
     "int8_bytes_of_quads": ("quads", "height", "width", "in_pitch", "input", "output"),
+    "window_pool": (
+        "pooling", "kernel_size", "stride", "channels", "height", "width", "in_pitch", "out_pitch", "padding",
+        "out_height", "out_width", "input", "output",
+    ),
 }  # fmt: skip
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS, 1)}
 ACTIVATIONS: dict[Activation, int] = {
@@ -95,7 +99,11 @@ ACTIVATIONS: dict[Activation, int] = {
     "sigmoid": 2,
     "hard_sigmoid": 3,
     "hard_swish": 4,
+    "relu6": 5,
+    "silu": 6,
+    "gelu": 7,
 }
+POOLINGS = {"max": 0, "average": 1, "average_with_padding": 2}
 DTYPES = {"float32": 1, "float16": 2, "int8": 3, "int32": 4}
 
 HEADER = (

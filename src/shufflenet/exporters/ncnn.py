@@ -23,10 +23,12 @@ from shufflenet.networks.graph import (
     FullyConnected,
     Input,
     Node,
+    Pad,
     Pool,
     Scale,
     Shuffle,
     Split,
+    WindowPool,
 )
 from shufflenet.networks.model import Model
 
@@ -130,12 +132,16 @@ _ACTIVATION_LAYERS: dict[Activation, tuple[str, ...]] = {
     "sigmoid": ("Sigmoid",),
     "hard_sigmoid": ("HardSigmoid", _SLOPE),
     "hard_swish": ("HardSwish", _SLOPE),
+    "relu6": ("Clip", "0=0.0 1=6.0"),
+    "silu": ("Swish",),
+    "gelu": ("GELU",),
 }
 _ACTIVATION_PARAMETERS: dict[Activation, str] = {
     "linear": "",
     "relu": " 9=1",
     "sigmoid": " 9=4",
     "hard_swish": " 9=6 -23310=2,0.16666667,0.5",
+    "relu6": " 9=3 -23310=2,0.0,6.0",
 }
 
 
@@ -152,10 +158,13 @@ def _of_weights(node: Convolution | FullyConnected, weight: Floats) -> tuple[str
 def _plain(node: Node) -> tuple[str, str]:
     """Layer type and parameters of an operator without weights."""
     match node:
-        case Pool():
-            average = int(node.kind == "average")  # average pooling counts the padding (6=1)
+        case Pool() | WindowPool():
+            average = node.kind == "average"
+            counted = int(average and (isinstance(node, Pool) or node.counts_padding))
             window = f"1={node.kernel_size} 2={node.stride} 3={node.padding} 5={int(not node.ceil)}"
-            return "Pooling", f"0={average} {window} 6={average}"
+            return "Pooling", f"0={int(average)} {window} 6={counted}"
+        case Pad():
+            return "Padding", f"0={node.before} 1={node.after} 2={node.before} 3={node.after}"
         case AdaptiveAveragePool(size=1):
             return "Pooling", "0=1 4=1"
         case AdaptiveAveragePool():

@@ -6,6 +6,7 @@ The graph is built without an exporter, with labels and preprocessing in its met
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ from shufflenet.networks.graph import (
     FullyConnected,
     Graph,
     Node,
+    Pad,
     Pool,
     Scale,
     Split,
+    WindowPool,
 )
 from shufflenet.networks.model import Model
 
@@ -65,6 +68,14 @@ class _Graph:
                 self._node("MaxPool", name, *inputs, ceil_mode=int(node.ceil), **_window(node))
             case Pool():
                 self._node("AveragePool", name, *inputs, count_include_pad=1, **_window(node))
+            case WindowPool(kind="max"):
+                self._node("MaxPool", name, *inputs, ceil_mode=int(node.ceil), **_window(node))
+            case WindowPool():
+                counts = {"ceil_mode": int(node.ceil), "count_include_pad": int(node.counts_padding)}
+                self._node("AveragePool", name, *inputs, **counts, **_window(node))
+            case Pad():
+                edges = [0, 0, node.before, node.before, 0, 0, node.after, node.after]
+                self._node("Pad", name, *inputs, self._constant(f"{name}.edges", np.array(edges)))
             case AdaptiveAveragePool():
                 self._average_pool(node, name, *inputs)
             case FullyConnected():
@@ -108,6 +119,22 @@ class _Graph:
             case "HardSwish":  # an operator of ONNX's from opset 14 on
                 self._node("HardSigmoid", f"{name}.factor", before, alpha=1 / 6)
                 self._node("Mul", name, before, f"{name}.factor")
+            case "Clip":
+                bounds = {key: np.array(value, np.float32) for key, value in (("low", 0), ("high", 6))}
+                self._node("Clip", name, before, *[self._constant(f"{name}.{key}", bounds[key]) for key in bounds])
+            case "Silu":  # no operator of ONNX's
+                self._node("Sigmoid", f"{name}.factor", before)
+                self._node("Mul", name, before, f"{name}.factor")
+            case "Gelu":  # an operator of ONNX's from opset 20 on
+                numbers = {"root": math.sqrt(2), "one": 1, "half": 0.5}
+                root, one, half = (
+                    self._constant(f"{name}.{key}", np.array(value, np.float32)) for key, value in numbers.items()
+                )
+                self._node("Div", f"{name}.scaled", before, root)
+                self._node("Erf", f"{name}.erf", f"{name}.scaled")
+                self._node("Add", f"{name}.share", f"{name}.erf", one)
+                self._node("Mul", f"{name}.twice", before, f"{name}.share")
+                self._node("Mul", name, f"{name}.twice", half)
             case _:
                 self._node(activation, name, before)
 
@@ -132,6 +159,9 @@ _ACTIVATIONS: dict[Activation, str] = {
     "sigmoid": "Sigmoid",
     "hard_sigmoid": "HardSigmoid",
     "hard_swish": "HardSwish",
+    "relu6": "Clip",
+    "silu": "Silu",
+    "gelu": "Gelu",
 }
 
 
@@ -145,7 +175,7 @@ def _before(node: Node, activation: str) -> str:
     return f"{node.name}.before_{activation.lower()}"
 
 
-def _window(node: Convolution | Pool) -> dict[str, list[int]]:
+def _window(node: Convolution | Pool | WindowPool) -> dict[str, list[int]]:
     """The ONNX attributes of kernel size, stride and padding."""
     return {"kernel_shape": [node.kernel_size] * 2, "strides": [node.stride] * 2, "pads": [node.padding] * 4}
 
@@ -218,9 +248,11 @@ def _open_shapes(graph: Graph) -> list[ValueInfoProto]:
 
 def _size_name(size: str, node: Node) -> str:
     """The symbolic size behind ``node`` of an input of ``size``. Divisions that round up combine to height/4."""
-    if not isinstance(node, Convolution | Pool):
+    if isinstance(node, Pad):
+        return f"({size}+{node.before + node.after})"
+    if not isinstance(node, Convolution | Pool | WindowPool):
         return size
-    ceil = isinstance(node, Pool) and node.ceil
+    ceil = isinstance(node, Pool | WindowPool) and node.ceil
     fewer = node.kernel_size - 2 * node.padding - ceil * (node.stride - 1)  # 1: (size - 1) // stride + 1
     if fewer != 1:
         return f"(({size}-{fewer})/{node.stride}+1)"

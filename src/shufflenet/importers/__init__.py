@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from shufflenet import __version__
 from shufflenet.files import printable
 from shufflenet.importers import (
@@ -35,10 +33,10 @@ from shufflenet.importers.checkpoint import CheckpointError, StateDict, read_byt
 from shufflenet.importers.convention import Convention
 from shufflenet.importers.convert import convert
 from shufflenet.importers.download import cache_folder, fetch
+from shufflenet.importers.self_test import self_test
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
 from shufflenet.labels import imagenet_names
-from shufflenet.model_file import test_input
 from shufflenet.networks.model import Model
 
 SOURCES: Mapping[str, Source] = {
@@ -114,7 +112,7 @@ def import_model(
             model.labels = model.classes = labels  # even if there are none, which no model file can hold
         elif (network or known) is not None and arch.classes == 1000:
             model.classes, model.labels = imagenet_names()
-        model.self_test = _self_test(model)
+        model.self_test = self_test(model)
     except ValueError as error:
         raise CheckpointError(f"{printable(str(file))}: {printable(str(error))}") from None
     return model
@@ -225,16 +223,3 @@ def _provenance(
             "top5_error": known.top5_error,
         }
     return result
-
-
-def _self_test(model: Model) -> list[float]:
-    from shufflenet.engine.engine import Engine
-
-    logits = Engine(model).run(test_input(model.preprocessing)[None])[0]
-    if not np.isfinite(logits).all():
-        raise ValueError(
-            "its logits of a test picture are too large for float32: its weights, or the numbers that its batch norms "
-            "divide by, can't be those of a trained network"
-        )
-    values: list[float] = logits.tolist()
-    return values

@@ -51,6 +51,12 @@ def sentence(model: Model) -> str:
     """What `import_model` made, in one line."""
     named = "" if model.labels != numbered_labels(model.graph.classes) else " without names (--labels gives them)"
     text = f"{model.graph.name}, {model.graph.classes} classes{named}"
+    if compared := model.training.get("compared"):
+        text += (
+            f", logits within {compared['difference']:.1e} of the largest beside {compared['with']} on "
+            f"{compared['inputs']} inputs"
+        )
+        return text
     if published := model.training.get("published"):
         text += f", published top-1 error {published['top1_error']:.2f} %"
     if proof := model.training.get("proved_by"):
@@ -66,5 +72,7 @@ def sentence(model: Model) -> str:
 
 def file_name(name: str, file: Path | None) -> str:
     """The default name of the model file: the network's, else the checkpoint's."""
-    stem = name.partition(":")[2] or re.sub(r"(\.(pth|pt|tar|zip))+$", "", file.name if file is not None else name)
+    stem = name.partition(":")[2] or re.sub(
+        r"(\.(pth|pt|tar|zip|onnx|pt2))+$", "", file.name if file is not None else name
+    )
     return f"{stem}.safetensors"

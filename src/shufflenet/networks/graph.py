@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from shufflenet.networks.architecture import Architecture
 
 # What an operator does with each value before it hands it on.
-Activation = Literal["linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish"]
-NEVER_NEGATIVE: frozenset[Activation] = frozenset({"relu", "sigmoid", "hard_sigmoid"})
+Activation = Literal["linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish", "relu6", "silu", "gelu"]
+NEVER_NEGATIVE: frozenset[Activation] = frozenset({"relu", "sigmoid", "hard_sigmoid", "relu6"})
 
 EPSILON = 1e-5  # batch norm's, unless a family has another
 
@@ -161,6 +161,57 @@ class Pool(Node):
             return (pixels + 2 * self.padding - self.kernel_size + self.ceil) // self.stride + 1
 
         return size(height), size(width)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPool(Node):
+    """Windows of any size, as PyTorch has them; the maximum is of the pixels inside.
+
+    Args:
+        ceil: a last window that begins inside may reach over the edge.
+        counts_padding: an average divides by the window's padding pixels too.
+    """
+
+    kind: Literal["max", "average"]
+    kernel_size: int
+    stride: int
+    padding: int
+    ceil: bool
+    counts_padding: bool
+
+    def check(self) -> None:
+        super().check()
+        self._check_channels(self.inputs[0].channels)
+        self._check_range("kernel_size", 1, _MOST_PIXELS)
+        self._check_range("stride", 1, _MOST_PIXELS)
+        self._check_range("padding", 0, self.kernel_size // 2)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        def size(pixels: int) -> int:
+            beyond = pixels + 2 * self.padding - self.kernel_size
+            if not self.ceil or beyond < 0:
+                return beyond // self.stride + 1
+            last = -(-beyond // self.stride)
+            return last + (last * self.stride < pixels + self.padding)
+
+        return size(height), size(width)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Node):
+    """Zeros around each plane: ``before`` lines above it and columns to its left, ``after`` below and to its right."""
+
+    before: int
+    after: int
+
+    def check(self) -> None:
+        super().check()
+        self._check_channels(self.inputs[0].channels)
+        self._check_range("before", 0, _MOST_PIXELS)
+        self._check_range("after", 0, _MOST_PIXELS)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return height + self.before + self.after, width + self.before + self.after
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,12 @@ from shufflenet.networks.graph import (
     FullyConnected,
     Graph,
     Node,
+    Pad,
     Pool,
     Scale,
     Shuffle,
     Split,
+    WindowPool,
 )
 from shufflenet.networks.network import channel_shuffle, initialise
 
@@ -32,6 +34,9 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "hard_sigmoid": nn.functional.hardsigmoid,
     "hard_swish": nn.functional.hardswish,
+    "relu6": nn.functional.relu6,
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
 }
 
 
@@ -96,6 +101,14 @@ def run_without_weights(node: Node, x: Tensor, *others: Tensor) -> Tensor:
             return nn.functional.max_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
         case Pool():
             return nn.functional.avg_pool2d(x, 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
+        case WindowPool(kind="max"):
+            return nn.functional.max_pool2d(x, node.kernel_size, node.stride, node.padding, ceil_mode=node.ceil)
+        case WindowPool():
+            return nn.functional.avg_pool2d(
+                x, node.kernel_size, node.stride, node.padding, node.ceil, node.counts_padding
+            )
+        case Pad():
+            return nn.functional.pad(x, (node.before, node.after) * 2)
         case AdaptiveAveragePool():
             return nn.functional.adaptive_avg_pool2d(x, node.size).flatten(1)
         case Add():

@@ -19,10 +19,12 @@ from shufflenet.networks.graph import (
     FullyConnected,
     Graph,
     Node,
+    Pad,
     Pool,
     Scale,
     Shuffle,
     Split,
+    WindowPool,
 )
 
 _MOST_OPERATORS = 10_000
@@ -32,6 +34,8 @@ _MOST_LETTERS = 200
 _OPERATORS: Mapping[str, type[Node]] = {
     "convolution": Convolution,
     "pool": Pool,
+    "window_pool": WindowPool,
+    "pad": Pad,
     "adaptive_average_pool": AdaptiveAveragePool,
     "fully_connected": FullyConnected,
     "add": Add,

@@ -1,0 +1,1 @@
+"""Whole networks as other programs write them (ONNX, torch.export), and how they become graphs."""

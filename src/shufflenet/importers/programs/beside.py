@@ -1,0 +1,86 @@
+"""A translated network beside the program that it comes from: the logits must be the same, or a layer is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shufflenet.engine.engine import Engine
+from shufflenet.importers.programs.program import Program, ProgramError
+from shufflenet.importers.programs.translate import Translated
+from shufflenet.networks.graph import AdaptiveAveragePool, Graph, Node
+from shufflenet.networks.model import Model
+
+# The engine may differ from the program by this much of the largest logit.
+TOLERANCE = 1e-5
+
+Inputs = Sequence[NDArray[np.float32]]
+
+
+def difference(translated: Translated, program: Program, inputs: Inputs) -> float:
+    """How far the engine's logits are from the program's, in parts of its largest one.
+
+    Args:
+        inputs: each float32 [1, C, H, W].
+
+    Raises:
+        ProgramError: by more than `TOLERANCE`; the message names the first layer that differs.
+    """
+    engine = Engine(Model(translated.graph, translated.tensors))
+    worst = 0.0
+    for x in inputs:
+        (expected,) = program.run(x, [program.output])
+        if not np.isfinite(expected).all():
+            raise ProgramError("its own logits of a test picture are not finite")
+        apart = _apart(engine.run(x), expected)
+        if not apart <= TOLERANCE:
+            raise ProgramError(
+                f"the engine's logits differ from its own by {apart:.1e} of the largest, more than {TOLERANCE:g}; "
+                f"{_first_that_differs(translated, program, x)}"
+            )
+        worst = max(worst, apart)
+    return worst
+
+
+def _apart(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    largest = np.abs(theirs).max()
+    if not largest:
+        return 0.0 if not np.abs(ours).max() else np.inf
+    return float(np.abs(ours.ravel() - theirs.ravel()).max() / largest)
+
+
+def _first_that_differs(translated: Translated, program: Program, x: NDArray[np.float32]) -> str:
+    """In words; found one by one, since branches that differ stand beside others that don't."""
+    nodes = [node for node in translated.graph.nodes if node in translated.made and node is not translated.graph.input]
+    theirs = dict(zip(nodes, program.run(x, [translated.made[node] for node in nodes]), strict=True))
+    differing = (node for node in nodes if not _layer_apart(translated, node, x, theirs[node]) <= TOLERANCE)
+    node = next(differing, nodes[-1])
+    return f"the first layer that differs is {node.name}, which computes {translated.made[node]!r}"
+
+
+def _layer_apart(translated: Translated, node: Node, x: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    """How far a layer's values are from the program's; planes are compared by the means of windows."""
+    nodes = translated.graph.nodes
+    part = Graph(translated.graph.name, translated.graph.in_channels)
+    part.input, part.nodes = translated.graph.input, nodes[: nodes.index(node) + 1]
+    if not node.flat:
+        height, width = theirs.shape[2:]
+        windows = min(height, width)
+        part.append(AdaptiveAveragePool("values", (node,), node.channels * windows**2, windows))
+        theirs = _means(theirs, windows)
+    names = part.tensor_shapes()
+    ours = Engine(Model(part, {name: translated.tensors[name] for name in names})).run(x)
+    return _apart(ours, theirs)
+
+
+def _means(planes: NDArray[np.float32], windows: int) -> NDArray[np.float32]:
+    def edges(length: int) -> list[tuple[int, int]]:
+        return [(i * length // windows, ((i + 1) * length - 1) // windows + 1) for i in range(windows)]
+
+    rows = [
+        [planes[0, :, top:bottom, left:right].mean(axis=(1, 2)) for left, right in edges(planes.shape[3])]
+        for top, bottom in edges(planes.shape[2])
+    ]
+    return np.asarray(rows, np.float32).transpose(2, 0, 1)
