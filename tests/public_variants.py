@@ -103,6 +103,58 @@ class Kuangliu(nn.Module):
         return logits
 
 
+class JaxonyConvolution(nn.Sequential):
+    """A group convolution with a bias, its batch norm, and a ReLU or none."""
+
+    def __init__(self, inp: int, out: int, g: int, relu: bool) -> None:
+        super().__init__()
+        self.add_module("conv1x1", nn.Conv2d(inp, out, 1, groups=g))
+        self.add_module("batch_norm", nn.BatchNorm2d(out))
+        if relu:
+            self.add_module("relu", nn.ReLU())
+
+
+class JaxonyUnit(nn.Module):
+    def __init__(self, inp: int, out: int, g: int, first: bool, stride: int) -> None:
+        super().__init__()
+        self.g, self.stride, mid = g, stride, out // 4
+        self.g_conv_1x1_compress = JaxonyConvolution(inp, mid, 1 if first else g, relu=True)
+        self.depthwise_conv3x3 = nn.Conv2d(mid, mid, 3, stride, 1, groups=mid)
+        self.bn_after_depthwise = nn.BatchNorm2d(mid)
+        self.g_conv_1x1_expand = JaxonyConvolution(mid, out - inp if stride == 2 else out, g, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = shuffle_gn(self.g_conv_1x1_compress(x), self.g)
+        branch = self.g_conv_1x1_expand(self.bn_after_depthwise(self.depthwise_conv3x3(branch)))
+        if self.stride == 1:
+            return F.relu(x + branch)
+        return F.relu(torch.cat((F.avg_pool2d(x, 3, 2, 1), branch), 1))
+
+
+class Jaxony(nn.Module):
+    """Neither batch norm nor ReLU behind the first convolution, so that what is pooled may be negative."""
+
+    def __init__(self, g: int, stage2: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 24, 3, 2, 1)
+        inp = 24
+        for stage, repeats in enumerate(REPEATS):
+            out, units = stage2 << stage, nn.Sequential()
+            for i in range(repeats):
+                unit = JaxonyUnit(inp, out, g, first=stage == i == 0, stride=1 if i else 2)
+                units.add_module(f"ShuffleUnit_Stage{stage + 2}_{i}", unit)
+                inp = out
+            self.add_module(f"stage{stage + 2}", units)
+        self.fc = nn.Linear(inp, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.conv1(x), 3, 2, 1)
+        for stage in (2, 3, 4):
+            x = self.get_submodule(f"stage{stage}")(x)
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
 class ZClsUnit(nn.Module):
     def __init__(self, inp: int, out: int, g: int, first: bool, stride: int) -> None:
         super().__init__()

@@ -203,10 +203,12 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         import_model("paper", tmp_path / "x.pth")
 
 
-def test_conv1_without_batch_norm_is_refused(tmp_path: Path) -> None:
-    file = save(public_networks.Paper(3, 24, 240, classes=5, stem_norm=False), tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="no batch norm, and so no ReLU, behind Conv1"):
-        import_model("", file)
+def test_conv1_without_batch_norm(tmp_path: Path, photos: Path) -> None:
+    """It keeps its bias, and that a ReLU is behind it is said to be assumed."""
+    network = public_networks.randomised(public_networks.Paper(3, 24, 240, classes=5, stem_norm=False), seed=6)
+    model = import_model("paper", save(network, tmp_path / "x.pth"))
+    assert "a ReLU behind the first convolution" in model.training["assumed"]
+    assert_same(model, photos, logits_of(network, normalised(photos)))
 
 
 def test_version_2_is_refused(tmp_path: Path) -> None:
@@ -263,9 +265,9 @@ def test_logits_that_overflow_are_said_in_a_users_words(tmp_path: Path) -> None:
         ("pytorchcv", "which of its networks"),
         ("paper", "give the checkpoint with --file"),
         ("megvii:shufflenet_g3_x1_0", "not at an address of its own; get it from https://github.com/megvii-model"),
-        ("tensorpack:ShuffleNetV1-0.5x-g3", "TensorFlow pads"),
-        ("jaxony:shufflenet_g3_x1_0", "neither batch norm nor ReLU"),
-        ("ericsun99", "its code is jaxony's: it has neither batch norm nor ReLU"),
+        ("tensorpack:ShuffleNetV1-0.5x-g3", "make an ONNX file of the network"),
+        ("jaxony:shufflenet_g3_x1_0", "not at an address of its own; get it from https://github.com/jaxony"),
+        ("ericsun99", "which of its networks"),
     ],
 )
 def test_names_that_give_no_network(name: str, message: str) -> None:

@@ -294,7 +294,7 @@ def test_import_says_what_is_wrong_with_a_file(published: str) -> None:
         (["import", "--file", "nothing.pth"], "nothing.pth: no such file"),
         (["import", "paper", "--file", "bad.pth"], "bad.pth: not a PyTorch checkpoint"),
         (["import", "nowhere:net"], "no such source"),
-        (["import", "jaxony:shufflenet_g3_x1_0"], "can't be imported"),
+        (["import", "tensorpack:ShuffleNetV1-0.5x-g3"], "can't be imported"),
         (["import", published, "--labels", "bad.pth"], "not written, 1 labels for 4 classes"),
         (["import", published, "--labels", "empty.txt"], "0 labels for 4 classes"),
         (["import", published, "--labels", "nothing.txt"], "nothing.txt: can't be read (No such file or directory)"),

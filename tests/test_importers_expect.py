@@ -63,6 +63,8 @@ VARIANTS: dict[str, tuple[Make, str, int]] = {
     "weiaicunzai, ungrouped": (lambda: public_variants.Weiaicunzai(3, 24, 240, 5, first_groups=1), "weiaicunzai", 32),
     "kuangliu g2": (lambda: public_variants.Kuangliu(2, 24, 200, 5), "kuangliu", 32),
     "kuangliu g3": (lambda: public_variants.Kuangliu(3, 24, 240, 5), "kuangliu", 32),
+    "jaxony g3": (lambda: public_variants.Jaxony(3, 240, 5), "jaxony", 64),
+    "ericsun99 g8": (lambda: public_variants.Jaxony(8, 384, 5), "ericsun99", 64),
     "zcls g3": (lambda: public_variants.ZCls(3, 12, 120, 5), "zcls", 64),
     "zcls g8": (lambda: public_variants.ZCls(8, 16, 192, 5), "zcls", 64),
 }
@@ -81,8 +83,8 @@ def test_variants_compute_what_their_code_does(variant: str, tmp_path: Path) -> 
         model_file.save(model, tmp_path / "x.safetensors")
         found = Engine(model_file.load(tmp_path / "x.safetensors")).run(x)
         assert np.abs(found - reference).max() <= 1e-5 * np.abs(reference).max()
-        assert len(model.training["assumed"]) == (1 if proof else 8)  # only the preprocessing
-    with pytest.raises(CheckpointError, match=f"the names of {source}, so it is not built like paper"):
+        assert len(model.training["assumed"]) == (1 if proof else 9)  # only the preprocessing
+    with pytest.raises(CheckpointError, match=r"the names of \w+, so it is not built like paper"):
         import_model("paper", file)
 
 

@@ -11,13 +11,14 @@ from shufflenet.importers.convention import Convention, Shuffling
 
 _STEMS = ((2, True), (1, True), (1, False), (2, False))  # stride, and whether a max pool is behind it
 _SHUFFLES: tuple[Shuffling, ...] = ("paper", "inverse", "none")
-# Units as public code has them: the paper's; Megvii's; pytorchcv's; ZCls's; kuangliu's.
+# Units as public code has them: the paper's; Megvii's; pytorchcv's; ZCls's; kuangliu's; jaxony's.
 _UNITS: tuple[Mapping[str, bool], ...] = (
     {},
     {"shuffle_last": True},
     {"branch_first": True},
     {"shuffle_last": True, "concat_relu": False},
     {"depthwise_relu": True, "branch_first": True, "first_unit_shuffles": False},
+    {"stem_relu": False},
 )
 
 

@@ -26,7 +26,8 @@ class Convention:
 
     Args:
         stem_stride: of the first convolution.
-        max_pool: 3x3 with stride 2 behind the first convolution.
+        stem_relu: a ReLU behind the first convolution.
+        max_pool: 3x3 with stride 2 behind that.
         shuffle: "inverse" reshapes to (n, g) instead of (g, n).
         shuffle_last: behind the depthwise convolution.
         first_unit_shuffles: also where the first unit's first convolution has no groups.
@@ -38,6 +39,7 @@ class Convention:
     """
 
     stem_stride: int = 2
+    stem_relu: bool = True
     max_pool: bool = True
     shuffle: Shuffling = "paper"
     shuffle_last: bool = False
@@ -52,7 +54,8 @@ class Convention:
     @property
     def in_family(self) -> bool:
         """Whether some weights of `ShuffleNetV1` compute the same."""
-        return self.max_pool and self.first_unit_shuffles and self.concat_relu and not self.depthwise_relu
+        usual = self.stem_relu and self.max_pool and self.first_unit_shuffles and self.concat_relu
+        return usual and not self.depthwise_relu
 
     def network(self) -> dict[str, str]:
         """What it says of the network, in words; by the field that says it."""
@@ -62,6 +65,7 @@ class Convention:
         branch = "branch before shortcut" if self.branch_first else "shortcut before branch"
         return {
             "stem_stride": f"stem stride {self.stem_stride}",
+            "stem_relu": f"{'a' if self.stem_relu else 'no'} ReLU behind the first convolution",
             "max_pool": "3x3 max pool" if self.max_pool else "no max pool",
             "shuffle": f"{_SHUFFLES[self.shuffle]}{place}{first}",
             "branch_first": f"{branch} in concatenations",

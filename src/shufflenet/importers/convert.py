@@ -47,6 +47,7 @@ def convert(structure: Structure, tensors: Tensors, convention: Convention) -> t
             tensors = _shuffled_depthwise(arch, tensors)
     else:
         graph = variant.graph(structure, convention)
+        tensors = {**tensors, **variant.added_tensors(graph)}
     conv1 = tensors["conv1.weight"]
     if convention.bgr:
         conv1 = conv1[:, ::-1]

@@ -8,5 +8,5 @@ SOURCE = Source(
     page="https://github.com/ericsun99/ShuffleNet-1g8-Pytorch",
     key="",
     networks={"ShuffleNet_1g8": PublicNetwork("shufflenet_g8_x1_0", 32.592, 12.742)},
-    refusal=f"its code is jaxony's: {jaxony.SOURCE.refusal}",
+    convention=jaxony.SOURCE.convention,
 )

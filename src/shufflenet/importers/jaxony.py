@@ -1,12 +1,12 @@
-"""jaxony's one network, which no weights of the paper's network can equal."""
+"""jaxony's one network: neither batch norm nor ReLU behind the first convolution."""
 
+from shufflenet.importers.convention import Convention
 from shufflenet.importers.source import PublicNetwork, Source
 
 SOURCE = Source(
     name="jaxony",
     page="https://github.com/jaxony/ShuffleNet",
-    key="",
+    key=".g_conv_1x1_compress.",
     networks={"shufflenet_g3_x1_0": PublicNetwork("shufflenet_g3_x1_0", 37.8, 15.8)},
-    refusal="it has neither batch norm nor ReLU behind Conv1; the paper's network has a ReLU there, which cuts off "
-    "values that this one lets pass",
+    convention=Convention(stem_relu=False),
 )

@@ -39,22 +39,27 @@ class Structure:
     """What the shapes of a state dict say: the nearest member of the family, and where the network differs from it.
 
     Args:
+        stem_norm: batch norm behind the first convolution.
         units: in order, with the groups and bottleneck channels that the network has.
     """
 
     arch: ShuffleNetV1
     stem_kernel_size: int
+    stem_norm: bool
     units: tuple[Unit, ...]
 
     @property
     def in_family(self) -> bool:
         """Whether the network has the family's shapes everywhere."""
-        return self.stem_kernel_size == 3 and self.units == tuple(self.arch.units())
+        return self.stem_norm and self.stem_kernel_size == 3 and self.units == tuple(self.arch.units())
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor, as `ShuffleNetV1` names them."""
         shapes = self.arch.graph().tensor_shapes()
         shapes["conv1.weight"] = (*shapes["conv1.weight"][:2], self.stem_kernel_size, self.stem_kernel_size)
+        if not self.stem_norm:
+            shapes = {name: shape for name, shape in shapes.items() if not name.startswith("bn1.")}
+            shapes["conv1.bias"] = (self.arch.stem_channels,)
         for unit in self.units:
             mid = unit.bottleneck_channels
             shapes[f"{unit.name}.pointwise1.weight"] = (mid, unit.in_channels // unit.groups1, 1, 1)
@@ -75,9 +80,11 @@ def recognise(state: StateDict) -> tuple[Structure, dict[str, NDArray[np.float32
         ValueError: not a ShuffleNet v1, or the order of its tensors leaves several readings.
     """
     modules = _modules(state)
-    _check_kinds(modules)
+    stem_norm = _check_kinds(modules)
+    if not stem_norm:
+        modules.insert(1, _Module("no batch norm"))
     arch = _architecture(modules)
-    structure = Structure(arch, _stem_kernel_size(modules), tuple(_units(arch, modules)))
+    structure = Structure(arch, _stem_kernel_size(modules), stem_norm, tuple(_units(arch, modules)))
     tensors, origin = _renamed(arch, modules)
     shapes = structure.tensor_shapes()
     for name, shape in shapes.items():
@@ -99,6 +106,11 @@ def _renamed(arch: ShuffleNetV1, modules: list[_Module]) -> tuple[StateDict, dic
 
     for (conv, norm), theirs, behind in zip(names, modules[:-1:2], modules[1::2], strict=True):
         take(conv, theirs, "weight")
+        if not behind.tensors:
+            missing = {"bias": np.zeros(arch.stem_channels, np.float32)}
+            theirs.tensors = missing | theirs.tensors
+            take(conv, theirs, "bias")
+            continue
         for tensor in _NORM:
             take(norm, behind, tensor)
         if "bias" in theirs.tensors:
@@ -139,8 +151,8 @@ def _modules(state: StateDict) -> list[_Module]:
     return list(modules.values())
 
 
-def _check_kinds(modules: list[_Module]) -> None:
-    """A convolution, its batch norm, and so on; the classifier last."""
+def _check_kinds(modules: list[_Module]) -> bool:
+    """A convolution, its batch norm, and so on; the classifier last. Returns whether the first has a batch norm."""
     kinds = [module.kind for module in modules]
     convolutions, norms = kinds.count("convolution"), kinds.count("batch norm")
     if _is_version_2(modules):
@@ -158,15 +170,14 @@ def _check_kinds(modules: list[_Module]) -> None:
             f"not a ShuffleNet v1 with the paper's {_UNITS} units: {convolutions} convolutions and "
             f"{kinds.count('classifier')} classifiers, not {_CONVOLUTIONS} and 1"
         )
-    if norms == _CONVOLUTIONS - 1 and kinds[1] == "convolution":
-        raise ValueError(
-            "no batch norm, and so no ReLU, behind Conv1: the paper's network has both, and no weights make up for it"
-        )
-    if kinds != ["convolution", "batch norm"] * _CONVOLUTIONS + ["classifier"]:
+    stem_norm = norms == _CONVOLUTIONS
+    stem = ["convolution", "batch norm"] if stem_norm else ["convolution"]
+    if kinds != [*stem, *["convolution", "batch norm"] * (_CONVOLUTIONS - 1), "classifier"]:
         raise ValueError(
             "the order of its tensors is not convolution, batch norm, ..., classifier: which batch norm belongs to "
             "which convolution is ambiguous"
         )
+    return stem_norm
 
 
 def _is_version_2(modules: list[_Module]) -> bool:

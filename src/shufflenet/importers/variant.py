@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shufflenet.importers.convention import Convention
 from shufflenet.importers.structure import Structure
-from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.graph import Graph, Node, WindowPool
 from shufflenet.networks.shufflenet_v1 import Unit
 
 
@@ -14,18 +17,27 @@ def graph(structure: Structure, convention: Convention) -> Graph:
     result = Graph(f"{arch.name}_variant")
     x: Node = result.convolution(
         "conv1", result.input, arch.stem_channels, structure.stem_kernel_size,
-        stride=convention.stem_stride, batch_norm="bn1", activation="relu",
+        stride=convention.stem_stride, batch_norm="bn1" if structure.stem_norm else "",
+        activation="relu" if convention.stem_relu else "linear",
     )  # fmt: skip
-    if convention.max_pool:
+    if convention.max_pool and convention.stem_relu:
         x = result.max_pool("maxpool", x)
-    for unit in structure.units:
-        x = _add_unit(result, x, unit, convention)
+    elif convention.max_pool:
+        x = result.append(WindowPool("maxpool", (x,), x.channels, "max", 3, 2, 1, False, False))
+    for number, unit in enumerate(structure.units):
+        x = _add_unit(result, x, unit, convention, negative=number == 0 and not convention.stem_relu)
     result.fully_connected("fc", result.global_average_pool("global_pool", x), arch.classes)
     return result
 
 
-def _add_unit(graph: Graph, x: Node, unit: Unit, convention: Convention) -> Node:
-    """Adds a unit that reads ``x``; returns its output."""
+def added_tensors(graph: Graph) -> dict[str, NDArray[np.float32]]:
+    """Those of convolutions that only pass on their input, to a ReLU."""
+    shapes = {name: shape for name, shape in graph.tensor_shapes().items() if ".shortcut_relu." in name}
+    return {name: np.full(shape, name.endswith("weight"), np.float32) for name, shape in shapes.items()}
+
+
+def _add_unit(graph: Graph, x: Node, unit: Unit, convention: Convention, negative: bool) -> Node:
+    """Adds a unit that reads ``x``, which may be ``negative``; returns its output."""
     name = unit.name
     shuffle_groups = _shuffle_groups(unit, convention)
 
@@ -42,7 +54,7 @@ def _add_unit(graph: Graph, x: Node, unit: Unit, convention: Convention) -> Node
         batch_norm=f"{name}.bn2", activation="relu" if convention.depthwise_relu else "linear",
     )  # fmt: skip
     branch = shuffled(branch, convention.shuffle_last)
-    # The shortcut is an average of values after a ReLU, so a ReLU behind the concatenation is the branch's alone.
+    # If the shortcut is an average of values after a ReLU, a ReLU behind the concatenation is the branch's alone.
     relu = unit.stride == 2 and convention.concat_relu
     branch = graph.convolution(
         f"{name}.pointwise2", branch, unit.branch_channels,
@@ -50,7 +62,12 @@ def _add_unit(graph: Graph, x: Node, unit: Unit, convention: Convention) -> Node
     )  # fmt: skip
     if unit.stride == 1:
         return graph.add(f"{name}.add", branch, x, activation="relu")
-    both = [graph.average_pool(f"{name}.shortcut", x), branch]
+    shortcut: Node = graph.average_pool(f"{name}.shortcut", x)
+    if relu and negative:
+        shortcut = graph.convolution(
+            f"{name}.shortcut_relu", shortcut, shortcut.channels, groups=shortcut.channels, activation="relu"
+        )
+    both = [shortcut, branch]
     return graph.concat(f"{name}.concat", both[::-1] if convention.branch_first else both)
 
 

@@ -1,0 +1,198 @@
+"""Which of timm's and torchvision's small networks `shufflenet import` takes (docs/import.md).
+
+python benchmarks/census.py                    # counts multiply-adds, imports, compares; goes on where it was stopped
+python benchmarks/census.py lcnet_050 starnet  # those whose names begin so, again
+python benchmarks/census.py --table            # writes the table of docs/import.md
+
+Every classifier below 600 million multiply-adds at 224 x 224, with random weights and statistics, is exported by
+torch.onnx and imported; its logits are compared with PyTorch's at 224 x 224 and at 201 x 201.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from between_comments import rewrite
+from torch import nn
+
+from shufflenet.engine.engine import Engine
+from shufflenet.importers.checkpoint import CheckpointError
+from shufflenet.importers.network_file import import_network
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results" / "census.json"
+PAGE = ROOT / "docs" / "import.md"
+SIZE, OTHER_SIZE = 224, 201
+MOST_MACS = 600e6
+MOST_PARAMETERS = 60e6  # no network with more has so few multiply-adds; building it would take memory
+TOLERANCE = 1e-5
+
+
+def names() -> list[str]:
+    """All networks, each once; torchvision's under its own name if timm has it too."""
+    torchvisions = torchvision.models.list_models(module=torchvision.models)
+    return [*timm.list_models(), *(f"torchvision:{name}" for name in torchvisions)]
+
+
+def build(name: str) -> nn.Module:
+    library, _, own = name.rpartition(":")
+    if not library:
+        network: nn.Module = timm.create_model(own)
+        return network
+    without = {"init_weights": False} if own in ("googlenet", "inception_v3") else {}
+    built: nn.Module = torchvision.models.get_model(own, weights=None, **without)
+    return built
+
+
+def macs(name: str) -> float | str:
+    """Multiply-adds of convolutions and linear layers at 224 x 224, or why it can't be told."""
+    try:
+        with torch.device("meta"):
+            network = build(name).eval()
+            if sum(p.numel() for p in network.parameters()) > MOST_PARAMETERS:
+                return float("inf")
+            total = 0.0
+
+            def count(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+                nonlocal total
+                if isinstance(module, nn.Conv2d):
+                    total += output.numel() * module.weight[0].numel()
+                elif isinstance(module, nn.Linear):
+                    total += output.numel() * module.in_features
+
+            for module in network.modules():
+                module.register_forward_hook(count)
+            with torch.no_grad():
+                network(torch.zeros(1, 3, SIZE, SIZE))
+            return total
+    except Exception as error:  # whatever these libraries raise
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:120]
+
+
+def randomised(name: str) -> nn.Module:
+    """With batch norm far from the identity, in which a mistake would hide."""
+    torch.manual_seed(0)
+    network = build(name).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) and module.affine and module.running_var is not None:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.3)
+            nn.init.normal_(module.running_mean, std=0.3)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return network
+
+
+def imported(network: nn.Module, size: int) -> Any:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = Path(folder) / "net.onnx"
+        torch.onnx.export(network, (torch.zeros(1, 3, size, size),), file, dynamo=False)
+        try:
+            return import_network(file)
+        except CheckpointError as error:
+            raise CheckpointError(str(error).removeprefix(f"{file}: ")) from None
+
+
+def apart(network: nn.Module, model: Any, size: int) -> float:
+    x = np.random.default_rng(size).standard_normal((1, 3, size, size), np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(x)).numpy()
+    return float(np.abs(Engine(model).run(x) - expected).max() / np.abs(expected).max())
+
+
+def takes(network: nn.Module, size: int) -> bool:
+    """Whether the network itself runs on such pictures."""
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, size, size))
+        return True
+    except (RuntimeError, AssertionError):
+        return False
+
+
+def outcome(name: str) -> dict[str, Any]:
+    """``difference`` at both sizes, or why it was ``refused``; ``own_export``: the other size needed one of its own."""
+    try:
+        network = randomised(name)
+        model = imported(network, SIZE)
+        result: dict[str, Any] = {"difference": [apart(network, model, SIZE)], "own_export": False}
+        if not takes(network, OTHER_SIZE):
+            result["difference"].append(None)
+            return result
+        try:
+            other = apart(network, model, OTHER_SIZE)
+        except ValueError:
+            other = float("inf")
+        if not other <= TOLERANCE:  # its padding depends on the size
+            result["own_export"] = True
+            other = apart(network, imported(network, OTHER_SIZE), OTHER_SIZE)
+        result["difference"].append(other)
+        return result
+    except Exception as error:  # of the importer, of the exporter, or of the network itself at another size
+        kind = "" if isinstance(error, CheckpointError) else f"{type(error).__name__}: "
+        return {"refused": f"{kind}{str(error).splitlines()[0] if str(error) else ''}"[:200]}
+
+
+def main(prefixes: list[str]) -> None:
+    torch.set_num_threads(1)
+    rows: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    for name in names():
+        row = rows.setdefault(name, {})
+        changed = "macs" not in row
+        if changed:
+            counted = macs(name)
+            row["macs"] = counted if isinstance(counted, str) else min(counted, 1e12)
+        again = any(name.rpartition(":")[2].startswith(prefix) for prefix in prefixes)
+        known = "difference" in row or "refused" in row
+        if isinstance(row["macs"], float) and row["macs"] < MOST_MACS and (again or not known):
+            row = rows[name] = {"macs": row["macs"], **outcome(name)}
+            print(name, *([row["refused"]] if "refused" in row else row["difference"]), flush=True)
+            changed = True
+        if changed:
+            RESULTS.write_text(json.dumps(rows, indent=0, allow_nan=False) + "\n", "utf-8")
+
+
+def table(rows: dict[str, Any]) -> str:
+    """What is imported, with the differences; what is refused, by the reason."""
+    small = {name: row for name, row in rows.items() if "difference" in row or "refused" in row}
+    taken = {name: row for name, row in small.items() if "difference" in row}
+    lines = [
+        f"{len(taken)} of {len(small)} networks are imported. Differences are from PyTorch's logits, in parts of the "
+        "largest one.",
+        "",
+        f"| imported | million multiply-adds | at {SIZE} | at {OTHER_SIZE} |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, row in taken.items():
+        first, second = row["difference"]
+        mark = " *" if row["own_export"] else ""
+        there = "none" if second is None else f"{second:.1e}{mark}"
+        lines.append(f"| {name} | {row['macs'] / 1e6:.0f} | {first:.1e} | {there} |")
+    lines += [
+        "",
+        "\\* Its padding depends on the size, so that it was exported for this one too. None: PyTorch's network",
+        "doesn't take pictures of this size.",
+        "",
+    ]
+    lines += ["| refused | million multiply-adds | why |", "|---|---:|---|"]
+    for name, row in small.items():
+        if "refused" in row:
+            reason = row["refused"].replace("|", "\\|")
+            lines.append(f"| {name} | {row['macs'] / 1e6:.0f} | {reason} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--table"]:
+        rewrite(PAGE, {"census": table(json.loads(RESULTS.read_text("utf-8")))})
+    else:
+        main(sys.argv[1:])
