@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 10 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 11 };
 
 // Rows start on a multiple of ROW_ALIGNMENT words, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL words
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT words.
@@ -67,7 +67,8 @@ enum plan_activation {
     PLAN_SILU = 6,         // x times its sigmoid
     PLAN_GELU = 7,         // x times the normal distribution's share below it: (1 + erf(x / sqrt(2))) / 2
 };
-enum { PLAN_ACTIVATIONS = 1 + PLAN_GELU }; // their number
+enum { PLAN_ACTIVATIONS = 1 + PLAN_GELU };            // their number
+enum { PLAN_INT8_ACTIVATIONS = 1 + PLAN_HARD_SWISH }; // the first ones, that steps of quantized networks take
 
 enum plan_kind {
     PLAN_INPUT = 1,

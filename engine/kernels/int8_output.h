@@ -34,6 +34,9 @@ ALWAYS_INLINE vector activation_of(vector v, const enum plan_activation activati
 {
     switch (activation) {
     case PLAN_LINEAR:
+    case PLAN_RELU6: // not in 8 bits: PLAN_INT8_ACTIVATIONS
+    case PLAN_SILU:
+    case PLAN_GELU:
         break;
     case PLAN_RELU:
         return keep(v, v > 0);
@@ -69,6 +72,10 @@ ALWAYS_INLINE words byte_of_sum(words sum, const struct int8_output *output, con
 // Calls function(..., activation) with an activation that the compiler knows; one of a ReLU is as none.
 #define WITH_ACTIVATION(activation, function, ...)                                                                     \
     switch ((enum plan_activation)(activation)) {                                                                      \
+    case PLAN_RELU6:                                                                                                   \
+    case PLAN_SILU:                                                                                                    \
+    case PLAN_GELU:                                                                                                    \
+        break;                                                                                                         \
     case PLAN_LINEAR:                                                                                                  \
     case PLAN_RELU:                                                                                                    \
         function(__VA_ARGS__, PLAN_LINEAR);                                                                            \

@@ -53,6 +53,9 @@ static float activated(enum plan_activation activation, float x)
 {
     switch (activation) {
     case PLAN_LINEAR:
+    case PLAN_RELU6: // not in 8 bits: PLAN_INT8_ACTIVATIONS
+    case PLAN_SILU:
+    case PLAN_GELU:
         break;
     case PLAN_RELU:
         return x > 0 ? x : 0;

@@ -54,7 +54,7 @@ static void check_shape(struct builder *b, const struct int8_convolution *s, uin
 {
     const uint64_t outputs = (uint64_t)s->groups * s->m;
     require(b, !b->strips && s->reads <= WINDOWS_OF_STRIDE_4_READ && s->writes <= BYTES_WRITTEN);
-    require(b, s->activation < PLAN_ACTIVATIONS && s->around <= 127);
+    require(b, s->activation < PLAN_INT8_ACTIVATIONS && s->around <= 127);
     require(b, is_size(s->groups) && is_size(s->k) && is_size(s->m) && is_size(s->pixels));
     require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch && is_size(s->in_pitch));
     require(b, outputs < LIMIT && outputs * s->k < LIMIT / 4);

@@ -55,7 +55,7 @@ static void check_channel(struct builder *b, uint32_t taps, const int8_t *weight
 static void check_shape(struct builder *b, const struct int8_depthwise *s)
 {
     require(b, !b->strips && (s->kernel_size == 3 || s->kernel_size == 5) && (s->stride == 1 || s->stride == 2));
-    require(b, s->activation < PLAN_ACTIVATIONS && s->around <= 127);
+    require(b, s->activation < PLAN_INT8_ACTIVATIONS && s->around <= 127);
     require(b, is_size(s->quads) && s->quads < LIMIT / 160 && is_size(s->height) && is_size(s->width));
     require(b, s->in_pitch >= s->width && is_size(s->in_pitch) && is_size(s->out_pitch));
     if (!b->failed)

@@ -28,7 +28,7 @@ static void build_int8_fully_connected(struct builder *b, const struct plan_step
     *s = (struct int8_fully_connected){
         .k = p->k, .m = p->m, .activation = p->activation, .writes_bytes = p->writes_bytes};
     require(b, !b->strips && is_size(s->k) && is_size(s->m) && (uint64_t)s->k * s->m < LIMIT / 4);
-    require(b, s->activation < PLAN_ACTIVATIONS && s->writes_bytes <= 1);
+    require(b, s->activation < PLAN_INT8_ACTIVATIONS && s->writes_bytes <= 1);
     require(b, p->output != PLAN_NO_TABLE || (!s->writes_bytes && s->m == b->plan.classes));
     if (b->failed)
         return;

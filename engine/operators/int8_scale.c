@@ -10,7 +10,7 @@ static void build_int8_scale(struct builder *b, const struct plan_step *plan, st
     struct int8_scale *s = &step->as.int8_scale;
     *s = (struct int8_scale){
         .quads = p->quads, .pixels = p->pixels, .width = p->width, .pitch = p->pitch, .activation = p->activation};
-    require(b, !b->strips && is_size(s->quads) && is_size(s->pixels) && s->activation < PLAN_ACTIVATIONS);
+    require(b, !b->strips && is_size(s->quads) && is_size(s->pixels) && s->activation < PLAN_INT8_ACTIVATIONS);
     require(b, is_size(s->width) && is_size(s->pitch) && s->width <= s->pitch);
     if (b->failed)
         return;

@@ -24,7 +24,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.files import printable
 from shufflenet.known import confidence
 from shufflenet.labels import read_names
-from shufflenet.models import load_model
+from shufflenet.models import caution, load_model
 from shufflenet.networks.model import Model
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import DataError, Picture, pictures_below
@@ -59,6 +59,7 @@ class Evaluation:
     failures: list[str] = field(default_factory=list)  # a message for each picture that can't be read
     split_off: bool = False  # the pictures are the part of a folder without val/ that training split off
     unknown: Unknown | None = None  # beside pictures of other things, if there are any
+    caution: str = ""  # what an import assumed of the model and nothing proved
 
     @property
     def top1_error(self) -> float:
@@ -192,6 +193,7 @@ def evaluate(
         failures=failures,
         split_off=split.split_off,
         unknown=unknown_ones,
+        caution=caution(model.training),
     )
     if out is not None:
         write(evaluation, Path(out))

@@ -71,6 +71,8 @@ def evaluate(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurement
         result = evaluation.evaluate(model, data, by, all=all, labels=labels, unknown=unknown, progress=progress)
+    if result.caution:
+        log(f"{model}: {result.caution}")
     for failure in result.failures:
         log(failure)
     click.echo(json.dumps(result.summary(), indent=2, allow_nan=False) if as_json else evaluation.table(result))

@@ -14,7 +14,7 @@ from shufflenet.engine.layout import ROW_TAIL, ByteLayout, Layout, row_pitch
 from shufflenet.networks.graph import Activation
 
 MAGIC = 0x4C504E53
-VERSION = 10
+VERSION = 11
 NO_TABLE = 0xFFFFFFFF
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h

@@ -37,6 +37,7 @@ from shufflenet.networks.graph import (
 Floats: TypeAlias = NDArray[np.float32]
 
 SCHEME = "int8 weights per channel, activations 0..127 per channel"
+_FUNCTIONS = ("linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish")  # the activations that 8 bits serve
 MOST = 127  # the largest activation and the largest weight
 MOST_OF_PIXELS = 63  # the largest weight of what reads the picture, whose values go up to 255
 
@@ -91,6 +92,8 @@ def check_served(graph: Graph) -> None:
                 served = node is not graph.nodes[-1] or isinstance(node, AdaptiveAveragePool)
             case _:
                 served = False
+        if getattr(node, "activation", "linear") not in _FUNCTIONS:
+            served = False
         if graph.input in node.inputs and not isinstance(node, Convolution):
             served = False
         if not served:

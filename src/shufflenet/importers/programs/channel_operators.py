@@ -133,6 +133,8 @@ def _of_two(t: Translation, operation: Operation) -> Value:
     name = t.name(operation)
     if operation.operator == "Add" and x.is_planes and y.is_planes and x.shape == y.shape:
         return Value.of(_sum(name, [t.planes(operation, each) for each in (x, y)]))
+    if operation.operator == "Add" and x.shape == y.shape and _sum_in_one(x, y):
+        return x
     if operation.operator == "Mul":
         for planes, factors in ((x, y), (y, x)):
             channels = planes.shape[1] if len(planes.shape) == 4 else 0
@@ -147,6 +149,17 @@ def _of_two(t: Translation, operation: Operation) -> Value:
         f"of {list(x.shape)} and {list(y.shape)}; the engine adds planes, and multiplies planes by one number for "
         "each channel"
     )
+
+
+def _sum_in_one(x: Value, y: Value) -> bool:
+    """Makes of two fully connected layers of the same vector, which nothing else reads, one that gives their sum."""
+    first, second = x.layer, y.layer
+    if not all(each.sole and each.whole and each.layer.kind is FullyConnected for each in (x, y)):
+        return False
+    if first is second or first.inputs != second.inputs or not (_takes_factors(first) and _takes_factors(second)):
+        return False
+    first.tensors |= {key: values + second.tensors[key] for key, values in first.tensors.items()}
+    return True
 
 
 def _takes_factors(layer: Layer) -> bool:

@@ -166,6 +166,7 @@ _FUNCTIONS: Mapping[str, _Function] = {
     "Min": _of_two(np.minimum),
     "Equal": _of_two(np.equal),
     "Sqrt": _of_one(np.sqrt),
+    "Sigmoid": _of_one(lambda x: 1 / (1 + np.exp(-x))),
     "Reciprocal": _of_one(np.reciprocal),
     "Neg": _of_one(np.negative),
     "Ceil": _of_one(np.ceil),
