@@ -27,6 +27,7 @@ from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.network_file import import_network
 from shufflenet.networks.graph import Graph, Node, Pad, Shuffle, WindowPool
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import check_served
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -141,6 +142,15 @@ def test_operators_equal_pytorch(size: tuple[int, int]) -> None:
         logits = Engine(model, isa).run(x)
         assert np.abs(logits - expected).max() < 1e-5 * np.abs(expected).max(), isa
         np.testing.assert_array_equal(Engine(model, isa, threads=3).run(x), logits)
+
+
+def test_eight_bits_refuse_them_by_name() -> None:
+    with pytest.raises(ValueError, match="halved: 8 bits don't serve WindowPool"):
+        check_served(every_import())
+    graph = Graph("clipped")
+    graph.convolution("stem", graph.input, 8, 3, stride=2, activation="relu6")
+    with pytest.raises(ValueError, match="stem: 8 bits don't serve Convolution with relu6"):
+        check_served(graph)
 
 
 def test_an_export_comes_back(tmp_path: Path) -> None:
