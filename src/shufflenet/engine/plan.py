@@ -415,6 +415,7 @@ class _Planner:
             width=width,
             in_pitch=self.layouts[source].pitch,
             stem=0,
+            around=NO_TABLE,
             input=NO_TABLE if isinstance(source, Input) else self.rows[source],
             output=target,
         )
