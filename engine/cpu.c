@@ -10,13 +10,15 @@
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(__wasm_relaxed_simd__)
+#include <wasm_simd128.h>
 #endif
 
 #if defined SHUFFLENET_X86 && defined SHUFFLENET_AVX_VNNI && !defined SHUFFLENET_WITHOUT_INT8
 #define HAS_AVX_VNNI_LEVEL
 #endif
 
-// The levels, best first.
+// The levels, best first. SHUFFLENET_SIMD_ALONE: without those for any processor, in a program that only runs where its vectors do.
 static const struct kernels *const all_kernels[] = {
 #ifdef SHUFFLENET_X86
 #ifndef SHUFFLENET_WITHOUT_INT8
@@ -33,9 +35,14 @@ static const struct kernels *const all_kernels[] = {
 #endif
     &shufflenet_kernels_neon,
 #elif defined(__wasm_simd128__)
+#if defined(__wasm_relaxed_simd__) && !defined(SHUFFLENET_WITHOUT_INT8)
+    &shufflenet_kernels_simd128_pairs,
+#endif
     &shufflenet_kernels_simd128,
 #endif
+#ifndef SHUFFLENET_SIMD_ALONE
     &shufflenet_kernels_generic,     &shufflenet_kernels_reference,
+#endif
 };
 
 enum { LEVELS = sizeof all_kernels / sizeof *all_kernels };
@@ -92,6 +99,18 @@ static int has_dot_product(void)
 }
 #endif
 
+#if defined(__wasm_relaxed_simd__) && !defined(SHUFFLENET_WITHOUT_INT8)
+// Whether relaxed dot products of pairs take bytes up to 255, and those of four are made of them, so that their halves saturate: as
+// on x86-64 before AVX-VNNI. Elsewhere one instruction does those of four.
+static int multiplies_pairs(void)
+{
+    const v128_t most = wasm_i8x16_splat(-1), zeros = wasm_i32x4_splat(0);
+    const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(wasm_i8x16_splat(-63), most);
+    const v128_t fours = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_i8x16_splat(-128), most, zeros);
+    return wasm_i16x8_extract_lane(pairs, 0) == -2 * 63 * 255 && wasm_i32x4_extract_lane(fours, 0) == 2 * INT16_MIN;
+}
+#endif
+
 static int can_run(const struct kernels *kernels)
 {
 #ifdef SHUFFLENET_X86
@@ -111,6 +130,9 @@ static int can_run(const struct kernels *kernels)
 #elif defined(__aarch64__) && !defined(SHUFFLENET_WITHOUT_INT8)
     if (kernels == &shufflenet_kernels_neon_dot)
         return has_dot_product();
+#elif defined(__wasm_relaxed_simd__) && !defined(SHUFFLENET_WITHOUT_INT8)
+    if (kernels == &shufflenet_kernels_simd128_pairs)
+        return multiplies_pairs();
 #endif
     (void)kernels;
     return 1;

@@ -34,6 +34,7 @@ extern const struct int8_kernels shufflenet_int8_avx512;
 extern const struct int8_kernels shufflenet_int8_avx512_vnni;
 extern const struct int8_kernels shufflenet_int8_neon;
 extern const struct int8_kernels shufflenet_int8_neon_dot;
+extern const struct int8_kernels shufflenet_int8_simd128_pairs;
 extern const struct int8_kernels shufflenet_int8_simd128;
 
 #endif

@@ -277,6 +277,7 @@ extern const struct kernels shufflenet_kernels_avx512;
 extern const struct kernels shufflenet_kernels_avx512_vnni;
 extern const struct kernels shufflenet_kernels_neon;
 extern const struct kernels shufflenet_kernels_neon_dot;
+extern const struct kernels shufflenet_kernels_simd128_pairs;
 extern const struct kernels shufflenet_kernels_simd128;
 
 // The level of that name, the best for NULL, or NULL if there is none that this processor can run.

@@ -157,7 +157,6 @@ def test_what_folder_is_replaced(model: Model, monkeypatch: pytest.MonkeyPatch, 
         done = export.export(model, "test", path, name=name)
         assert done.ok
         assert done.replaced == replaced
-    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
     assert f"\nreplaced what was there: x, a {model.graph.name}\n" in report.text(done)
     assert (path / "sub" / "a.txt").read_text() == "y"
     (path / "mine.txt").write_text("work")
@@ -194,7 +193,6 @@ def test_wrong_result(
     model: Model, model_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: object
 ) -> None:
     monkeypatch.setattr(export, "TARGETS", {"test": target_that(change)})  # type: ignore[arg-type]
-    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
     path = tmp_path / "x.test"
     result = run(model_path, "--to", "test", "--out", path)
     assert result.exit_code == 1
@@ -227,7 +225,6 @@ def test_wrong_preprocessing(model: Model, model_path: Path, monkeypatch: pytest
         return Runner(right.logits, lambda pixels: np.full(5, 0.2, np.float32))
 
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target_that(lambda logits: logits), open=open_)})
-    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
     out = model_path.with_suffix(".test")
     assert run(model_path, "--to", "test", "--out", out).exit_code == 1
     assert not out.exists()
@@ -247,7 +244,6 @@ def test_a_picture_that_cannot_be_read_is_found_first(model_path: Path, monkeypa
 
 @pytest.mark.usefixtures("exact")
 def test_command(model_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(report, "TARGETS", export.TARGETS)
     monkeypatch.chdir(tmp_path)
     result = run(model_path, "--to", "test", "--check-on", photos / "cat.jpg", "--check-on", photos / "china.jpg")
     assert result.exit_code == 0

@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from exported_site import MODEL, site
 from shufflenet import Classifier
-from shufflenet.exporters import export
 from web_browser import browser, server
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+__all__ = ["site"]
+
 pytestmark = pytest.mark.slow
-
-MODEL = "shufflenet_g3_x0_5"
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("ziglang")
-    return export(MODEL, "web", tmp_path_factory.mktemp("web") / "site", check=False).path
 
 
 @pytest.fixture(scope="module")

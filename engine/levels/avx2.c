@@ -5,7 +5,7 @@
 
 #define LEVEL avx2
 #ifdef SHUFFLENET_AVX_VNNI
-#define LEVEL_WITH_DOT avx_vnni
+#define LEVEL_WITH_OTHER_INT8 avx_vnni
 #endif
 #define VECTOR_FLOATS 8
 #define vector_max(a, b) _mm256_max_ps(a, b)

@@ -2,7 +2,7 @@
 #define LEVEL avx512
 #define VECTOR_FLOATS 16
 #ifndef SHUFFLENET_LOWERED // by a test for lesser processors, where the compiler splits the vectors
-#define LEVEL_WITH_DOT avx512_vnni
+#define LEVEL_WITH_OTHER_INT8 avx512_vnni
 #include <immintrin.h>
 #define HAS_AVX512
 #define vector_max(a, b) _mm512_max_ps(a, b)

@@ -1,7 +1,7 @@
 // A whole level from its vectors and its tile table: all kernels, and the struct that names them. A level's .c file
 // defines VECTOR_FLOATS, vector_max, TILE_TABLE, OUTER_TABLE and LEVEL, and includes this. If it has registers to spare, also
 // COLUMN_TILE_TABLE, of tiles with at most VECTOR_FLOATS outputs that are in the other table as well, and STEM_ROWS; if it needs
-// it, MOST_STORES_AT_ONCE and INPUTS_UNROLLED; and LEVEL_WITH_DOT, if some processors of the level have int8 dot products.
+// it, MOST_STORES_AT_ONCE and INPUTS_UNROLLED; and LEVEL_WITH_OTHER_INT8, if some of the level's processors have other int8 kernels.
 //
 // Everything here is static or has the level in its name, so that the linker can't put one level's code in place of
 // another's.
@@ -88,7 +88,7 @@ enum { STEM_ROWS = 0 };
      FLOAT32_KERNELS}
 
 const struct kernels TABLE_OF(LEVEL) = KERNELS_OF(LEVEL);
-// The same float32 kernels beside int8 kernels with more instructions.
-#if defined(LEVEL_WITH_DOT) && !defined(SHUFFLENET_WITHOUT_INT8)
-const struct kernels TABLE_OF(LEVEL_WITH_DOT) = KERNELS_OF(LEVEL_WITH_DOT);
+// The same float32 kernels beside other int8 kernels.
+#if defined(LEVEL_WITH_OTHER_INT8) && !defined(SHUFFLENET_WITHOUT_INT8)
+const struct kernels TABLE_OF(LEVEL_WITH_OTHER_INT8) = KERNELS_OF(LEVEL_WITH_OTHER_INT8);
 #endif

@@ -3,7 +3,7 @@
 #include <arm_neon.h>
 
 #define LEVEL neon
-#define LEVEL_WITH_DOT neon_dot
+#define LEVEL_WITH_OTHER_INT8 neon_dot
 #define VECTOR_FLOATS 4
 #define vector_max(a, b) vmaxq_f32(a, b)
 #define load_halves(p) ((vector)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))))

@@ -4,6 +4,9 @@
 #include <wasm_simd128.h>
 
 #define LEVEL simd128
+#ifdef __wasm_relaxed_simd__
+#define LEVEL_WITH_OTHER_INT8 simd128_pairs
+#endif
 #define VECTOR_FLOATS 4
 #define vector_max(a, b) wasm_f32x4_pmax(b, a) // b where either is not a number
 // For hosts of sixteen registers: mr * nv sums, nv pixels, one weight and one product.

@@ -1,4 +1,5 @@
-// The words of WebAssembly's simd128, with relaxed dot products or without.
+// The words of WebAssembly's simd128, with relaxed SIMD or without. RELAXED_PAIRS: for processors that multiply_pairs of cpu.c
+// knows, where a relaxed dot product of four is made of those of pairs, which take bytes up to 255.
 #include <wasm_simd128.h>
 static inline __attribute__((always_inline)) v128_t dot_by_halves(v128_t sum, v128_t a, v128_t w)
 {
@@ -7,13 +8,27 @@ static inline __attribute__((always_inline)) v128_t dot_by_halves(v128_t sum, v1
     const v128_t odd = wasm_i32x4_dot_i16x8(wasm_u16x8_shr(a, 8), wasm_i16x8_shr(w, 8));
     return wasm_i32x4_add(sum, wasm_i32x4_add(even, odd));
 }
+#ifdef RELAXED_PAIRS
+static inline __attribute__((always_inline)) v128_t dot_by_pairs(v128_t sum, v128_t a, v128_t w)
+{
+    const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(w, a);
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(pairs, wasm_i16x8_splat(1)));
+}
+#define dot(sum, a, w) ((words)dot_by_pairs((v128_t)(sum), (v128_t)(a), (v128_t)(w)))
+#define dot_of_pixels(sum, a, w) dot(sum, a, w)
+#else
 #define dot_of_pixels(sum, a, w) ((words)dot_by_halves((v128_t)(sum), (v128_t)(a), (v128_t)(w)))
 #ifdef __wasm_relaxed_simd__ // of bytes from 0 to 127
 #define dot(sum, a, w) ((words)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)(w), (v128_t)(a), (v128_t)(sum)))
 #else
 #define dot(sum, a, w) dot_of_pixels(sum, a, w)
 #endif
-#define rounded(v) ((words)wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest((v128_t)(v))))
+#endif
+#ifdef __wasm_relaxed_simd__
+#define rounded(v) ((words)wasm_i32x4_relaxed_trunc_f32x4(wasm_f32x4_nearest((v128_t)(v))))
+#endif
+#define limited(v, most)                                                                                               \
+    ((vector)wasm_f32x4_pmin(wasm_f32x4_pmax(wasm_f32x4_splat(0), (v128_t)(v)), wasm_f32x4_splat(most)))
 #define larger_bytes(a, b) ((words)wasm_u8x16_max((v128_t)(a), (v128_t)(b)))
 // Four bytes of each.
 static inline __attribute__((always_inline)) v128_t packed_bytes(v128_t a, v128_t b, v128_t c, v128_t d)

@@ -7,7 +7,6 @@
 //
 // The network lies behind the program's own data, what a picture needs behind the network, and there, while it is loaded, the model.
 #include "../half.h"
-#include "../kernels.h"
 #include "../plan.h"
 #include "../preprocess/preprocess.h"
 #include "../shufflenet.h"
@@ -37,12 +36,6 @@ static size_t packed_bytes;
 static unsigned char *arena, *preprocess_memory, *pixels;
 static float *input, *logits;
 static shufflenet_part part;
-
-// Browsers whose programs have simd128 are the only ones that run this.
-SHUFFLENET_LOCAL const struct kernels *find_kernels(const char *isa)
-{
-    return !isa || !strcmp(isa, shufflenet_kernels_simd128.name) ? &shufflenet_kernels_simd128 : NULL;
-}
 
 static unsigned char *aligned(unsigned char *p)
 {

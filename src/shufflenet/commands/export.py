@@ -25,6 +25,7 @@ from shufflenet.commands.terminal import log
     help="Format to write; see above.  [required]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File or folder.  [default: named after the model, here]")
+@click.option("--single-file", is_flag=True, help="Of web: one .html, which also works when it is opened from disk.")
 @click.option("--size", help="Input size, N or HxW.  [default: the model's, or any; see above]")
 @click.option(
     "--check-on", metavar="PATH", multiple=True, help="Pictures for the comparison.  [default: synthetic ones]"
@@ -35,6 +36,7 @@ def export(
     model: str,
     target: str | None,
     out: Path | None,
+    single_file: bool,
     size: str | None,
     check_on: tuple[str, ...],
     no_check: bool,
@@ -66,6 +68,7 @@ def export(
       shufflenet export shufflenet_g3_x0_5 --to c
       shufflenet export runs/flowers/model.safetensors --to onnx --out flowers.onnx --check-on flowers/val
       shufflenet export model.safetensors --to litert --size 96x128
+      shufflenet export shufflenet_g3_x0_5 --to web --single-file --out pets.html
     """
     with refusing(ValueError, ImportError, OSError):
         from shufflenet import exporters
@@ -84,6 +87,7 @@ def export(
             size=parse_size(size) if size is not None else None,
             check_on=paths or None,
             check=not no_check,
+            single_file=single_file,
         )
     if result.caution:
         log(f"{model}: {result.caution}")

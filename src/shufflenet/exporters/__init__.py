@@ -47,6 +47,7 @@ class Export:
     check: Check | None  # the comparison with the engine; None: not compared
     caution: str = ""  # what an import assumed of the model and nothing proved
     replaced: str | None = None  # what the earlier result in its place held; None: there was none
+    single_file: bool = False
 
     @property
     def ok(self) -> bool:
@@ -63,6 +64,7 @@ def export(
     size: int | tuple[int, int] | None = None,
     check_on: Iterable[Source] | None = None,
     check: bool = True,
+    single_file: bool = False,
 ) -> Export:
     """Writes ``model`` in the format ``to`` and compares the result with the engine; a wrong result is not kept.
 
@@ -77,16 +79,17 @@ def export(
             can have that.
         check_on: pictures for the comparison, as `Classifier.predict` takes them; default: synthetic ones.
         check: compare; False needs fewer packages.
+        single_file: write one file where the target would write a folder.
 
     Raises:
-        ExportError: the target is unknown, something that it needs is missing, it takes no models in 8 bits, or ``out``
-            exists and was not written by this function.
+        ExportError: the target is unknown, something that it needs is missing, it takes no models in 8 bits, it has no
+            single file, or ``out`` exists and was not written by this function.
         ModelFileError: the model can't be used.
         ImageError: a picture of ``check_on`` can't be read.
         ValueError: the size is too small or too large.
         OSError: the result can't be written.
     """
-    target = _target(to)
+    target = target_of(to, single_file)
     _require(target, check)
     if not isinstance(model, Model):
         stem = Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
@@ -115,13 +118,23 @@ def export(
     finally:
         with suppress(OSError):
             _remove(temporary)
-    return Export(path, to, height, width, file_bytes, result, caution(model.training), replaced)
+    return Export(path, to, height, width, file_bytes, result, caution(model.training), replaced, single_file)
 
 
-def _target(name: str) -> Target:
+def target_of(name: str, single_file: bool = False) -> Target:
+    """The target of this name, or how it writes a single file.
+
+    Raises:
+        ExportError: it is unknown, or writes no folder that a file could stand for.
+    """
     if name not in TARGETS:
         raise ExportError(f"unknown target {printable(name)!r}; {targets()}")
-    return TARGETS[name]
+    if not single_file:
+        return TARGETS[name]
+    if (target := TARGETS[name].single_file) is None:
+        able = " and ".join(name for name, target in TARGETS.items() if target.single_file)
+        raise ExportError(f"{name} can't be written as a single page; {able} can")
+    return target
 
 
 def targets() -> str:

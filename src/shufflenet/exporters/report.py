@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from shufflenet.exporters import TARGETS, Export
+from shufflenet.exporters import Export, target_of
 from shufflenet.exporters.check import TOLERANCE
 from shufflenet.files import printable
 
@@ -34,7 +34,7 @@ def text(done: Export) -> str:
     """The result for a terminal: the file, and a line for each comparison."""
     path = printable(str(done.path))
     if done.ok:
-        lines = [f"{path}: {done.file_bytes:,} bytes, {TARGETS[done.target].title}"]
+        lines = [f"{path}: {done.file_bytes:,} bytes, {target_of(done.target, done.single_file).title}"]
     else:
         lines = [f"{path}: not written, since the result differs (--no-check writes it nevertheless)"]
     if done.ok and done.replaced is not None:

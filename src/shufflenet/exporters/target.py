@@ -60,6 +60,7 @@ class Target:
         runs_with: packages that must be installed besides to compare the result with the engine.
         runs_with_compiler: the comparison builds the result with a C compiler.
         no_int8: why it takes no model in 8 bits; "": it does.
+        single_file: how it writes a file instead of a folder; None: it can't.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Target:
     runs_with: tuple[str, ...] = ()
     runs_with_compiler: bool = False
     no_int8: str = ""
+    single_file: Target | None = None
 
     @property
     def install(self) -> str:

@@ -1,100 +1,87 @@
-"""Target ``web``: a folder that is a web page and an npm package: the engine as WebAssembly, the model, and the page.
+"""Target ``web``: a folder that is a web page and an npm package, or the page as a single file.
 
-The files are those of web_template, with the network's names and numbers for the words between @ signs.
+The files are those of web_template, with names and numbers of the network for the words between @ signs, beside the
+model and the engine as WebAssembly.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import struct
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-
-from shufflenet.exporters import web_model
 from shufflenet.exporters.engine_sources import precision_of
-from shufflenet.exporters.target import ExportError, Order, Runner, Target, made_by
+from shufflenet.exporters.target import Order, Runner, Target, made_by
 from shufflenet.exporters.web_build import build
-from shufflenet.probabilities import softmax
+from shufflenet.exporters.web_file import part_of, single_file
+from shufflenet.exporters.web_model import model_bytes
+from shufflenet.exporters.web_run import runner
 
+_MODEL = "model.bin"
 _ENGINES = {"engine.wasm": False, "engine-relaxed.wasm": True}  # whether with relaxed SIMD
-_TEXTS = {".css", ".html", ".js", ".json", ".md", ".svg", ".ts", ".webmanifest"}
+_TEMPLATE = Path(__file__).parent / "web_template"
+_NOT_TEXT = {".png"}
 _NOT_OF_THE_PAGE = {"README.md", "classifier.d.ts", "package.json", "sw.js"}
 
 
 def write(order: Order, folder: Path) -> None:
-    model = web_model.model_bytes(order)  # refuses bad sizes before anything is written
+    parts = _parts(order)
     folder.mkdir()
-    (folder / "model.bin").write_bytes(model)
-    for name, relaxed in _ENGINES.items():
-        build(precision_of(order.model), relaxed, folder / name)
-    templates = sorted((Path(__file__).parent / "web_template").iterdir())
-    of_the_page = sorted({"model.bin", *_ENGINES, *(template.name for template in templates)} - _NOT_OF_THE_PAGE)
-    words = {**_words(order, model), "FILES": json.dumps(of_the_page)[1:-1]}
-    for template in templates:
-        if template.suffix not in _TEXTS:
-            (folder / template.name).write_bytes(template.read_bytes())
-            continue
-        text = re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], template.read_text(encoding="utf-8"))
-        (folder / template.name).write_text(text, encoding="utf-8", newline="\n")
+    for name, data in parts.items():
+        (folder / name).write_bytes(data)
+    for name, text in _texts(order, parts).items():
+        if "/" not in name:
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    for file in _TEMPLATE.iterdir():
+        if file.suffix in _NOT_TEXT:
+            (folder / file.name).write_bytes(file.read_bytes())
 
 
-def _words(order: Order, model: bytes) -> dict[str, str]:
-    graph = order.model.graph
-    return {
+def write_single_file(order: Order, file: Path) -> None:
+    parts = _parts(order)
+    file.write_text(single_file(_texts(order, parts), parts), encoding="utf-8", newline="\n")
+
+
+def _parts(order: Order) -> dict[str, bytes]:
+    """The model and the engines, by the names of their files."""
+    parts = {_MODEL: model_bytes(order)}  # first: it refuses bad sizes
+    with TemporaryDirectory() as folder:
+        for name, relaxed in _ENGINES.items():
+            build(precision_of(order.model), relaxed, Path(folder) / name)
+            parts[name] = (Path(folder) / name).read_bytes()
+    return parts
+
+
+def _texts(order: Order, parts: dict[str, bytes]) -> dict[str, str]:
+    """The files of web_template that are texts, by their names there, with their words filled in."""
+    files = {file.relative_to(_TEMPLATE).as_posix(): file for file in sorted(_TEMPLATE.rglob("*")) if file.is_file()}
+    names = {name for name in files if "/" not in name}
+    words = {
         "NAME": order.name,
         "PACKAGE": order.name.lower(),
         "FOLDER": order.folder or order.name,
-        "ARCHITECTURE": graph.name,
-        "CLASSES": str(graph.classes),
+        "ARCHITECTURE": order.model.graph.name,
+        "CLASSES": str(order.model.graph.classes),
         "HEIGHT": str(order.height),
         "WIDTH": str(order.width),
         "MADE_BY": made_by("web"),
-        "MODEL_KIB": f"{len(model) / 1024:,.0f}",
+        "MODEL_KIB": f"{len(parts[_MODEL]) / 1024:,.0f}",
+        "FILES": json.dumps(sorted(names - _NOT_OF_THE_PAGE | parts.keys()))[1:-1],
+    }
+    return {
+        name: re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], file.read_text(encoding="utf-8"))
+        for name, file in files.items()
+        if file.suffix not in _NOT_TEXT
     }
 
 
 def open_(order: Order, folder: Path) -> Runner:
-    import wasmtime
+    return runner((folder / "engine-relaxed.wasm").read_bytes(), (folder / _MODEL).read_bytes())
 
-    engine = wasmtime.Engine()
-    store = wasmtime.Store(engine)
-    module = wasmtime.Module.from_file(engine, str(folder / "engine-relaxed.wasm"))
-    exports = wasmtime.Linker(engine).instantiate(store, module).exports(store)
-    memory = exports["memory"]
-    assert isinstance(memory, wasmtime.Memory)
 
-    def call(name: str, *arguments: int) -> Any:
-        function = exports[name]
-        assert isinstance(function, wasmtime.Func)
-        return function(store, *arguments)
-
-    description, packed = web_model.unpacked((folder / "model.bin").read_bytes())
-    memory.write(store, packed, call("place_model", description["network_bytes"], len(packed)))
-    if call("create"):
-        raise ExportError("the exported engine does not take the exported model")
-
-    def run() -> NDArray[np.float32]:
-        at = call("run")
-        return np.frombuffer(memory.read(store, at, at + 4 * order.model.graph.classes), np.float32)
-
-    def logits(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        memory.write(store, np.ascontiguousarray(x).tobytes(), call("network_input"))
-        return run()
-
-    def probabilities(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        height, width = pixels.shape[:2]
-        part = call("begin_picture", width, height)
-        left, top, width, height = struct.unpack("<4i", memory.read(store, part, part + 16))
-        pixels = np.pad(pixels[top : top + height, left : left + width], ((0, 0), (0, 0), (0, 1)))
-        memory.write(store, pixels.tobytes(), call("place_lines", height))
-        call("take_lines", height)
-        return softmax(run()).astype(np.float32)
-
-    return Runner(logits, probabilities, stand_in="wasmtime, in place of a browser")
+def open_single_file(order: Order, file: Path) -> Runner:
+    return runner(part_of(file, "engine-relaxed.wasm"), part_of(file, _MODEL))
 
 
 TARGET = Target(
@@ -106,4 +93,14 @@ TARGET = Target(
     folder=True,
     writes_with=("ziglang",),
     runs_with=("wasmtime",),
+    single_file=Target(
+        name="web",
+        title="a web page in one file",
+        suffix=".html",
+        write=write_single_file,
+        open=open_single_file,
+        signature=b" export --to web",
+        writes_with=("ziglang",),
+        runs_with=("wasmtime",),
+    ),
 )

@@ -12,6 +12,7 @@ from shufflenet.exporters.target import ExportError
 _FLAGS = (
     "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=gnu11", "-O3", "-msimd128", "-mbulk-memory",
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wl,--strip-all",
+    "-DSHUFFLENET_SIMD_ALONE",
 )  # fmt: skip
 
 
@@ -24,9 +25,7 @@ def build(precision: Precision, relaxed: bool, file: Path) -> None:
     package = importlib.util.find_spec("ziglang")
     if package is None or package.origin is None:
         raise ExportError("the package ziglang, which has the compiler, is not installed")
-    # web/web.c stands in for cpu.c, which asks the processor for its levels.
-    names = [name for name in core_files(precision) if name != "cpu.c"] + ["web/web.c"]
-    names += [name for name in level_files(precision) if name.endswith("simd128.c")]
+    names = [*core_files(precision), *(name for name in level_files(precision) if "simd128" in name), "web/web.c"]
     sources = [str(engine_folder() / name) for name in names]
     options = [*_FLAGS, *(["-mrelaxed-simd"] if relaxed else []), f"-D{WITHOUT[precision]}"]
     command = [str(Path(package.origin).parent / "zig"), "cc", *options, *sources, "-o", str(file)]

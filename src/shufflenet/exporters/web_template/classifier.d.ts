@@ -52,10 +52,14 @@ export class Classifier {
      * classified side by side.
      *
      * @param options.topK how many classes; default: 5.
+     * @param options.thumbnail also make a JPEG of the picture whose longer side has at most so many pixels, while it is decoded.
      * @throws {Error} the picture can't be read.
      * @throws {TypeError} it is none.
      */
-    classify(image: Picture, options?: { topK?: number }): Promise<Prediction[] & { times: Times }>;
+    classify(
+        image: Picture,
+        options?: { topK?: number; thumbnail?: number },
+    ): Promise<Prediction[] & { times: Times; thumbnail?: Blob }>;
 
     /** The network alone: a preprocessed picture [3, height, width] -> logits [classes]. */
     logits(input: Float32Array): Promise<Float32Array & { times: { network: number } }>;

@@ -40,13 +40,14 @@ export class Classifier {
         return classifier;
     }
 
-    async classify(image, { topK = 5 } = {}) {
+    async classify(image, { topK = 5, thumbnail = 0 } = {}) {
         if (!Number.isInteger(topK) || topK < 1) {
             throw new RangeError(`topK must be a whole number from 1 on, not ${topK}`);
         }
         const picture = await sendable(image);
-        const { predictions, times } = await this.#ask({ picture, topK }, picture instanceof ImageBitmap ? [picture] : []);
-        return Object.assign(predictions, { times });
+        const transfer = picture instanceof ImageBitmap ? [picture] : [];
+        const { predictions, ...others } = await this.#ask({ picture, topK, thumbnail }, transfer);
+        return Object.assign(predictions, others);
     }
 
     async logits(input) {

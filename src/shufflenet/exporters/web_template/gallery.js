@@ -2,11 +2,12 @@
 
 import { percentage } from "./view.js";
 
-const TILES_AT_ONCE = 40; // between two frames, so that a large folder does not freeze the page
+const TILES_AT_ONCE = 10; // between two frames, so that a large folder does not freeze the page
 
 export class Gallery {
     #list;
     #open; // called with the picture whose tile is pressed
+    #marked;
     pictures = [];
 
     constructor(list, open) {
@@ -14,58 +15,72 @@ export class Gallery {
         this.#open = open;
     }
 
-    // Adds tiles for { path, file }; returns the pictures, each with an url and a tile.
-    async add(pictures) {
-        const added = pictures.map(({ path, file }) => ({ path, file, url: URL.createObjectURL(file) }));
-        this.pictures.push(...added);
-        for (let i = 0; i < added.length; i += TILES_AT_ONCE) {
-            const some = added.slice(i, i + TILES_AT_ONCE);
-            this.#list.append(...some.map((picture) => this.#tile(picture)));
-            await new Promise(requestAnimationFrame);
-        }
-        return added;
+    // Adds pictures, { path, file } each; their tiles come one after the other.
+    add(pictures) {
+        this.pictures.push(...pictures);
+        this.#addTiles(pictures, this.pictures);
     }
 
-    // Shows on its tile what is known of a picture by now.
-    refresh({ tile, predictions, error }) {
-        const what = tile.querySelector(".what");
+    // Shows on its tile, if that is there, what is known of a picture by now.
+    refresh(picture) {
+        const { tile, predictions, thumbnail, error } = picture;
+        if (!tile) {
+            return;
+        }
+        const [thumb, words] = tile.firstChild.children;
         tile.classList.toggle("broken", error !== undefined);
         if (error !== undefined) {
-            tile.querySelector(".thumb").removeAttribute("src");
-            what.textContent = error;
+            words.firstChild.textContent = error;
+        } else if (predictions) {
+            words.firstChild.textContent = `${predictions[0].label}, ${percentage(predictions[0].probability)}`;
+            picture.thumbnailUrl ??= URL.createObjectURL(thumbnail);
+            thumb.src = picture.thumbnailUrl;
+        }
+        if (picture === this.#marked) {
+            tile.firstChild.setAttribute("aria-current", "true");
         } else {
-            what.textContent = `${predictions[0].label}, ${percentage(predictions[0].probability)}`;
+            tile.firstChild.removeAttribute("aria-current");
         }
     }
 
+    // Marks the picture that is in the view.
     mark(picture) {
-        this.#list.querySelector("[aria-current]")?.removeAttribute("aria-current");
-        picture.tile.firstChild.setAttribute("aria-current", "true");
+        const before = this.#marked;
+        this.#marked = picture;
+        [before, picture].filter(Boolean).forEach((changed) => this.refresh(changed));
     }
 
     clear() {
-        this.pictures.forEach(({ url }) => URL.revokeObjectURL(url));
+        this.pictures.forEach(({ thumbnailUrl }) => thumbnailUrl && URL.revokeObjectURL(thumbnailUrl));
         this.pictures = [];
+        this.#marked = undefined;
         this.#list.replaceChildren();
     }
 
-    #tile(picture) {
-        const tile = document.createElement("li");
-        const button = document.createElement("button");
-        button.type = "button";
-        const thumb = Object.assign(new Image(), { className: "thumb", alt: "", loading: "lazy", decoding: "async" });
-        thumb.src = picture.url;
-        const words = document.createElement("span");
-        words.className = "words";
-        for (const [name, text] of [["what", "…"], ["name", picture.path]]) {
-            words.append(Object.assign(document.createElement("span"), { className: name, textContent: text }));
+    async #addTiles(added, all) {
+        for (let i = 0; i < added.length && this.pictures === all; i += TILES_AT_ONCE) {
+            const some = added.slice(i, i + TILES_AT_ONCE);
+            this.#list.append(...some.map((picture) => (picture.tile = emptyTile(picture, this.#open))));
+            some.forEach((picture) => this.refresh(picture));
+            await new Promise(requestAnimationFrame);
         }
-        button.append(thumb, words);
-        button.addEventListener("click", () => this.#open(picture));
-        tile.append(button);
-        picture.tile = tile;
-        return tile;
     }
+}
+
+function emptyTile(picture, open) {
+    const [tile, button, thumb, words, what, name] = ["li", "button", "img", "span", "span", "span"].map((kind) =>
+        document.createElement(kind),
+    );
+    button.type = "button";
+    button.addEventListener("click", () => open(picture));
+    Object.assign(thumb, { className: "thumb", alt: "", loading: "lazy", decoding: "async" });
+    words.className = "words";
+    Object.assign(what, { className: "what", textContent: "…" });
+    Object.assign(name, { className: "name", textContent: picture.path });
+    words.append(what, name);
+    button.append(thumb, words);
+    tile.append(button);
+    return tile;
 }
 
 // The rows of `shufflenet predict --json`, and { source, error } for what could not be read.

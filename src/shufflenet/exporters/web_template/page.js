@@ -7,11 +7,13 @@ import { asCsv, asJson, Gallery } from "./gallery.js";
 import { watchPictures } from "./incoming.js";
 import { View } from "./view.js";
 
+const THUMBNAIL = 320; // pixels, of a tile on a screen with two pixels for one of the page
+
 const element = (id) => document.getElementById(id);
 const [status, problem, cameraButton, otherCamera] = ["status", "problem", "camera", "switch-camera"].map(element);
 
 const view = new View(
-    Object.fromEntries(["picture", "video", "hint", "source", "classes", "times"].map((id) => [id, element(id)])),
+    Object.fromEntries(["picture", "video", "hint", "source", "classes", "nothing", "times"].map((id) => [id, element(id)])),
 );
 const gallery = new Gallery(element("pictures"), open);
 const camera = new Camera(element("video"));
@@ -64,27 +66,25 @@ function open(picture) {
     say(picture.error ? `${picture.path}: ${picture.error}` : "");
 }
 
-async function classifyAll(chosen) {
+async function classifyAll(pictures) {
     stopCamera();
     say("");
     const began = performance.now();
     const begunIn = visit;
-    const pictures = await gallery.add(chosen);
+    gallery.add(pictures);
     element("gallery").hidden = gallery.pictures.length < 2;
-    if (visit === begunIn) {
-        open(pictures[0]);
-    }
+    open(pictures[0]);
     let done = 0;
     const progress = new Progress(pictures.length, began);
     const one = async (picture) => {
         try {
-            const predictions = await classifier.classify(picture.file);
-            Object.assign(picture, { predictions, times: predictions.times });
+            const predictions = await classifier.classify(picture.file, { thumbnail: THUMBNAIL });
+            Object.assign(picture, { predictions, times: predictions.times, thumbnail: predictions.thumbnail });
         } catch (error) {
             picture.error = error.message;
         }
         if (visit === begunIn) {
-            progress.show(++done, gallery.pictures);
+            progress.show(++done, picture.error !== undefined);
             gallery.refresh(picture);
             if (picture === shown) {
                 open(picture);
@@ -111,6 +111,7 @@ class Progress {
     #pictures;
     #began;
     #frame = 0;
+    #broken = 0;
 
     constructor(pictures, began) {
         this.#pictures = pictures;
@@ -118,10 +119,10 @@ class Progress {
         status.textContent = pictures === 1 ? "Classifying …" : `Classifying ${pictures.toLocaleString("en")} pictures …`;
     }
 
-    show(done, all) {
+    show(done, isBroken) {
         const rate = (1000 * done) / (performance.now() - this.#began);
-        const broken = all.filter(({ error }) => error !== undefined).length;
-        const unread = broken ? `, ${broken} can't be read` : "";
+        this.#broken += isBroken;
+        const unread = this.#broken ? `, ${this.#broken} can't be read` : "";
         this.words = done === 1 && this.#pictures === 1 ? "Done." : `${done} of ${this.#pictures} pictures, ${rate.toFixed(0)} a second${unread}.`;
         cancelAnimationFrame(this.#frame);
         this.#frame = requestAnimationFrame(() => {
@@ -172,7 +173,7 @@ async function watchCamera(stream) {
             last = now;
             if (video.srcObject === stream) {
                 const { network } = predictions.times;
-                view.showAnswer(predictions, `network ${network.toFixed(1)} ms, ${(1000 / interval).toFixed(0)} pictures a second`);
+                view.showAnswer(predictions, `network ${network.toFixed(1)}\u00a0ms, ${(1000 / interval).toFixed(0)} pictures a second`);
             }
         } catch (error) {
             if (video.srcObject === stream) {

@@ -2,18 +2,23 @@
 
 export class View {
     #elements;
+    #file; // that of the picture
 
     constructor(elements) {
-        this.#elements = elements; // picture, video, hint, source, classes, times
+        this.#elements = elements; // picture, video, hint, source, classes, nothing, times
     }
 
     // Shows a picture of the gallery with what is known of it.
-    show({ path, url, predictions, times }) {
+    show({ path, file, predictions, times }) {
         const { picture, video, hint, source } = this.#elements;
         video.hidden = true;
         hint.hidden = true;
         picture.hidden = false;
-        picture.src = url;
+        if (this.#file !== file) {
+            this.#forget();
+            this.#file = file;
+            picture.src = URL.createObjectURL(file);
+        }
         picture.alt = path;
         source.textContent = path;
         this.showClasses(predictions ?? []);
@@ -39,18 +44,26 @@ export class View {
     clear() {
         const { picture, video, hint, source, times } = this.#elements;
         picture.hidden = video.hidden = true;
-        picture.removeAttribute("src");
+        this.#forget();
         hint.hidden = false;
         source.textContent = times.textContent = "";
         this.showClasses([]);
     }
 
+    #forget() {
+        const { picture } = this.#elements;
+        URL.revokeObjectURL(picture.src);
+        picture.removeAttribute("src");
+        this.#file = undefined;
+    }
+
     showClasses(predictions) {
-        const { classes } = this.#elements;
+        const { classes, nothing } = this.#elements;
         while (classes.children.length < predictions.length) {
             classes.append(emptyRow());
         }
         classes.hidden = !predictions.length;
+        nothing.hidden = !classes.hidden;
         [...classes.children].forEach((row, i) => {
             row.hidden = i >= predictions.length;
             if (!row.hidden) {
@@ -66,11 +79,12 @@ export class View {
 }
 
 export function percentage(probability) {
-    return `${(100 * probability).toFixed(1)} %`;
+    return `${(100 * probability).toFixed(1)}\u00a0%`; // not divided between lines
 }
 
 export function describedTimes({ decode, preprocess, network }) {
-    return `decode ${decode.toFixed(1)} ms, preprocess ${preprocess.toFixed(1)} ms, network ${network.toFixed(1)} ms`;
+    const parts = { decode, preprocess, network };
+    return Object.entries(parts).map(([name, ms]) => `${name} ${ms.toFixed(1)}\u00a0ms`).join(", ");
 }
 
 function emptyRow() {

@@ -1,6 +1,6 @@
 // A worker with a network of its own: it decodes pictures and classifies them beside the page, which stays responsive.
 //
-// A message is { load: { module, model } }, { picture, topK } or { input }; the answer, before the next one comes, is
+// A message is { load: { module, model } }, { picture, topK, thumbnail } or { input }; the answer, before the next one comes, is
 // { result } or { error }.
 
 import { Network, softmax } from "./network.js";
@@ -15,7 +15,7 @@ const FORMATS = /^(?:\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM|RIFF....WEBP|..
 let network;
 let canvas;
 
-self.onmessage = async ({ data: { load, picture, topK, input } }) => {
+self.onmessage = async ({ data: { load, picture, topK, thumbnail, input } }) => {
     try {
         if (load) {
             network = await Network.create(load.module, load.model);
@@ -23,7 +23,7 @@ self.onmessage = async ({ data: { load, picture, topK, input } }) => {
         } else if (input) {
             self.postMessage({ result: runAlone(input) });
         } else {
-            self.postMessage({ result: await classified(picture, topK) });
+            self.postMessage({ result: await classified(picture, topK, thumbnail) });
         }
     } catch (error) {
         self.postMessage({ error: error.message });
@@ -36,10 +36,11 @@ function runAlone(input) {
     return { logits, ms: performance.now() - began };
 }
 
-async function classified(picture, topK) {
+async function classified(picture, topK, thumbnail) {
     const began = performance.now();
     const bitmap = await decoded(picture);
     let decode = performance.now() - began;
+    let preprocessed, small;
     try {
         network.preprocess(bitmap.width, bitmap.height, (...part) => {
             const asked = performance.now();
@@ -47,10 +48,12 @@ async function classified(picture, topK) {
             decode += performance.now() - asked;
             return pixels;
         });
+        preprocessed = performance.now();
+        small = thumbnail && (await reduced(bitmap, thumbnail));
     } finally {
         bitmap.close();
     }
-    const preprocessed = performance.now();
+    const asked = performance.now();
     const logits = network.logits();
     const done = performance.now();
     if (!logits.every(Number.isFinite)) {
@@ -60,7 +63,19 @@ async function classified(picture, topK) {
     const predictions = Array.from(softmax(logits), (probability, index) => ({ label: labels[index], probability, index }))
         .sort((a, b) => b.probability - a.probability)
         .slice(0, topK);
-    return { predictions, times: { decode, preprocess: preprocessed - began - decode, network: done - preprocessed } };
+    const times = { decode, preprocess: preprocessed - began - decode, network: done - asked };
+    return { predictions, times, thumbnail: small };
+}
+
+// The picture as a JPEG file whose longer side has at most so many pixels.
+function reduced(bitmap, side) {
+    const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
+    const [width, height] = [bitmap.width, bitmap.height].map((length) => Math.max(1, Math.round(scale * length)));
+    const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, height);
+    context.drawImage(bitmap, 0, 0, width, height);
+    return context.canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 });
 }
 
 async function decoded(picture) {
