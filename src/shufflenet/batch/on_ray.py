@@ -70,7 +70,8 @@ def finished_on_ray(parts: list[Part], job: Job, on: str) -> Iterator[Finished]:
         ),
     )
     try:
-        for row in done.iter_rows():
-            yield Finished(**row)
+        # Without prefetching, which would keep each part until the next one is done.
+        for batch in done.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):
+            yield from (Finished(**row) for row in batch.to_pylist())
     except (ray.exceptions.RayError, ray.data.exceptions.UserCodeException) as error:
         raise OSError(f"Ray: {str(error).strip().splitlines()[-1]}") from None
