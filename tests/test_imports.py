@@ -34,7 +34,7 @@ WAY = """
     quantization.emulation quantization.float_network quantization.ranges quantization.rounding
     quantization.calibration quantization.layer_costs
     confusion evaluation pictures.mirror pictures.doctor
-    quantization.gate quantization.quantize quantization.report
+    quantization.gate quantization.quantize quantization.step_times quantization.report
     exporters
     bench
     paper

@@ -28,11 +28,15 @@ from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Activation, Layer, Quantized, pixel_input, requantising
 from shufflenet.networks.quantized_tensors import tensors_of
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.pictures.dataset import open_dataset
+from shufflenet.pictures.held_out import record
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.quantization import gate, ranges, rounding
 from shufflenet.quantization.calibration import CalibrationError, Method, calibrate
 from shufflenet.quantization.emulation import Emulation
 from shufflenet.quantization.layer_costs import layer_costs
+from shufflenet.quantization.quantize import read_pictures
+from shufflenet.quantization.step_times import _together, step_times
 
 FEW_OPERATORS = ["shufflenet_g2_x0_25", "every_operator", "shufflenet_v2_x0_5"]
 
@@ -390,7 +394,12 @@ def test_command(shapes_model: Path, tmp_path: Path) -> None:
     logits = emulated(loaded, loaded.quantized).run(model_file.test_input(loaded.preprocessing)[None])
     np.testing.assert_array_equal(logits[0], np.array(loaded.self_test, np.float32))
     assert out.stat().st_size < 0.5 * shapes_model.stat().st_size
-    assert quantize(shapes_model, *arguments, "--json", "--report", tmp_path / "report.html").exit_code == 0
+    result = quantize(shapes_model, *arguments, "--json", "--report", tmp_path / "report.html")
+    assert result.exit_code == 0
+    times = json.loads(result.stdout)["times"]
+    assert {"fc", "stage4.3.depthwise"} <= {time["name"] for time in times}
+    assert all(time["int8_ms"] > 0 for time in times if time["name"] == "fc")
+    assert "where time goes" in (tmp_path / "report.html").read_text()
     assert model_file.load(out).self_test == loaded.self_test
     assert "stage4.3.add" in (tmp_path / "report.html").read_text()
     again = quantize(out, "--calibrate", data, "--out", tmp_path / "again.safetensors")
@@ -445,6 +454,23 @@ def test_folders_that_teach_nothing(
     assert "pictures" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_steps_that_one_precision_runs_together_have_one_time(quantized_model: Model) -> None:
+    assert _together([("a",), ("b", "c"), ("d",), ("a", "b"), ("e",)]) == [["a", "b", "c"], ["d"], ["e"]]
+    assert quantized_model.quantized is not None
+    times = step_times(network("shufflenet_g2_x0_25"), quantized_model.quantized, pictures(1))
+    assert min(time.int8_ms for time in times if not time.name.startswith("zero")) > 0
+    names = [name for time in times for name in time.name.split(" + ")]
+    assert len(names) == len(set(names))
+
+
+def test_what_training_split_off_is_not_calibrated_on(tmp_path: Path) -> None:
+    root = make(tmp_path / "shapes", 10, 1) / "train"
+    dataset = open_dataset(root)
+    model = replace(network("shufflenet_g2_x0_25"), classes=CLASSES, training={"split": record(dataset)})
+    assert len(read_pictures(model, root).x) == len(dataset.train) == 24
+    assert len(read_pictures(replace(model, training={}), root).x) == 30
 
 
 def test_pictures_of_another_data_set_are_told(shapes_model: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from shufflenet.commands.terminal import log, progress_line
 @click.option("--most-loss", type=click.FloatRange(min=0), metavar="POINTS",
               help="Top-1 points above which nothing is written.  [default: 0.5]")  # fmt: skip
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path),
-              help="PNG or HTML: noise and cost of each operator.")  # fmt: skip
+              help="PNG or HTML: noise, cost and time of each operator.")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def quantize(
@@ -43,6 +43,7 @@ def quantize(
         from shufflenet.quantization import quantize as quantizing
         from shufflenet.quantization import report as reports
         from shufflenet.quantization.layer_costs import layer_costs
+        from shufflenet.quantization.step_times import step_times
     from shufflenet import model_file
     from shufflenet.models import load_model
 
@@ -69,18 +70,19 @@ def quantize(
         quantized.accuracy = loss.accuracy_record(evaluation)
     allowed = gate.MOST_LOSS if most_loss is None else most_loss
     refused = loss is not None and loss.points > allowed
-    costs = []
+    costs, times = [], []
     if refused or report is not None:
         with progress_line("costs of operator") as progress:
             x, targets = quantizing.pictures_of_costs(loaded, pictures, evaluation)
             costs = layer_costs(loaded, quantized.quantized, x, targets, progress)
     with failing(ValueError, OSError, gate.GateError):
         if report is not None:
-            reports.write(report, f"{model} in 8 bits", costs, loss)
+            times = step_times(loaded, quantized.quantized, pictures.x[:1])
+            reports.write(report, f"{model} in 8 bits", costs, times, loss)
         if loss is not None:
             gate.check(loss, allowed, costs)
         model_file.save(quantized, out)
     if as_json:
-        click.echo(json.dumps(reports.described(out, pictures, loss, costs), indent=2, allow_nan=False))
+        click.echo(json.dumps(reports.described(out, pictures, loss, costs, times), indent=2, allow_nan=False))
     else:
         click.echo(reports.text(out, pictures, loss))

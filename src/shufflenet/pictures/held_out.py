@@ -40,14 +40,10 @@ def pictures_to_measure(root: Path, classes: list[str], training: Mapping[str, A
     Raises:
         DataError: the model was trained on pictures of ``root``, and there are no others; or as `open_split`.
     """
-    known = training.get("split")
-    known = known if isinstance(known, dict) else {}
-    if not every and isinstance(known.get("val_fraction"), float):
-        with suppress(DataError):
-            dataset = open_dataset(root, known["val_fraction"])
-            fingerprints = dataset.train.fingerprint(), dataset.val.fingerprint()
-            if dataset.classes == classes and fingerprints == (known.get("train"), known.get("val")):
-                return Split(dataset.val.pictures, dataset.val.targets, split_off=True)
+    known = _known(training)
+    dataset = None if every else taken_apart(root, classes, training)
+    if dataset is not None:
+        return Split(dataset.val.pictures, dataset.val.targets, split_off=True)
     split = open_split(root, classes, every)
     if every or split.held_out:
         return split
@@ -60,6 +56,26 @@ def pictures_to_measure(root: Path, classes: list[str], training: Mapping[str, A
             "or measure them all the same with --all"
         )
     return split
+
+
+def taken_apart(root: Path, classes: list[str], training: Mapping[str, Any]) -> Dataset | None:
+    """The data of ``root`` as the training split them; None: they had a folder for validation, or were others.
+
+    The arguments are those of `pictures_to_measure`.
+    """
+    known = _known(training)
+    if isinstance(known.get("val_fraction"), float):
+        with suppress(DataError):
+            dataset = open_dataset(root, known["val_fraction"])
+            fingerprints = dataset.train.fingerprint(), dataset.val.fingerprint()
+            if dataset.classes == classes and fingerprints == (known.get("train"), known.get("val")):
+                return dataset
+    return None
+
+
+def _known(training: Mapping[str, Any]) -> dict[str, Any]:
+    known = training.get("split")
+    return known if isinstance(known, dict) else {}
 
 
 def _hashes(split: Split, classes: list[str]) -> set[str]:

@@ -13,7 +13,7 @@ from shufflenet import model_file
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Quantized, pixel_input
 from shufflenet.pictures.dataset import Picture, training_pictures
-from shufflenet.pictures.held_out import pictures_to_measure
+from shufflenet.pictures.held_out import pictures_to_measure, taken_apart
 from shufflenet.pictures.images import ImageError
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.quantization.calibration import CalibrationError, Method, calibrate, most_pictures
@@ -47,6 +47,8 @@ def read_pictures(
 ) -> CalibrationPictures:
     """Takes pictures evenly from ``root``/train, or ``root`` if it has no train/: the same ones every time.
 
+    Of pictures that the model's training took a part of for validation, that part is left out: `evaluate` measures it.
+
     Args:
         most: pictures that are taken.
 
@@ -54,7 +56,11 @@ def read_pictures(
         DataError: there are none.
         CalibrationError: none can be read.
     """
-    pictures, folders = training_pictures(root)
+    dataset = taken_apart(root, model.classes, model.training)
+    if dataset is not None:
+        pictures, folders = dataset.train.pictures, dataset.classes
+    else:
+        pictures, folders = training_pictures(root)
     size = model.preprocessing.size
     chosen = _evenly(len(pictures), min(most, most_pictures(size, size)))
     inputs, failures = [], []

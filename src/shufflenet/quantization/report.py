@@ -1,4 +1,4 @@
-"""What 8 bits do to each operator, as a picture or as a page: its noise, and what it costs if it alone is in 8 bits."""
+"""What 8 bits do to each operator, as a picture or a page: noise, what it costs if it alone is in 8 bits, and time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,16 +14,19 @@ from shufflenet.atomic_file import atomic_file
 from shufflenet.quantization.gate import Loss, most_costly
 from shufflenet.quantization.layer_costs import LayerCost
 from shufflenet.quantization.quantize import CalibrationPictures
+from shufflenet.quantization.step_times import StepTime
 
 SUFFIXES = (".png", ".html")
 
 _SCALE = 2  # drawn for screens that show two pixels as one
 _PAPER, _INK, _FAINT, _BAR, _WORST_BAR = "#ffffff", "#22262b", "#7a7f86", "#c9d3dc", "#b23a2e"
-_NAME, _BARS, _ROW, _GAP, _TEXT = 190 * _SCALE, 220 * _SCALE, 15 * _SCALE, 16 * _SCALE, 10 * _SCALE
+_NAME, _BARS, _ROW, _GAP, _TEXT = 210 * _SCALE, 220 * _SCALE, 15 * _SCALE, 16 * _SCALE, 10 * _SCALE
 _WORST = 3  # operators in the other colour
 
 
-def write(out: Path, title: str, costs: Sequence[LayerCost], loss: Loss | None) -> None:
+def write(
+    out: Path, title: str, costs: Sequence[LayerCost], times: Sequence[StepTime], loss: Loss | None
+) -> None:  # fmt: skip
     """Writes the report as PNG or HTML, by the suffix of ``out``.
 
     Raises:
@@ -34,9 +37,9 @@ def write(out: Path, title: str, costs: Sequence[LayerCost], loss: Loss | None) 
     lines = [title, summary(loss) if loss else "accuracy was not measured"]
     with atomic_file(out) as file:
         if out.suffix.lower() == ".png":
-            _drawn(lines, costs).save(file, format="PNG", optimize=True)
+            _drawn(lines, costs, times).save(file, format="PNG", optimize=True)
         else:
-            file.write(_page(lines, costs).encode("utf-8", "xmlcharrefreplace"))
+            file.write(_page(lines, costs, times).encode("utf-8", "xmlcharrefreplace"))
 
 
 def check_name(out: Path) -> None:
@@ -62,8 +65,9 @@ def text(out: Path, pictures: CalibrationPictures, loss: Loss | None) -> str:
 
 
 def described(
-    out: Path, pictures: CalibrationPictures, loss: Loss | None, costs: Sequence[LayerCost]
-) -> dict[str, Any]:
+    out: Path, pictures: CalibrationPictures, loss: Loss | None, costs: Sequence[LayerCost],
+    times: Sequence[StepTime],
+) -> dict[str, Any]:  # fmt: skip
     """The result of `shufflenet quantize` as JSON."""
     accuracy = None
     if loss is not None:
@@ -80,6 +84,7 @@ def described(
         "calibration_pictures": len(pictures.x),
         "top1_accuracy": accuracy,
         "operators": [asdict(cost) for cost in costs],
+        "times": [asdict(time) for time in times],
     }
 
 
@@ -95,52 +100,94 @@ def _cells(cost: LayerCost) -> list[str]:
 
 
 _HEADINGS = ("operator", "signal to noise, dB", "divergence alone, nats", "changed alone, %", "lost alone, points")
+_TIME_HEADINGS = ("where time goes", "float32, ms", "8 bits, ms", "times as fast")
 
 
-def _page(lines: Sequence[str], costs: Sequence[LayerCost]) -> str:
+def _with_sum(times: Sequence[StepTime]) -> list[StepTime]:
+    return [*times, StepTime("all", sum(t.float32_ms for t in times), sum(t.int8_ms for t in times))]
+
+
+def _time_cells(time: StepTime) -> list[str]:
+    faster = f"{time.float32_ms / time.int8_ms:.2f}" if time.float32_ms and time.int8_ms else ""
+    return [time.name, f"{time.float32_ms:.4f}", f"{time.int8_ms:.4f}", faster]
+
+
+def _page(lines: Sequence[str], costs: Sequence[LayerCost], times: Sequence[StepTime]) -> str:
     worst = most_costly(costs)[:_WORST]
-    rows = "\n".join(
-        f"<tr{' class=worst' if cost in worst else ''}>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cost))
-        + "</tr>"
-        for cost in costs
-    )
-    headings = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
+    by_cost = _table(_HEADINGS, [_cells(cost) for cost in costs], [cost in worst for cost in costs])
+    by_time = _table(_TIME_HEADINGS, [_time_cells(time) for time in _with_sum(times)], [False] * (len(times) + 1))
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(lines[0])}</title>
 <style>
 body {{ font: 14px sans-serif; color: {_INK}; margin: 2em }} td, th {{ padding: 2px 12px; text-align: right }}
-td:first-child, th:first-child {{ text-align: left }} .worst {{ color: {_WORST_BAR} }}
+td:first-child, th:first-child {{ text-align: left }} .worst {{ color: {_WORST_BAR} }} table {{ margin-bottom: 2em }}
 </style>
 <h1>{html.escape(lines[0])}</h1>
 <p>{html.escape(lines[1])}</p>
-<table><tr>{headings}</tr>
-{rows}
-</table></html>
+{by_cost}
+{by_time}
+</html>
 """
 
 
-def _drawn(lines: Sequence[str], costs: Sequence[LayerCost]) -> Image.Image:
-    size = (_NAME + 2 * _BARS + 4 * _GAP, _ROW * (len(costs) + len(lines) + 2) + 2 * _GAP)
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], worst: Sequence[bool]) -> str:
+    titles = "".join(f"<th>{heading}</th>" for heading in headings)
+    lines = [
+        f"<tr{' class=worst' if marked else ''}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+        for cells, marked in zip(rows, worst, strict=True)
+    ]
+    return "\n".join([f"<table><tr>{titles}</tr>", *lines, "</table>"])
+
+
+def _drawn(lines: Sequence[str], costs: Sequence[LayerCost], times: Sequence[StepTime]) -> Image.Image:
+    rows = len(costs) + len(times) + len(lines) + 5
+    size = (_NAME + 2 * _BARS + 4 * _GAP, _ROW * rows + 2 * _GAP)
     image = Image.new("RGB", size, _PAPER)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=_TEXT)
     for number, line in enumerate(lines):
         draw.text((_GAP, _GAP + number * _ROW), line, _INK if number == 0 else _FAINT, font)
-    top = _GAP + (len(lines) + 1) * _ROW
-    left, right = _GAP + _NAME, 2 * _GAP + _NAME + _BARS
-    draw.text((left, top), "signal to noise, dB", _FAINT, font)
-    draw.text((right, top), "divergence if it alone is in 8 bits, nats", _FAINT, font)
-    loudest = max((cost.signal_to_noise or 0 for cost in costs), default=1) or 1
-    highest = max((cost.divergence for cost in costs), default=1) or 1
     worst = most_costly(costs)[:_WORST]
-    for number, cost in enumerate(costs, 1):
-        y = top + number * _ROW
+    # For each operator its name, then a value and what is drawn for it: what is missing has no bar.
+    of_costs = []
+    for cost in costs:
         colour = _WORST_BAR if cost in worst else _BAR
-        draw.text((_GAP, y), cost.name, _INK, font)
-        if cost.signal_to_noise is not None:
-            _bar(draw, left, y, max(0, cost.signal_to_noise) / loudest, f"{cost.signal_to_noise:.1f}", _BAR, font)
-        _bar(draw, right, y, cost.divergence / highest, f"{cost.divergence:.5f}", colour, font)
+        of_costs.append((cost.name, [(cost.signal_to_noise, ".1f", _BAR), (cost.divergence, ".5f", colour)]))
+    top = _GAP + (len(lines) + 1) * _ROW
+    _bars(draw, font, top, ("signal to noise, dB", "divergence if it alone is in 8 bits, nats"), of_costs)
+    total = _with_sum(times)[-1]
+    titles = f"float32, {total.float32_ms:.3f} ms", f"8 bits, {total.int8_ms:.3f} ms"
+    of_times = [(t.name, [(t.float32_ms, ".4f", _BAR), (t.int8_ms, ".4f", _BAR)]) for t in times]
+    _bars(draw, font, top + (len(costs) + 2) * _ROW, titles, of_times, shared=True)
     return image
+
+
+_Value: TypeAlias = tuple[float | None, str, str]  # what a bar shows, its format and its colour
+
+
+def _bars(
+    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, top: int, titles: tuple[str, str],
+    rows: Sequence[tuple[str, Sequence[_Value]]], *, shared: bool = False,
+) -> None:  # fmt: skip
+    """Two columns of bars below their titles; ``shared``: lengths are beside the largest of both, not of the column."""
+    longest = [max((values[side][0] or 0 for _, values in rows), default=1) or 1 for side in range(2)]
+    if shared:
+        longest = [max(longest)] * 2
+    for side, title in enumerate(titles):
+        left = _GAP + _NAME + side * (_GAP + _BARS)
+        draw.text((left, top), title, _FAINT, font)
+        for number, (_, values) in enumerate(rows, 1):
+            value, form, colour = values[side]
+            if value is not None:
+                share = max(0, value) / longest[side]
+                _bar(draw, left, top + number * _ROW, share, format(value, form), colour, font)
+    for number, (name, _) in enumerate(rows, 1):
+        draw.text((_GAP, top + number * _ROW), _shortened(name), _INK, font)
+
+
+def _shortened(name: str) -> str:
+    """Of many operators the first and the last."""
+    first, *others = name.split(" + ")
+    return f"{first} to {others[-1]}" if others else first
 
 
 def _bar(
