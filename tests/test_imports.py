@@ -26,15 +26,15 @@ WAY = """
     importers models features temperature known unknown classifier similar embeddings network_summary sheet batch serve
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
     networks.network networks.graph_network networks.module
+    quantization.emulation quantization.float_network quantization.units quantization.ranges quantization.rounding
+    quantization.calibration quantization.quantize quantization.layer_costs quantization.trainable
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
     training.loss training.state training.progress training.curves training.run_folder training.training_data
     training.batches training.stop training.record training.result training.nearest training.calibrated
     training.train training.dry_run
-    quantization.emulation quantization.float_network quantization.ranges quantization.rounding
-    quantization.calibration quantization.layer_costs
     confusion evaluation pictures.mirror pictures.doctor
-    quantization.gate quantization.quantize quantization.step_times quantization.report
+    quantization.gate quantization.step_times quantization.report
     exporters
     bench
     paper

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from shufflenet.bench.run import Results, Row
-from shufflenet.bench.runtime import FLOAT32, OURS, select
+from shufflenet.bench.runtime import FLOAT32, INT8, OURS, select
 from shufflenet.cli import commands
 from shufflenet.networks import complexity
 from shufflenet.networks.baselines.resnext import ResNeXt
@@ -172,16 +172,21 @@ def test_table8_compares_with_alexnet() -> None:
 
 def test_times_are_measured_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(times, "NETWORKS", ("shufflenet_g3_x0_5", "mobilenet_v1_x1_0"))
-    monkeypatch.setattr(times, "_AGAINST", "mobilenet_v1_x1_0")
-    monkeypatch.setattr(published, "TABLE8_SIZES", ((224, 224),))
+    monkeypatch.setattr(times, "NETWORKS", ("shufflenet_g3_x0_5", "shufflenet_g3_x1_0"))
+    monkeypatch.setattr(times, "_AGAINST", "shufflenet_g3_x1_0")
+    monkeypatch.setattr(published, "TABLE8_SIZES", ((64, 64),))
     monkeypatch.setattr(published, "errors", lambda: {"resnext_13m": 65.2, "shufflenet_g3_x0_5": 43.2, "VGG-16": 28.5})
     measured = times.measure(tmp_path / "new", select([OURS]), rounds=1)
-    assert [row.model for row in measured.rows] == ["shufflenet_g3_x0_5", "mobilenet_v1_x1_0", "resnext_13m"]
+    both = ["shufflenet_g3_x0_5", "shufflenet_g3_x1_0"]
+    assert [row.model for row in measured.rows] == [*both, "resnext_13m", *both]
+    assert [row.precision for row in measured.rows] == [FLOAT32] * 3 + [INT8] * 2
     assert all(row.ms is not None and row.ms > 0 for row in measured.rows)
     assert times.load(tmp_path / "new") == measured
     (row, other) = times.table8(measured).rows
     assert row["speedup"] == pytest.approx(other["ms"] / row["ms"])
+    assert row["int8_ms"] == measured.rows[3].ms
+    assert "ours: 8 bits" in times.table8(measured).markdown()
+    assert "8 bits" not in times.table8(made_up_times()).markdown()
 
 
 def test_table_as_text_and_markdown() -> None:

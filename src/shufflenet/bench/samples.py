@@ -24,7 +24,8 @@ from shufflenet.quantization.calibration import LEAST_PICTURES
 from shufflenet.quantization.quantize import read_pictures
 from shufflenet.training.validate import estimate_batch_norm
 
-_SYNTHETIC = 64  # pictures
+_SYNTHETIC = 64  # pictures, or fewer large ones
+_SYNTHETIC_PIXELS = 64 * 224 * 224
 _MOST = 768  # pictures of a user's; a third of them to calibrate on
 _BATCH = 16
 _SEED = 1812
@@ -42,7 +43,8 @@ class Samples:
 def synthetic(batch: int, channels: int, height: int, width: int) -> Samples:
     """Blocks of many sizes in random colours, preprocessed as by default; always the same ones, for both purposes."""
     random = np.random.default_rng(_SEED)
-    count = math.ceil(_SYNTHETIC / batch) * batch
+    count = max(LEAST_PICTURES, min(_SYNTHETIC, _SYNTHETIC_PIXELS // (height * width)))
+    count = math.ceil(count / batch) * batch
     shape = (count, channels, height, width)
     pixels = random.uniform(40, 215, (count, channels, 1, 1)) + np.zeros(shape, dtype=np.float32)
     for side in (1, 2, 4, 8, 16, 32, 64):

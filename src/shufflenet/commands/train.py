@@ -54,8 +54,8 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     "--recipe",
     type=RecipeType(),
     metavar="NAME|FILE",
-    help="Schedule, epochs and augmentation: paper, short, finetune or a .toml file; or nearest, which takes seconds.  "
-    "[default: finetune with --from, else paper]",
+    help="Schedule, epochs and augmentation: paper, short, finetune, quantize or a .toml file; or nearest, which takes "
+    "seconds.  [default: finetune with --from, quantize with --quantize, else paper]",
 )
 @click.option(
     "--show-recipe",
@@ -121,6 +121,7 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     type=click.FloatRange(0, 1, max_open=True),
     help="Average the result with --from's weights at this share, such as 0.3; often better than either.",
 )
+@click.option("--quantize", is_flag=True, help="Fine-tune --from in 8 bits, where calibration alone loses too much.")
 @click.option("--amp", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
 @click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm statistics over all processes.  [default: yes]")
 @click.option(
@@ -150,6 +151,7 @@ def train(ctx: click.Context, /, data: Path, out: Path | None, **options: Any) -
       shufflenet train --show-recipe short > mine.toml
       shufflenet train photos/ --recipe mine.toml --rotate 10 --colour 0.3
       shufflenet train photos/ --val-fraction 0.1 --teacher resnet50 --out runs/photos
+      shufflenet train flowers/ --from runs/flowers/model.safetensors --quantize --out runs/flowers-int8
       torchrun --nproc_per_node 2 -m shufflenet train flowers/
     """
     with needs_torch():

@@ -11,7 +11,8 @@ from typing import Any
 from shufflenet.atomic_file import write_json
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Row, Status, bench
-from shufflenet.bench.runtime import OURS, Runtime, select
+from shufflenet.bench.runtime import FLOAT32, INT8, OURS, Precision, Runtime, select
+from shufflenet.bench.samples import like_trained, synthetic
 from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.paper import published
@@ -32,7 +33,7 @@ def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status =
     """Times Table 8's networks at its sizes on all ``runtimes``, and writes the results to times.json in ``folder``.
 
     The other networks with a published error are timed at 224 x 224 pixels on the engine alone. All with one thread,
-    batch 1, float32 and random weights.
+    batch 1, float32 and random weights; Table 8's on the engine also in 8 bits.
 
     Args:
         rounds: turns of each runtime and case, over all passes.
@@ -47,7 +48,9 @@ def measure(folder: Path, runtimes: list[Runtime], rounds: int, status: Status =
     cases = [(name, *size) for size in published.TABLE8_SIZES for name in NETWORKS]
     results = _best_pass(cases, runtimes, rounds, status)
     alone = _best_pass([(name, 224, 224) for name in others], select([OURS]), rounds, status)
-    results.rows += alone.rows
+    in_8_bits = bench((_int8_case(*case) for case in cases), select([OURS], [INT8]), rounds, status)
+    results.rows += alone.rows + in_8_bits.rows
+    results.int8_peak_gmacs_per_s = in_8_bits.int8_peak_gmacs_per_s
     for row in results.rows:
         if row.runtime == OURS and row.ms is None:
             raise RuntimeError(f"{row.model} at {row.height}x{row.width}: {row.problem}")
@@ -73,7 +76,7 @@ def load(folder: Path) -> Results | None:
 
 
 def table8(times: Results | None) -> Table:
-    """Table 8: each network's milliseconds, the fastest other runtime's, and the speed-up over AlexNet.
+    """Table 8: each network's milliseconds, also in 8 bits, the fastest other runtime's, and the speed-up over AlexNet.
 
     Args:
         times: our results; None: published figures only.
@@ -86,6 +89,7 @@ def table8(times: Results | None) -> Table:
         Column("million_macs", "million MACs", "ours", ",.0f"),
         Column("paper_ms", "ms", "paper", ",.1f"),
         Column("ms", "ms", "ours", ",.2f"),
+        *([Column("int8_ms", "8 bits", "ours", ",.2f")] if any("int8_ms" in row for row in rows) else []),
         Column("other_ms", "ms", "best other", ",.2f"),
         Column("other", "runtime", "best other"),
         Column("theoretical", "theoretical", "speed-up", ".1f"),
@@ -112,6 +116,11 @@ def _case(name: str, height: int, width: int) -> Case:
     return make_case(random_model(_build(name)), 1, height, width, threads=1)
 
 
+def _int8_case(name: str, height: int, width: int) -> Case:
+    samples = synthetic(1, _build(name).in_channels, height, width)
+    return make_case(like_trained(random_model(_build(name)), samples), 1, height, width, threads=1, samples=samples)
+
+
 def _build(name: str) -> Graph:
     """The network ``name``, which must be one that `build` knows."""
     built = build(name)
@@ -135,6 +144,8 @@ def _row(name: str, column: int, times: Results | None) -> dict[str, Any]:
     ours, against_ours = _ours(times, name, column), _ours(times, _AGAINST, column)
     if ours is not None and against_ours is not None:
         row |= {"ms": ours.ms, "speedup": _ms(against_ours) / _ms(ours)}
+    if in_8_bits := _ours(times, name, column, INT8):
+        row |= {"int8_ms": in_8_bits.ms}
     others = [r for r in _rows(times, name, column) if r.runtime != OURS and r.ms is not None]
     if others:
         best = min(others, key=_ms)
@@ -163,8 +174,9 @@ def _rows(times: Results | None, name: str, column: int) -> list[Row]:
     return [row for row in times.rows if row.model == name and (row.height, row.width) == size] if times else []
 
 
-def _ours(times: Results | None, name: str, column: int) -> Row | None:
-    return next((row for row in _rows(times, name, column) if row.runtime == OURS and row.ms is not None), None)
+def _ours(times: Results | None, name: str, column: int, precision: Precision = FLOAT32) -> Row | None:
+    rows = (row for row in _rows(times, name, column) if row.runtime == OURS and row.precision == precision)
+    return next((row for row in rows if row.ms is not None), None)
 
 
 def _ms(row: Row) -> float:

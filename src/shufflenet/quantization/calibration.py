@@ -32,7 +32,6 @@ from shufflenet.networks.quantized import (
     Activation,
     Layer,
     Quantized,
-    activation_of,
     check_served,
     input_of,
     pixel_input,
@@ -41,6 +40,7 @@ from shufflenet.networks.quantized import (
 from shufflenet.quantization import ranges, rounding
 from shufflenet.quantization.emulation import Emulation, quantized_pixels
 from shufflenet.quantization.float_network import FloatNetwork
+from shufflenet.quantization.units import unit_of, units_of_inputs
 
 LEAST_PICTURES = 16
 _MOST_PIXELS = 1 << 26  # of all pictures
@@ -164,13 +164,9 @@ class _Walk:
                 del self.wanted[source], self.got[source]
 
     def _add_layer(self, node: Convolution | FullyConnected) -> None:
-        (source,) = node.inputs
         weight, bias = self.float_network.weights(node)
         groups = node.groups if isinstance(node, Convolution) else 1
-        taps = weight.shape[1:].numel() * groups // source.channels
-        scale, zero_point = (
-            values.view(groups, 1, -1).repeat_interleave(taps, dim=2) for values in self._unit(source)
-        )  # [groups, 1, K]
+        scale, zero_point = units_of_inputs(node, self.model, self.quantized)
         real = weight.double().reshape(groups, node.channels // groups, -1) * scale
         most = MOST_OF_PIXELS if input_of(node) else MOST
         if self.method.weights == "nearest" or real.shape[2] > _MOST_INPUTS:
@@ -186,15 +182,6 @@ class _Walk:
             layer = replace(layer, bias=_whole(begin + self._lacking(node, layer) / unit.double()))
         self.quantized.layers[node.name] = layer
 
-    def _unit(self, source: Node) -> tuple[Tensor, Tensor]:
-        """Scale and zero point of an operator's bytes, float64 [C]; the zero points of pixels need not be whole."""
-        if source is self.model.graph.input:
-            preprocessing = self.model.preprocessing
-            std, mean = (torch.tensor(v, dtype=torch.float64) for v in (preprocessing.std, preprocessing.mean))
-            return 1 / (255 * std), 255 * mean
-        activation = activation_of(source, self.quantized.activations)
-        return torch.from_numpy(activation.scale).double(), torch.from_numpy(activation.zero_point).double()
-
     def _columns(self, node: Convolution | FullyConnected) -> tuple[Tensor, Tensor]:
         """What a layer reads at some places in the float and the quantized network, [groups, K, places] each."""
         (source,) = node.inputs
@@ -206,7 +193,11 @@ class _Walk:
         chosen = torch.linspace(0, len(wanted) - 1, min(len(wanted), max(_PICTURES_OF_PLACES, places // positions)))
         wanted, got = wanted[chosen.long()], got[chosen.long()]
         kept = torch.randperm(len(wanted) * positions, generator=self.random)[:places]
-        byte = torch.from_numpy(self.emulation.pixels.padding) if input_of(node) else self._unit(source)[1]
+        byte = (
+            torch.from_numpy(self.emulation.pixels.padding)
+            if input_of(node)
+            else unit_of(source, self.model, self.quantized)[1]
+        )
         return _columns(node, wanted, torch.zeros(source.channels), kept), _columns(node, got, byte.float(), kept)
 
     def _lacking(self, node: Convolution | FullyConnected, layer: Layer) -> Tensor:
@@ -217,7 +208,7 @@ class _Walk:
         lacking = self._mean_before_relu(node) - _mean(sums) * torch.from_numpy(layer.scale).double()
         if node in self.carried:
             (other,) = (read for read in self.carried[node].inputs if read is not node)
-            scale, zero_point = self._unit(other)
+            scale, zero_point = unit_of(other, self.model, self.quantized)
             lacking = lacking + _mean(self.wanted[other]) - (_mean(self.got[other]) - zero_point) * scale
         return lacking
 

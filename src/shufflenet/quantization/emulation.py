@@ -56,7 +56,7 @@ class Emulation:
         self.graph, self.quantized, self.pixels = graph, quantized, pixels
         self.carried = carriers(graph)
         self._last = {source: node for node in graph.nodes for source in node.inputs}
-        self._layers: dict[str, _Layer] = {}
+        self.layers: dict[str, EmulatedLayer] = {}  # made when they are needed, of those that are not here
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [N, C, H, W], as the float network's input -> logits float32 [N, classes]."""
@@ -114,10 +114,10 @@ class Emulation:
             padding = self._zero_point(node.inputs[0])
         return self._layer(node).sums(node, x, padding)
 
-    def _layer(self, node: Node) -> _Layer:
-        if node.name not in self._layers:
-            self._layers[node.name] = _Layer.of(self.quantized.layers[node.name])
-        return self._layers[node.name]
+    def _layer(self, node: Node) -> EmulatedLayer:
+        if node.name not in self.layers:
+            self.layers[node.name] = EmulatedLayer.of(self.quantized.layers[node.name])
+        return self.layers[node.name]
 
     def _rounded(self, node: Node, sums: Tensor, height: int = 1, width: int = 1) -> Tensor:
         constants = constants_of(node, self.quantized, self.carried, height, width)
@@ -153,7 +153,7 @@ def _sigmoid(x: Tensor) -> Tensor:
 
 def _exponential(x: Tensor) -> Tensor:
     """e^x for x from -30 to 30: 2^n times a polynomial of the rest, which is at most ln(2) / 2."""
-    n = (x * 1.44269504 + _ROUNDS) - _ROUNDS
+    n = ((x * 1.44269504 + _ROUNDS) - _ROUNDS).detach()  # so that the derivative is that of e^x
     rest = x - n * 0.693359375 + n * 2.12194440e-4  # ln(2) in two parts
     total = torch.full_like(rest, 1 / 720)
     for factor in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
@@ -182,13 +182,15 @@ def quantized_pixels(x: Tensor, pixels: PixelInput) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class EmulatedLayer:
+    """A layer's weights, biases and scale as tensors."""
+
     weight: Tensor  # whole values, float32 or float64: whichever holds every sum exactly
     bias: Tensor
     scale: Tensor
 
     @classmethod
-    def of(cls, layer: Layer) -> _Layer:
+    def of(cls, layer: Layer) -> EmulatedLayer:
         whole = layer.weight.astype(np.int64)
         largest = np.abs(whole.reshape(len(whole), -1)).sum(axis=1) * 255 + np.abs(layer.bias.astype(np.int64))
         dtype = torch.float32 if largest.max() < _EXACT else torch.float64

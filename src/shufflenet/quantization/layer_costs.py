@@ -12,9 +12,10 @@ from torch import Tensor
 
 from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node
 from shufflenet.networks.model import Model
-from shufflenet.networks.quantized import MOST, Quantized, activation_of, pixel_input
+from shufflenet.networks.quantized import MOST, Quantized, pixel_input
 from shufflenet.quantization.emulation import Emulation
 from shufflenet.quantization.float_network import FloatNetwork
+from shufflenet.quantization.units import real_weights
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _rounded(
 ) -> Tensor | None:
     """The operator's output ``y`` with its weights and its range in 8 bits; None: it has neither."""
     if isinstance(node, Convolution | FullyConnected):
-        y = float_network.step(node, [values[node.inputs[0]]], _real_weights(model, quantized, node))
+        y = float_network.step(node, [values[node.inputs[0]]], real_weights(model, quantized, node))
     elif node.name not in quantized.activations:
         return None
     if node.name in quantized.activations:
@@ -82,23 +83,6 @@ def _rounded(
         zero_point = torch.from_numpy(activation.zero_point.astype(np.float32)).view(shape)
         y = (torch.round(y / scale + zero_point).clamp(0, MOST) - zero_point) * scale
     return y
-
-
-def _real_weights(model: Model, quantized: Quantized, node: Convolution | FullyConnected) -> tuple[Tensor, Tensor]:
-    """The real weight and bias that a layer's whole numbers stand for."""
-    layer, (source,) = quantized.layers[node.name], node.inputs
-    if source is model.graph.input:
-        std, mean = (np.asarray(v) for v in (model.preprocessing.std, model.preprocessing.mean))
-        scale, zero_point = 1 / (255 * std), 255 * mean
-    else:
-        activation = activation_of(source, quantized.activations)
-        scale, zero_point = activation.scale.astype(np.float64), activation.zero_point.astype(np.float64)
-    groups = node.groups if isinstance(node, Convolution) else 1
-    whole = layer.weight.reshape(groups, node.channels // groups, source.channels // groups, -1).astype(np.float64)
-    scale, zero_point = (v.reshape(groups, 1, -1, 1) for v in (scale, zero_point))
-    bias = (layer.bias + (whole * zero_point).sum(axis=(2, 3)).ravel()) * layer.scale
-    weight = (whole / scale).reshape(layer.weight.shape) * layer.scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    return torch.from_numpy(weight.astype(np.float32)), torch.from_numpy(bias.astype(np.float32))
 
 
 def _last_readers(graph: Graph) -> dict[Node, Node]:

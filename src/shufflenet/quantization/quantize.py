@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,6 +61,18 @@ def read_pictures(
         pictures, folders = dataset.train.pictures, dataset.classes
     else:
         pictures, folders = training_pictures(root)
+    return read_some(model, root, pictures, folders, progress, most)
+
+
+def read_some(
+    model: Model, root: Path, pictures: Sequence[Picture], folders: list[str],
+    progress: Callable[[int, int], None] = lambda done, total: None, most: int = PICTURES,
+) -> CalibrationPictures:  # fmt: skip
+    """Takes from these pictures as `read_pictures` does; ``root`` and ``folders`` say where they are.
+
+    Raises:
+        CalibrationError: none can be read.
+    """
     size = model.preprocessing.size
     chosen = _evenly(len(pictures), min(most, most_pictures(size, size)))
     inputs, failures = [], []

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from shufflenet.networks.module import Network
 from shufflenet.pictures import images
+from shufflenet.quantization.calibration import LEAST_PICTURES
+from shufflenet.quantization.trainable import Trainable
 from shufflenet.training import pixels, teacher
 from shufflenet.training.job import Job
 from shufflenet.training.on_engine import on_engine
 from shufflenet.training.planar import by_kernels
 from shufflenet.training.progress import duration
 from shufflenet.training.recipe import NEAREST
-from shufflenet.training.state import freeze, new_network, set_training
+from shufflenet.training.state import first_network, freeze, set_training
 from shufflenet.training.train import EPOCH_PICTURES
 from shufflenet.training.training_data import TRAIN_MARGIN
 
@@ -32,7 +33,7 @@ def estimate(job: Job) -> str:
     """`Job.describe` and the time that the run would take, as text; takes seconds itself."""
     if job.recipe.name == NEAREST:
         return f"{job.describe()}\ntime      seconds: each picture is looked at once"
-    network = new_network(job.graph)
+    network = first_network(job, LEAST_PICTURES)
     freeze(network, job.recipe.freeze)
     set_training(network, job.recipe.freeze)
     decode_s, train_s, validate_s = _decode_s(job), _train_s(job, network), _validate_s(job, network)
@@ -58,7 +59,7 @@ def _decode_s(job: Job) -> float:
     return each * (len(split) + len(job.dataset.val)) / torch.get_num_threads()
 
 
-def _train_s(job: Job, network: Network) -> float:
+def _train_s(job: Job, network: Trainable) -> float:
     """Seconds for all steps, without making batches, which other threads do."""
     recipe, seconds = job.recipe, 0.0
     forward = by_kernels(network)
@@ -80,7 +81,7 @@ def _train_s(job: Job, network: Network) -> float:
 
 
 @torch.no_grad()
-def _validate_s(job: Job, network: Network) -> float:
+def _validate_s(job: Job, network: Trainable) -> float:
     """Seconds for the end of each epoch and of the run: batch norm's statistics, and the validation pictures."""
     recipe, size = job.recipe, job.preprocessing.size
     x = torch.zeros(recipe.batch_size, 3, size, size)

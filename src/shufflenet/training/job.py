@@ -14,6 +14,7 @@ from shufflenet.models import DEFAULT_MODEL, embedded_models, load_model
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import check_served
 from shufflenet.pictures import images
 from shufflenet.pictures.dataset import Dataset, Split, open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
@@ -95,7 +96,9 @@ class Job:
         ]
         if recipe.name == NEAREST:
             lines[-1] = "recipe    nearest: nothing is trained, the last layer is found in closed form"
-        if self.start is not None:
+        if self.recipe.quantize:
+            lines.append(f"from      {self.start_name}, in 8 bits")
+        elif self.start is not None:
             kept = "all weights" if self._keeps_classifier() else "weights without the classifier"
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
             share = f"; in the result they count {recipe.start_share:.0%}" if recipe.start_share else ""
@@ -149,13 +152,20 @@ def prepare(
         taken = {"arch": arch, "batch_size": batch_size, "teacher": teacher, "amp": amp, "crop": crop}
         recipe, changes, start = _nearest(taken | changes), own, start or DEFAULT_MODEL
     dataset = open_dataset(root, val_fraction)
-    recipe = _recipe(recipe or ("finetune" if start else "paper"), {"bf16": amp, "min_crop_area": crop, **changes})
+    default = "quantize" if changes.get("quantize") else "finetune" if start else "paper"
+    recipe = _recipe(recipe or default, {"bf16": amp, "min_crop_area": crop, **changes})
     model = load_model(start) if start else None
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
     if recipe.start_share and (model is None or model.classes != dataset.classes):
         raise JobError("--start-share needs --from and a model of the same classes: only then are all weights its own")
-    preprocessing = _preprocessing(_native_side(dataset.train), size, model)
+    if recipe.quantize:
+        _check_quantizing(recipe, model, dataset, size)
+        teacher = teacher or start
+    if recipe.quantize and model is not None:
+        preprocessing = model.preprocessing
+    else:
+        preprocessing = _preprocessing(_native_side(dataset.train), size, model)
     if model is None:
         graph = _new_graph(arch or DEFAULT_ARCH, len(dataset.classes), preprocessing.size)
     else:
@@ -181,6 +191,21 @@ def _nearest(others: Mapping[str, Any]) -> Recipe:
     if given := [name for name, value in others.items() if value not in (None, False)]:
         raise JobError(f"--recipe nearest trains nothing, so --{given[0].replace('_', '-')} has no meaning with it")
     return replace(RECIPES["finetune"], name=NEAREST)
+
+
+def _check_quantizing(recipe: Recipe, model: Model | None, dataset: Dataset, size: int | None) -> None:
+    """Raises ValueError if a run in 8 bits can't start from ``model``, or has options that contradict it."""
+    if model is None:
+        raise JobError("--quantize needs --from: a trained float model")
+    model.require_float()
+    check_served(model.graph)
+    if model.classes != dataset.classes:
+        raise JobError("--quantize needs a model of the same classes as DATA: fine-tune it on them first")
+    if size not in (None, model.preprocessing.size):
+        raise JobError(f"--quantize keeps the model's input size, {model.preprocessing.size}: leave --size out")
+    given = {"--freeze": recipe.freeze != "none", "--start-share": recipe.start_share, "--amp": recipe.bf16}
+    for option in (name for name, value in given.items() if value):
+        raise JobError(f"{option} does not go with --quantize: leave it out")
 
 
 def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,26 +11,23 @@ from torch import Tensor
 from shufflenet.engine.engine import Engine
 from shufflenet.networks.graph_network import GraphNetwork
 from shufflenet.networks.model import Model
-from shufflenet.networks.module import Network
 from shufflenet.networks.network import tensors_of
+from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.threads import map_in_order
 
 
-def answers(network: Network) -> Callable[[Tensor], Tensor]:
+def answers(network: Trainable) -> Callable[[Tensor], Tensor]:
     """float32 [N, C, H, W] -> logits [N, classes] in eval mode: on a CPU by the engine, else by PyTorch."""
     on_cpu = next(network.parameters()).device.type == "cpu"
     return on_engine(network) if on_cpu else network.eval()
 
 
-def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
+def on_engine(network: Trainable) -> Callable[[Tensor], Tensor]:
     """float32 [N, C, H, W] -> logits [N, classes] by the engine, with the weights and statistics of this moment.
 
     It runs as many pictures at once as PyTorch has threads.
     """
-    graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
-    # A copy: the engine packs the weights when it is first asked about an input size.
-    tensors = {name: tensor.copy() for name, tensor in tensors_of(network).items()}
-    engine, threads = Engine(Model(graph, tensors)), torch.get_num_threads()
+    engine, threads = Engine(_model(network)), torch.get_num_threads()
 
     def answer(x: Tensor) -> Tensor:
         parts = torch.tensor_split(x, min(threads, len(x)))
@@ -37,3 +35,11 @@ def on_engine(network: Network) -> Callable[[Tensor], Tensor]:
         return torch.cat(list(logits))
 
     return answer
+
+
+def _model(network: Trainable) -> Model:
+    if isinstance(network, QuantizedNetwork):
+        return replace(network.model, quantized=network.quantized())
+    graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()
+    # A copy: the engine packs the weights when it is first asked about an input size.
+    return Model(graph, {name: tensor.copy() for name, tensor in tensors_of(network).items()})

@@ -39,6 +39,7 @@ class Recipe:
     freeze: Annotated[str, "the last part that keeps its weights: none, stem, stage2, stage3 or stage4"] = "none"
     start_share: Annotated[float, "the share in the result of the weights that the run starts from (2109.01903)"] = 0.0
     bf16: Annotated[bool, "matrix products in bfloat16"] = False
+    quantize: Annotated[bool, "train in 8 bits, from a float model that is quantized first"] = False
     batch_norm_pictures: Annotated[int, "for the last pass, which estimates batch norm's statistics anew"] = 20_000
     seed: Annotated[int, "of every random choice"] = 0
 
@@ -128,6 +129,17 @@ RECIPES = {
             min_crop_area=0.12,
             progressive=(0.6, 0.7, 0.8),  # all below the final size, as above
             ema_epochs=2,
+        ),
+        # Whole pictures and the final size, for which the ranges were found, and small steps from where they begin.
+        Recipe(
+            "quantize",
+            epochs=4,
+            learning_rate=0.02,
+            min_crop_area=0.5,
+            weight_decay=0,
+            ema_epochs=0.5,
+            teacher_weight=0.9,
+            quantize=True,
         ),
     )
 }

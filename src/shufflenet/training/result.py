@@ -16,16 +16,17 @@ from torch import Tensor, nn
 import shufflenet
 from shufflenet import model_file
 from shufflenet.networks.model import Model
-from shufflenet.networks.module import Network
 from shufflenet.networks.network import tensors_of
 from shufflenet.pictures import held_out
+from shufflenet.quantization.quantize import self_test
+from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.training import parallel, validate
 from shufflenet.training.job import Job
 from shufflenet.training.state import State, set_training
 from shufflenet.training.training_data import TrainingData
 
 
-def result(state: State, job: Job, whole_pictures: Iterable[Tensor]) -> Network:
+def result(state: State, job: Job, whole_pictures: Iterable[Tensor]) -> Trainable:
     """A copy of the network as users will have it.
 
     It has the weights' average, if there is one, mixed with the weights that the run started from by
@@ -56,19 +57,30 @@ def round_fully_connected(network: nn.Module) -> None:
 
 
 def model(
-    network: Network, job: Job, data: TrainingData, top1_error: float, top5_error: float, command: str, run: str
+    network: Trainable,
+    job: Job,
+    data: TrainingData,
+    top1_error: float,
+    top5_error: float,
+    command: str,
+    run: str,
 ) -> Model:
     """The record of the network that ``run`` trained; errors in percent. It moves to the CPU, into eval mode."""
     network = network.cpu().eval()
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
+    quantized = network.quantized() if isinstance(network, QuantizedNetwork) else None
+    if quantized is not None and job.start is not None:
+        logits = self_test(job.start, quantized)
+    else:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(model_file.test_input(job.preprocessing))[None])[0].tolist()
     name = job.dataset.root.name
     return Model(
         graph=job.graph,
         preprocessing=job.preprocessing,
         labels=job.dataset.labels,
         classes=job.dataset.classes,
-        tensors=tensors_of(network),
+        tensors={} if isinstance(network, QuantizedNetwork) else tensors_of(network),
+        quantized=quantized,
         self_test=logits,
         training=provenance(job, len(data.train), command),
         accuracy={

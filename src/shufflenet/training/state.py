@@ -14,6 +14,9 @@ from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import Network, module_of
 from shufflenet.networks.network import ShuffleNet
+from shufflenet.quantization.calibration import calibrate
+from shufflenet.quantization.quantize import PICTURES, read_some
+from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.training.job import Job
 from shufflenet.training.recipe import Recipe
 
@@ -22,8 +25,8 @@ from shufflenet.training.recipe import Recipe
 class State:
     """A run between two steps."""
 
-    network: Network
-    average: Network | None  # the weights' average over `Recipe.ema_epochs`; None: none is taken
+    network: Trainable
+    average: Trainable | None  # the weights' average over `Recipe.ema_epochs`; None: none is taken
     optimizer: torch.optim.SGD
     step: int = 0  # steps made since the run began
     loss_sum: float = 0.0  # over the steps of this epoch
@@ -34,10 +37,7 @@ class State:
     def new(cls, job: Job, device: torch.device) -> State:
         """The state before the first step: random weights, or those that the job starts from."""
         torch.manual_seed(job.recipe.seed)
-        network = new_network(job.graph)
-        if job.start is not None:
-            take_weights(network, job.start, job.dataset.classes)
-        network = network.to(device)
+        network = first_network(job).to(device)
         freeze(network, job.recipe.freeze)
         average = copy.deepcopy(network) if job.recipe.ema_epochs else None
         return cls(network, average, optimizer(network, job.recipe))
@@ -75,6 +75,26 @@ class State:
             for network in (self.average, self.network)
         )
         torch._foreach_lerp_(averages, currents, new)
+
+
+def first_network(job: Job, pictures: int = PICTURES) -> Trainable:
+    """The network before the first step.
+
+    Args:
+        pictures: at most, to calibrate on if it is trained in 8 bits.
+
+    Raises:
+        CalibrationError: the pictures are too few, or all of one colour.
+    """
+    if job.recipe.quantize:
+        assert job.start is not None
+        train = job.dataset.train.pictures
+        x = read_some(job.start, job.dataset.root, train, job.dataset.classes, most=pictures).x
+        return QuantizedNetwork(job.start, calibrate(job.start, x))
+    network = new_network(job.graph)
+    if job.start is not None:
+        take_weights(network, job.start, job.dataset.classes)
+    return network
 
 
 def new_network(graph: Graph) -> Network:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from shufflenet import model_file
-from shufflenet.networks.module import Network
+from shufflenet.networks.module import module_with_weights
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.dataset import Dataset
+from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.threads import map_in_order
 from shufflenet.training import calibrated, nearest, parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
@@ -72,6 +73,7 @@ def train(
     teacher: str | os.PathLike[str] | None = None,
     freeze: str | None = None,
     start_share: float | None = None,
+    quantize: bool = False,
     amp: bool = False,
     sync_bn: bool = True,
     workers: int = 1,
@@ -110,6 +112,7 @@ def train(
         teacher: a model file or torchvision network whose answers are learned too (distillation, arXiv 1503.02531).
         freeze: the last part that keeps its weights: "stem", "stage2", "stage3" or "stage4".
         start_share: share of the weights of ``start`` in the result, 0 to 1.
+        quantize: train ``start`` in 8 bits, from where calibration ends; the result is a model in 8 bits.
         amp: matrix products in bfloat16: faster on GPUs, slower on CPUs.
         sync_bn: batch norm statistics over all processes; otherwise over each one's pictures.
         workers: threads that make batches ahead; 0: none.
@@ -126,7 +129,7 @@ def train(
         start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
         amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
-        flip=flip, vertical_flip=vertical_flip, crop=crop, rotate=rotate, colour=colour,
+        flip=flip, vertical_flip=vertical_flip, crop=crop, rotate=rotate, colour=colour, quantize=quantize,
     )  # fmt: skip
     folder = _run_folder(job.dataset, None if out is None else Path(out))
     if job.recipe.name == NEAREST:
@@ -198,7 +201,7 @@ class _Run:
     def __init__(self, job: Job, folder: RunFolder, stop: Stop, sync_bn: bool, checkpoint_minutes: float) -> None:
         self.job, self.recipe, self.folder, self.stop, self.sync_bn = job, job.recipe, folder, stop, sync_bn
         self.rows = parallel.rows(self.recipe.batch_size)
-        self.device = parallel.device()
+        self.device = torch.device("cpu") if self.recipe.quantize else parallel.device()
         if self.device.type == "cpu":
             keep_freed_memory()
         self.progress = Progress(shown=parallel.rank() == 0)
@@ -244,13 +247,23 @@ class _Run:
         weights = data.class_weights(classes) if self.recipe.class_weights else np.ones(classes)
         loss_of = Loss(self.recipe, torch.tensor(weights, dtype=torch.float32, device=self.device))
         network = parallel.parallel(by_kernels(self.state.network), self.sync_bn)
-        if self.device.type == "cpu" and not isinstance(self.state.network, ShuffleNet):
+        if self.recipe.quantize:
+            self._tell_begin(data)
+        elif self.device.type == "cpu" and not isinstance(self.state.network, ShuffleNet):
             self.progress.say("kernels   PyTorch's: the package's own, which are faster, train only ShuffleNet")
         if self.state.step:
             self.progress.say(f"going on after step {self.state.step:,} of {self.steps:,}")
         self.progress.begin(self.steps, self.state.step)
         with self.record.tensorboard():
             self._steps(network, loss_of, ask, workers)
+
+    def _tell_begin(self, data: training_data.TrainingData) -> None:
+        """Says what the float model's error is, and that of its calibration in 8 bits."""
+        assert self.job.start is not None
+        networks = [module_with_weights(self.job.start)] + [self.state.network] * (self.state.step == 0)
+        for name, network in zip(("float32", "8 bits"), networks, strict=False):
+            error, _ = validate.errors(network, data.val, data.val_targets, self.job.preprocessing, self.stop.check)
+            self.progress.say(f"{name:9} top-1 error {error:.2f} %{', calibrated' * (name == '8 bits')}")
 
     def _steps(self, network: nn.Module, loss_of: Loss, ask: teacher.Teacher | None, workers: int) -> None:
         state, per_epoch = self.state, self.batches.per_epoch
@@ -328,7 +341,7 @@ class _Run:
         self.progress.epoch(row, self.job.graph.classes)
         self.record.epoch(state.history)
 
-    def _result(self, pictures: int) -> tuple[Network, tuple[float, float]]:
+    def _result(self, pictures: int) -> tuple[Trainable, tuple[float, float]]:
         """What the run has come to, with batch norm's statistics of so many pictures, and its errors in percent."""
         data, check = self.batches.data, self.stop.check
         network = result.result(self.state, self.job, self.stop.checked(self.batches.whole_pictures(pictures)))
@@ -340,7 +353,10 @@ class _Run:
         network, errors = self._result(self.recipe.batch_norm_pictures)
         if parallel.rank() == 0:
             try:
-                found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self.stop.check)
+                # Of a network in 8 bits the last layer stays: its weights are what its scale can hold.
+                found = None
+                if not isinstance(network, QuantizedNetwork):
+                    found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self.stop.check)
                 errors, about = (errors, {}) if found is None else (found.errors, {"unknown": found.record})
                 self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
                 name = self.job.name or self.folder.path.resolve().name

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shufflenet.networks.module import Network
 from shufflenet.pictures.preprocessing import Preprocessing
+from shufflenet.quantization.trainable import Trainable
 from shufflenet.training import augment, parallel
 from shufflenet.training.on_engine import answers
 from shufflenet.training.pixels import Pixels
@@ -23,7 +23,11 @@ Check = Callable[[], None]  # called between batches; raises to end the pass
 
 @torch.inference_mode()
 def errors(
-    network: Network, pictures: Pixels, targets: NDArray[np.int64], preprocessing: Preprocessing, check: Check
+    network: Trainable,
+    pictures: Pixels,
+    targets: NDArray[np.int64],
+    preprocessing: Preprocessing,
+    check: Check,
 ) -> tuple[float, float]:
     """The top-1 and top-5 error in percent on all validation pictures, of which each process measures its part.
 
