@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import pickletools
 import sys
@@ -19,6 +20,8 @@ from shufflenet.importers import checkpoint
 from target import check_message, fuzz
 
 _ALLOWED = ("builtins.input", "open", "os.", "subprocess.", "socket.", "shutil.", "exec", "compile", "import")
+for _name in ("raw_unicode_escape", "unicode_escape"):  # of texts in pickles; Python loads a codec at its first use
+    codecs.lookup(_name)
 _folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 _file = _folder / "net.pth"
 

@@ -109,7 +109,7 @@ def _read_output(text: str, result: Result) -> None:
     result.executions += int(units[-1]) if units else 0
     result.edges = max([result.edges, *map(int, re.findall(r"\bcov: (\d+)", text))])
     result.said = " ".join(re.findall(r"^\d+ plans were run$", text, re.MULTILINE))
-    written = re.findall(r"Test unit written to (\S+)", text)
+    written = re.findall(r"Test unit written to (\S+/\w+-(?:crash|timeout|oom|leak)-\S+)", text)
     reasons = re.findall(
         r"^(?:FAILED: .*|\w*(?:Error|Exception)\b.*|SUMMARY: .*|.*runtime error: .*)$", text, re.MULTILINE
     )

@@ -25,7 +25,6 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-from random_network import every_operator
 from random_quantized import random_quantized
 from shufflenet import model_file
 from shufflenet.engine.plan import make_plan
@@ -100,6 +99,8 @@ def _few_operators() -> Graph:
 
 
 def _plans() -> Iterator[bytes]:
+    from random_network import every_operator  # not above: it needs PyTorch
+
     for graph in (_few_operators(), every_operator(), _shufflenet()):
         yield make_plan(random_model(graph), 32, 32)
     yield make_plan(random_model(_few_operators()), 48, 33, sliding_words=256)  # in strips of few lines

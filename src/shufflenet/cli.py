@@ -87,15 +87,25 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):  # PyTorch's message
+        missing = _missing(error)
+        if not missing:
             raise
-        click.echo("Error: not enough memory; use smaller pictures or a smaller batch", err=True)
+        click.echo(f"Error: {missing}", err=True)
         _leave(1)
     except OSError as error:  # for example stdout is a file on a full disk
         with suppress(OSError):
             click.echo(f"Error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
         _leave(2)
     sys.exit(code)
+
+
+def _missing(error: MemoryError | RuntimeError) -> str:
+    """What of the machine's an error says is used up, and what to do; empty: nothing."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # PyTorch's message
+        return "not enough memory; use smaller pictures or a smaller batch"
+    if "can't start new thread" in str(error):  # Python's
+        return "the system starts no more threads; end other programs, or raise its limit (ulimit -u)"
+    return ""
 
 
 class _Messages(io.FileIO):
