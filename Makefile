@@ -2,6 +2,7 @@
 # make test        set up, then run all tests
 # make test-fast   set up, then run the tests that take a minute together
 # make lint        ruff, mypy and clang-format
+# make coverage    set up, then run all tests and say which lines of C and Python none of them runs
 # make wheel       a wheel in dist/, the same bytes for the same commit, compiler and tools, on any path
 # make fuzz SECONDS=600    set up, then look for inputs that break something (fuzz/README.md)
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 C_FILES := $(shell find engine python training tests/engine fuzz -name '*.[ch]')
 ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -type f)
 
-.PHONY: demo test test-fast lint fuzz wheel clean
+.PHONY: demo test test-fast lint fuzz coverage wheel clean
 
 demo: .venv/base
 	$(BIN)/shufflenet predict photos --sheet demo.png
@@ -32,6 +33,10 @@ lint: .venv/dev
 fuzz: .venv/dev
 	$(BIN)/python -c "import atheris" 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+coverage: .venv/dev
+	$(BIN)/python -c "import coverage, gcovr" 2> /dev/null || $(BIN)/python -m pip install --quiet --editable '.[coverage]'
+	$(BIN)/python tests/coverage_report.py
 
 wheel: .venv/bin/python
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -5,6 +5,7 @@ For this processor by the usual compiler, by Clang and with sanitizers; for 64-b
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -145,7 +146,11 @@ def run(platform: str, seed_folder: Path, tmp_path_factory: pytest.TempPathFacto
             return lambda program, *arguments: wasm_process(folder / program, *arguments)
         return lambda program, *arguments: process(folder / program, *arguments)
     fuzz = ["-DSHUFFLENET_FUZZ=ON", f"-DSHUFFLENET_EXPORTED={seed_folder / 'net'}"]
-    if platform == "sanitized":
+    counted = os.environ.get("SHUFFLENET_TEST_COVERAGE")  # set by coverage_report.py
+    if platform == "release" and counted:
+        folder = Path(counted) / "c"
+        build(folder, [*fuzz, "-DCMAKE_C_FLAGS=--coverage"])
+    elif platform == "sanitized":
         build(folder, SANITIZED + fuzz, *(TESTS if "avx512" in isas() else []))
     else:
         build(folder, fuzz)

@@ -196,8 +196,9 @@ def test_two_processes_without_our_kernels(unbroken: Path, shapes: Path, tmp_pat
 def test_killed_and_stopped_runs_go_on_bit_for_bit(
     shapes: Path, tmp_path: Path, unbroken: Path, two_unbroken: Path, processes: int
 ) -> None:
-    """SIGKILL, then SIGTERM or Ctrl-C, then the rest with other workers: the weights are those of an unbroken run."""
-    out = tmp_path / "stopped"
+    """SIGKILL, then SIGTERM or Ctrl-C, then the rest with other workers: the model file is that of an unbroken run."""
+    unbroken = unbroken if processes == 1 else two_unbroken
+    out = tmp_path / unbroken.name  # the file has the run's name
     arguments: list[str | Path] = [shapes, "--out", out, *RUN, "--checkpoint-minutes", "0"]
 
     killed = Processes(processes, *arguments)
@@ -218,8 +219,8 @@ def test_killed_and_stopped_runs_go_on_bit_for_bit(
     stdout, stderr = Processes(processes, *arguments, "--workers", "2").end(0)
     assert stdout.splitlines() == [str(out / "model.safetensors")]
     assert "going on after step" in stderr
-    unbroken = unbroken if processes == 1 else two_unbroken
     assert_same_weights(out, unbroken)
+    assert (out / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
     for ours, theirs in zip(rows(out), rows(unbroken), strict=True):
         assert ours["loss"] == theirs["loss"]
     assert not list(out.glob(".*.tmp"))
