@@ -161,13 +161,21 @@ def main(prefixes: list[str]) -> None:
             RESULTS.write_text(json.dumps(rows, indent=0, allow_nan=False) + "\n", "utf-8")
 
 
+def counted(rows: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """All names, but for those whose multiply-adds can't be told."""
+    known = [(name, rows.get(name, {})) for name in names()]
+    return [(name, row) for name, row in known if not isinstance(row.get("macs"), str)]
+
+
 def table(rows: dict[str, Any]) -> str:
     """What is imported, with the differences; what is refused, by the reason."""
     small = {name: row for name, row in rows.items() if "difference" in row or "refused" in row}
     taken = {name: row for name, row in small.items() if "difference" in row}
+    left = sum("macs" not in row or (row["macs"] < MOST_MACS and name not in small) for name, row in counted(rows))
+    waiting = f" {left} names have not been tried yet." if left else ""
     lines = [
-        f"{len(taken)} of {len(small)} networks are imported. Differences are from PyTorch's logits, in parts of the "
-        "largest one.",
+        f"{len(taken)} of {len(small)} networks are imported.{waiting} Differences are from PyTorch's, in parts of the "
+        "largest logit.",
         "",
         f"| imported | million multiply-adds | at {SIZE} | at {OTHER_SIZE} |",
         "|---|---:|---:|---:|",

@@ -131,6 +131,9 @@ def arithmetic(t: Translation, operation: Operation) -> Value:
 def _of_two(t: Translation, operation: Operation) -> Value:
     x, y = (t.value(operation, place) for place in (0, 1))
     name = t.name(operation)
+    if operation.operator == "Sub" and x.is_planes and y.is_planes and x.shape == y.shape:
+        less = t.planes(operation, y)
+        return Value.of(_sum(name, [t.planes(operation, x), _depthwise(less, f"{name}.less", -np.ones(less.channels))]))
     if operation.operator == "Add" and x.is_planes and y.is_planes and x.shape == y.shape:
         return Value.of(_sum(name, [t.planes(operation, each) for each in (x, y)]))
     if operation.operator == "Add" and x.shape == y.shape and _sum_in_one(x, y):
