@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -82,6 +83,87 @@ def test_same_probabilities_as_python(page: Chrome, photos: Path) -> None:
             theirs = dict(zip(expected.class_indices, expected.probabilities, strict=True))
             assert max(abs(ours[index] - theirs[index]) for index in theirs) < 1e-5
         assert [row["probability"] for row in answer] == sorted((row["probability"] for row in answer), reverse=True)
+
+
+def test_every_kind_of_picture(page: Chrome, photos: Path) -> None:
+    """The same photo as a file, pixels and elements; over white where it is transparent, as in Python."""
+    picture = Image.open(photos / "coffee.jpg").convert("RGBA").resize((180, 120))
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    source = encoded(picture, "PNG")
+    answers = run(
+        page,
+        """
+        const classifier = await Classifier.load(undefined, { workers: 1 });
+        const blob = file(arguments[0]), bitmap = await createImageBitmap(blob);
+        const image = new Image(), canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+        image.src = URL.createObjectURL(blob);
+        await image.decode();
+        [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+        context.drawImage(bitmap, 0, 0);
+        const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+        const answers = [];
+        const frame = new VideoFrame(canvas, { timestamp: 0 });
+        for (const one of [blob, new File([blob], "x.png"), bitmap, image, canvas, pixels, frame]) {
+            answers.push((await classifier.classify(one))[0]);
+        }
+        const { thumbnail } = await classifier.classify(blob, { thumbnail: 60 });
+        const small = await createImageBitmap(thumbnail);
+        return [answers, [small.width, small.height]];
+        """,
+        base64.b64encode(source).decode(),
+    )
+    expected = Classifier(MODEL).predict(source)
+    assert answers[1] == [60, 40]
+    assert len(answers[0]) == 7
+    for answer in answers[0]:
+        assert answer["label"] == expected.labels[0]
+        assert answer["probability"] == pytest.approx(expected.probabilities[0], abs=0.01)  # transparency is rounded
+
+
+def test_logits(page: Chrome) -> None:
+    answer = run(
+        page,
+        """
+        const classifier = await Classifier.load();
+        const input = new Float32Array(3 * 64 * 64).map((_, i) => Math.sin(i / 100));
+        const wrong = await classifier.logits(new Float32Array(3)).catch((error) => error.message);
+        return [Array.from(await classifier.logits(input)), wrong, classifier.labels.length, classifier.engine];
+        """,
+    )
+    x = np.sin(np.arange(3 * 64 * 64) / 100).astype(np.float32).reshape(3, 64, 64)
+    expected = Classifier(MODEL).logits(x)[0]
+    assert np.abs(np.array(answer[0]) - expected).max() < 1e-5 * np.abs(expected).max()
+    assert answer[1:] == ["the network takes 12288 numbers, [3, 64, 64], not 3", 200, "engine-relaxed.wasm"]
+
+
+def test_errors(page: Chrome, photos: Path) -> None:
+    cut = (photos / "cat.jpg").read_bytes()[:200]
+    errors = run(
+        page,
+        """
+        const classifier = await Classifier.load(undefined, { workers: 1 });
+        const canvas = Object.assign(document.createElement("canvas"), { width: 0 });
+        const video = document.createElement("video");
+        const given = [file(arguments[0]), new Blob([]), new Blob(["text"]), canvas, video, "cat.jpg"];
+        const errors = [];
+        for (const one of given) {
+            errors.push(await classifier.classify(one).catch((error) => [error.name, error.message]));
+        }
+        classifier.close();
+        errors.push(await classifier.classify(given[0]).catch((error) => [error.name, error.message]));
+        return errors;
+        """,
+        base64.b64encode(cut).decode(),
+    )
+    kinds, messages = zip(*errors, strict=True)
+    assert kinds == ("Error", "Error", "Error", "Error", "Error", "TypeError", "Error")
+    assert messages[0] == "damaged picture, or of a kind that this browser can't read"
+    assert messages[1] == "empty file"
+    assert messages[2].startswith("not a picture in a format that can be read")
+    assert messages[3].startswith("the HTMLCanvasElement's pixels can't be read")
+    assert messages[4] == "the video has no picture yet"
+    assert messages[5].endswith("canvas or video element, not String")
+    assert messages[6] == "the classifier was closed"
 
 
 def test_is_a_package(site: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def browser(*arguments: str) -> Iterator[Chrome]:
-    """Chromium without a window; the test is skipped where there is none."""
+def browser(*arguments: str, traced: bool = False) -> Iterator[Chrome]:
+    """Chromium without a window, traced for `tasks` or not; the test is skipped where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -28,7 +29,12 @@ def browser(*arguments: str) -> Iterator[Chrome]:
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", *arguments):
         options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    logs = {"browser": "ALL"}
+    if traced:
+        logs["performance"] = "ALL"
+        preferences = {"enableNetwork": False, "enablePage": False, "traceCategories": "toplevel"}
+        options.add_experimental_option("perfLoggingPrefs", preferences)
+    options.set_capability("goog:loggingPrefs", logs)
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         chrome.set_script_timeout(60)
@@ -60,3 +66,16 @@ def server(folder: Path) -> Iterator[str]:
         finally:
             running.shutdown()
             thread.join()
+
+
+def tasks(chrome: Chrome) -> list[float]:
+    """The processor times, in milliseconds, of the tasks of the pages' own threads since the last call."""
+    events: list[dict[str, Any]] = []
+    for _ in range(3):  # what is noted comes late into the log
+        log = chrome.get_log("performance")  # type: ignore[no-untyped-call]
+        messages = [json.loads(entry["message"])["message"] for entry in log]
+        events += [message["params"] for message in messages if message["method"] == "Tracing.dataCollected"]
+    named = [event for event in events if event["name"] == "thread_name"]
+    pages = {(event["pid"], event["tid"]) for event in named if event["args"]["name"] == "CrRendererMain"}
+    runs = [event for event in events if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in pages]
+    return [event.get("tdur", 0) / 1000 for event in runs]

@@ -126,7 +126,8 @@ class Progress {
         this.words = done === 1 && this.#pictures === 1 ? "Done." : `${done} of ${this.#pictures} pictures, ${rate.toFixed(0)} a second${unread}.`;
         cancelAnimationFrame(this.#frame);
         this.#frame = requestAnimationFrame(() => {
-            element("count").textContent = this.words;
+            const all = gallery.pictures.length;
+            element("count").textContent = this.#pictures === 1 ? `${all} pictures` : this.words;
             element("progress").value = done / this.#pictures;
         });
     }
