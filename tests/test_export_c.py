@@ -22,6 +22,8 @@ from random_quantized import random_quantized
 from shufflenet.classifier import Classifier
 from shufflenet.engine.engine import Engine, isas, measure
 from shufflenet.exporters import c, engine_sources, export
+from shufflenet.exporters.target import describe
+from shufflenet.known import energy
 from shufflenet.models import embedded_models, load_model
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
@@ -220,6 +222,29 @@ def test_hostile_labels(model: Model, objects: list[Path], tmp_path: Path) -> No
     texts = (ctypes.c_char_p * len(labels)).in_dll(library, "net_labels")
     assert [text.decode() for text in texts] == labels  # type: ignore[union-attr]
     assert (tmp_path / "net" / "net_labels.c").read_bytes().isascii()
+
+
+def test_the_threshold_of_the_unknown_is_in_the_program(
+    model: Model, photos: Path, objects: list[Path], tmp_path: Path
+) -> None:
+    """The last layer is shifted so that one photo is above the threshold and another below it."""
+    model.training = {"unknown": {"score": "energy"}}
+    pictures = {name: images.decode(photos / f"{name}.jpg") for name in ("cat", "china")}
+    run = Engine(model).run
+    scores = {name: float(energy(run(preprocess(p, model.preprocessing)[None])[0])) for name, p in pictures.items()}
+    model.tensors["fc.bias"] = model.tensors["fc.bias"] - np.float32(sum(scores.values()) / 2)
+    export(model, "c", tmp_path / "net", name="net", check=False)
+    sources = sorted(tmp_path.glob("net/net*.c"))
+    command("cc", *QUICK, *WARNINGS, *sources, "net/main.c", *objects, "-o", "classify", "-lm", folder=tmp_path)
+    for name, picture in pictures.items():
+        picture.save(tmp_path / "p.ppm")
+        says = "none of these" in command("./classify", "p.ppm", folder=tmp_path)
+        assert says == (scores[name] == min(scores.values()))
+    assert describe(model)["unknown"] == {"score": "log(sum(exp(logits)))", "threshold": 0, "kept": 0.95}
+    model.training = {}
+    export(model, "c", tmp_path / "plain", name="net", check=False)
+    assert "#define NET_UNKNOWN 0.0f" in (tmp_path / "plain" / "net.h").read_text(encoding="utf-8")
+    assert "unknown" not in describe(model)
 
 
 @pytest.mark.parametrize("groups", [1, 8])

@@ -33,7 +33,7 @@ WAY = """
     training.loss training.state training.progress training.curves training.run_folder training.training_data
     training.batches training.stop training.record training.result training.nearest training.calibrated
     training.train training.dry_run
-    confusion evaluation pictures.mirror pictures.doctor
+    confusion evaluation model_info model_card model_list pictures.mirror pictures.doctor
     quantization.gate quantization.step_times quantization.report
     exporters
     bench

@@ -96,10 +96,12 @@ def stem_stride(job: Job) -> int:
 def test_choices_that_follow_from_the_data(shapes: Path, tmp_path: Path) -> None:
     small = prepare(shapes)
     assert (small.preprocessing.size, stem_stride(small), small.recipe.name) == (48, 1, "paper")
+    assert "hint      48 pictures are few to train a network on from nothing; --from" in small.describe()
     photos = prepare(labelled_shapes.make(tmp_path / "photos", train=2, val=1, side=200))
     assert (photos.preprocessing, stem_stride(photos)) == (Preprocessing(size=128, resize=144), 2)
     fine = prepare(photos.dataset.root, start=DEFAULT_MODEL)
     assert (fine.preprocessing.size, fine.preprocessing.resize, fine.recipe.name) == (160, 180, "finetune")
+    assert "hint" not in fine.describe()
     grey = load_model(DEFAULT_MODEL)
     grey.preprocessing = replace(grey.preprocessing, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     grey.self_test = []

@@ -27,6 +27,8 @@ COMMANDS = (
     "evaluate",
     "export",
     "import",
+    "info",
+    "models",
     "paper",
     "predict",
     "quantize",

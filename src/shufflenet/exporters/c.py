@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shufflenet import known
 from shufflenet.engine import engine
 from shufflenet.engine.plan import make_plan
 from shufflenet.exporters.engine_sources import (
@@ -102,6 +103,7 @@ def _words(order: Order, plan: bytes) -> dict[str, str]:
         "CLASSES": str(graph.classes),
         "HEIGHT": str(order.height),
         "WIDTH": str(order.width),
+        "UNKNOWN": "0.5f" if known.is_calibrated(order.model.training) else "0.0f",
         "SIZE": str(preprocessing.size),
         "RESIZE": str(preprocessing.resize),
         "SCALE": scale,

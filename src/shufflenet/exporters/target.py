@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet import __version__
+from shufflenet import __version__, known
 from shufflenet.install_hint import install_hint
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
@@ -86,12 +86,17 @@ Layout = Literal["NCHW", "NHWC"]
 
 
 def describe(model: Model, layout: Layout = "NCHW") -> dict[str, Any]:
-    """Architecture, preprocessing, labels and accuracy, as in a model file: what is needed to use the network."""
+    """Architecture, preprocessing, labels and accuracy, as in a model file: what is needed to use the network.
+
+    Of a model that was calibrated to know its classes also its score and the threshold; see `known.calibrate`.
+    """
+    threshold = {"score": "log(sum(exp(logits)))", "threshold": 0, "kept": known.KEPT}
     return {
         "architecture": families.described(model.graph),
         "preprocessing": {"colour_order": "RGB", "layout": layout, **asdict(model.preprocessing)},
         "labels": model.labels,
         "accuracy": model.accuracy,
+        **({"unknown": threshold} if known.is_calibrated(model.training) else {}),
     }
 
 

@@ -6,6 +6,7 @@ from shufflenet.importers.source import PublicNetwork, Source
 SOURCE = Source(
     name="mmpretrain",
     page="https://github.com/open-mmlab/mmpretrain/tree/main/configs/shufflenet_v1",
+    licence="Apache-2.0",
     key=".g_conv_1x1_compress.conv.",
     networks={
         "shufflenet_v1_1x": PublicNetwork(

@@ -33,6 +33,7 @@ def _network(name: str, arch: str, release: str, top1: str, top5: str, sha1: str
 SOURCE = Source(
     name="pytorchcv",
     page="https://github.com/osmr/imgclsmob",
+    licence="MIT",
     key="features.init_block.",
     networks={row.split()[0]: _network(*row.split()) for row in _ROWS.strip().splitlines()},
     convention=Convention(branch_first=True),

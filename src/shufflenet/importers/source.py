@@ -29,4 +29,5 @@ class Source:
     key: str  # part of the name of a tensor that only this source's networks have; empty: none is known
     networks: Mapping[str, PublicNetwork]
     convention: Convention = field(default_factory=Convention)
+    licence: str = "see its page"
     refusal: str = ""  # why none of its networks can be imported

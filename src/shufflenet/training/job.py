@@ -24,6 +24,7 @@ from shufflenet.training.recipe import FREEZABLE, NEAREST, RECIPES, Recipe
 DEFAULT_ARCH = "shufflenet_g3_x0_5"
 _SMALL = 96  # pixels, up to which pictures keep their size and the stem its resolution
 _PHOTO = Preprocessing(size=128, resize=144)  # for larger pictures: a CPU trains on a few hundred in minutes
+_FEW = 500  # training pictures of each class, below which a trained network is the better start
 _SAMPLE = 50  # pictures whose size tells which of the two the data are
 
 
@@ -105,6 +106,11 @@ class Job:
             lines.append(f"from      {self.start_name}: {kept}{frozen}{share}")
         if self.teacher is not None:
             lines.append(f"teacher   {self.teacher}")
+        if self.start is None and len(dataset.train) < _FEW * len(dataset.classes):
+            lines.append(
+                f"hint      {len(dataset.train):,} pictures are few to train a network on from nothing; "
+                f"--from {DEFAULT_MODEL} or --from pytorchcv:shufflenet_g3_w1 begins with what it has seen"
+            )
         return "\n".join([lines[0], dataset.describe(), *lines[1:]])
 
     def _keeps_classifier(self) -> bool:

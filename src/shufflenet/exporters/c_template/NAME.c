@@ -27,6 +27,14 @@ int @NAME@_run(const float *input, float *logits)
     return shufflenet_run(network, arena, sizeof arena, input, 1, logits);
 }
 
+static float known = 1;
+
+float @NAME@_known(void)
+{
+    return known;
+}
+
+// Logits become probabilities; 1 / (1 + 1 / sum of exponentials) is how sure the network is of all its classes.
 static void softmax(float *values)
 {
     float largest = values[0];
@@ -37,6 +45,7 @@ static void softmax(float *values)
         sum += exp((double)values[c] - largest);
     for (int c = 0; c < @GUARD@_CLASSES; c++)
         values[c] = (float)(exp((double)values[c] - largest) / sum);
+    known = (float)(@GUARD@_UNKNOWN > 0 ? 1 / (1 + exp(-(double)largest) / sum) : 1 / sum);
 }
 
 int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilities)

@@ -22,6 +22,11 @@ extern const char *const @NAME@_labels[@GUARD@_CLASSES];
 // also builds the network, which takes some milliseconds.
 int @NAME@_classify(const uint8_t *rgb, int width, int height, float *probabilities);
 
+// How sure the network is that its last picture is of its classes at all, 0 to 1. Below @GUARD@_UNKNOWN it shows none
+// of these; where that is 0, the model was not calibrated to know.
+#define @GUARD@_UNKNOWN @UNKNOWN@
+float @NAME@_known(void);
+
 // The network alone, for input that is preprocessed already: [3][@GUARD@_HEIGHT][@GUARD@_WIDTH], red, green, blue,
 // each (value / 255 - mean) / std -> logits[@GUARD@_CLASSES]. Returns the same. Of red, green and blue, mean is
 // @MEAN@ and std @STD@.

@@ -79,6 +79,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", argv[1], @NAME@_message(status));
         return 1;
     }
+    if (@NAME@_known() < @GUARD@_UNKNOWN)
+        printf("%5.1f %%  none of these\n", 100 * (1 - (double)@NAME@_known()));
     print_best(probabilities, 5);
     return 0;
 }
