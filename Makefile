@@ -15,7 +15,8 @@ ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -typ
 .PHONY: demo test test-fast lint fuzz coverage wheel clean
 
 demo: .venv/base
-	$(BIN)/shufflenet predict photos --sheet demo.png
+	$(BIN)/shufflenet info shufflenet_g3_x0_5
+	$(BIN)/shufflenet predict photos --sheet demo.png --unknown 0.35
 
 test: .venv/dev
 	$(PYTEST) -m "not timing"

@@ -39,7 +39,7 @@ def path(model: Model, tmp_path: Path) -> Path:
 def test_info(path: Path, model: Model) -> None:
     text = run("info", path).stdout
     for words in (
-        "shufflenet_g2_x0_25, 32 bits", "RGB, 32 x 32", "5: tabby, tabby cat, espresso", "top-1 12.50 % (pets, 50",
+        "shufflenet_g2_x0_25, 32 bits", "RGB, 32 x 32", "5: tabby, tabby cat; espresso", "top-1 12.50 % (pets, 50",
         "short", "shufflenet train pets", "torch 2.4", "predict --unknown 0.5", "passed", "shuffle as ours",
     ):  # fmt: skip
         assert words in text

@@ -53,7 +53,7 @@ def text(about: dict[str, Any], measured: evaluation.Evaluation | None, mistakes
         "Made with shufflenet, whose engine runs it on a CPU without PyTorch."
     )
     lines += ["", "```", "shufflenet predict photo.jpg --model model.safetensors", "```", "", "## Labels", ""]
-    lines.append(", ".join(map(_one_line, labels[:_MOST_LABELS])) + (", ..." if len(labels) > _MOST_LABELS else ""))
+    lines.append("; ".join(map(_one_line, labels[:_MOST_LABELS])) + ("; ..." if len(labels) > _MOST_LABELS else ""))
     lines += ["", "## Errors", ""]
     lines.append(f"{_one_line(model_info.errors(accuracy, len(labels)))}." if accuracy else "Not measured.")
     if measured is not None:

@@ -54,7 +54,7 @@ def text(about: dict[str, Any]) -> str:
     """`info` for people, a line for each thing."""
     training, accuracy, how = about["training"], about["accuracy"], about["preprocessing"]
     labels = about["labels"]
-    shown = ", ".join(labels[:_LABELS]) + (f", and {len(labels) - _LABELS} more" if len(labels) > _LABELS else "")
+    shown = "; ".join(labels[:_LABELS]) + (f"; and {len(labels) - _LABELS} more" if len(labels) > _LABELS else "")
     recipe = training.get("recipe")
     lines = [
         ("model", about["model"] + (f", of the run {about['name']}" if about["name"] else "")),
