@@ -52,7 +52,7 @@ def test_info(path: Path, model: Model) -> None:
 
 
 def test_info_of_a_changed_file_is_refused(path: Path, model: Model) -> None:
-    model.tensors["fc.bias"] = model.tensors["fc.bias"] + np.arange(5, dtype=np.float32)
+    model.tensors["fc.bias"] = (model.tensors["fc.bias"] + np.arange(5)).astype(np.float32)
     model_file.save(model, path)
     result = run("info", path)
     assert (result.exit_code, "self-test" in result.stderr) == (2, True)
