@@ -192,6 +192,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     # In 8 bits.
     for arch, size in zip(ARCHITECTURES[:-1], SIZES * 3, strict=False):  # pixels have three colours
         write_quantized(random_quantized(arch.graph()), *size)
+    for name in ("lcnet_x0_35", "mobilenet_v3_small"):  # with zero points, activations and 5x5 depthwise convolutions
+        write_quantized(random_quantized(families.architecture(name, classes=10).graph()), 48, 33)
     # In strips of a few lines, as if caches were small.
     write(*random_network(ShuffleNetV1(4, 0.25, classes=10)), 230, 131, sliding_words=1 << 10)
     return names

@@ -15,7 +15,7 @@ struct output {
 };
 
 // Whether the sum and what becomes of it are in range whatever is read.
-static void check_output(struct builder *b, const struct int8_convolution *s, struct output output)
+static void check_convolution_output(struct builder *b, const struct int8_convolution *s, struct output output)
 {
     const int32_t most = s->reads == QUADS_READ ? 127 : 255;
     double sum = fabs((double)output.bias);
@@ -28,8 +28,8 @@ static void check_output(struct builder *b, const struct int8_convolution *s, st
     require_output(b, sum, output.constants);
 }
 
-static void pack_output(const struct int8_convolution *s, struct output output, uint32_t mr, uint32_t subtracted,
-                        int32_t *packed)
+static void pack_convolution_output(const struct int8_convolution *s, struct output output, uint32_t mr,
+                                    uint32_t subtracted, int32_t *packed)
 {
     packed[0] = output.bias;
     for (size_t i = 0; s->reads != QUADS_READ && i < (size_t)4 * s->k; i++)
@@ -50,7 +50,7 @@ static int has_factors_alone(const struct int8_convolution *s, const struct int8
     return alone;
 }
 
-static void check_shape(struct builder *b, const struct int8_convolution *s, uint64_t channels)
+static void check_convolution(struct builder *b, const struct int8_convolution *s, uint64_t channels)
 {
     const uint64_t outputs = (uint64_t)s->groups * s->m;
     require(b, !b->strips && s->reads <= WINDOWS_OF_STRIDE_4_READ && s->writes <= BYTES_WRITTEN);
@@ -88,7 +88,7 @@ static void build_int8_convolution(struct builder *b, const struct plan_step *pl
         .around = p->around,
     };
     const uint64_t outputs = (uint64_t)s->groups * s->m, channels = p->writes == BYTES_WRITTEN ? 1 : 4;
-    check_shape(b, s, channels);
+    check_convolution(b, s, channels);
     if (b->failed)
         return;
     const uint64_t out_words = channels == 1 ? round_up((uint64_t)s->pixels + ROW_TAIL, 4) / 4 : s->pixels + ROW_TAIL;
@@ -99,7 +99,7 @@ static void build_int8_convolution(struct builder *b, const struct plan_step *pl
     const int32_t *bias = weights(b, p->bias, PLAN_INT32, outputs);
     const struct int8_output *constants = int8_outputs(b, p->outputs, outputs);
     for (size_t m = 0; !b->failed && m < outputs; m++)
-        check_output(b, s, (struct output){w + 4 * m * s->k, bias[m], constants[m]});
+        check_convolution_output(b, s, (struct output){w + 4 * m * s->k, bias[m], constants[m]});
     struct tile_run *tiles = take(b, sizeof *tiles * (MAX_TILE_ROWS + 1));
     const uint64_t words = s->k + 2 + (p->writes == QUADS_ADDED);
     int32_t *packed = take(b, sizeof(int32_t) * (outputs * words + ROW_ALIGNMENT)); // whole vectors may be read
@@ -120,8 +120,8 @@ static void build_int8_convolution(struct builder *b, const struct plan_step *pl
         for (const struct tile_run *run = s->tiles; run->mr; run++)
             for (uint32_t tile = 0; tile < run->count; tile++, packed += run->mr * words)
                 for (uint32_t row = 0; row < run->mr; row++, m++)
-                    pack_output(s, (struct output){w + 4 * m * s->k, bias[m], constants[m]}, run->mr,
-                                b->kernels->int8->subtracted, packed + row);
+                    pack_convolution_output(s, (struct output){w + 4 * m * s->k, bias[m], constants[m]}, run->mr,
+                                            b->kernels->int8->subtracted, packed + row);
 }
 
 static void run_int8_convolution(const struct run *run, const struct step *step)

@@ -40,8 +40,8 @@ static void fill_taps(const struct int8_depthwise *s, const int8_t *weights, int
         memcpy(taps + line * words, weights + line * s->kernel_size, s->kernel_size);
 }
 
-static void check_channel(struct builder *b, uint32_t taps, const int8_t *weights, int32_t bias,
-                          struct int8_output output)
+static void check_depthwise_channel(struct builder *b, uint32_t taps, const int8_t *weights, int32_t bias,
+                                    struct int8_output output)
 {
     double sum = fabs((double)bias);
     for (uint32_t tap = 0; tap < taps; tap++) {
@@ -52,7 +52,7 @@ static void check_channel(struct builder *b, uint32_t taps, const int8_t *weight
     require_output(b, sum, output);
 }
 
-static void check_shape(struct builder *b, const struct int8_depthwise *s)
+static void check_depthwise(struct builder *b, const struct int8_depthwise *s)
 {
     require(b, !b->strips && (s->kernel_size == 3 || s->kernel_size == 5) && (s->stride == 1 || s->stride == 2));
     require(b, s->activation < PLAN_INT8_ACTIVATIONS && s->around <= 127);
@@ -78,7 +78,7 @@ static void build_int8_depthwise(struct builder *b, const struct plan_step *plan
         .activation = p->activation,
         .around = p->around,
     };
-    check_shape(b, s);
+    check_depthwise(b, s);
     if (b->failed)
         return;
     const uint64_t padding = s->kernel_size / 2, channels = 4 * (uint64_t)s->quads;
@@ -103,7 +103,7 @@ static void build_int8_depthwise(struct builder *b, const struct plan_step *plan
     s->masks = (const int32_t *)masks;
     s->around_line = line;
     for (size_t c = 0; !b->failed && c < channels; c++) {
-        check_channel(b, taps, w + taps * c, bias[c], outputs[c]);
+        check_depthwise_channel(b, taps, w + taps * c, bias[c], outputs[c]);
         if (is_building(b))
             fill_taps(s, w + taps * c, taps_copy + words * c);
     }

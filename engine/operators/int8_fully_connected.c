@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void check_output(struct builder *b, const struct int8_fully_connected *s, const int8_t *w, int32_t bias,
-                         struct int8_output output)
+static void check_fully_connected_output(struct builder *b, const struct int8_fully_connected *s, const int8_t *w,
+                                         int32_t bias, struct int8_output output)
 {
     double sum = fabs((double)bias);
     for (size_t i = 0; i < (size_t)4 * s->k; i++) {
@@ -45,7 +45,7 @@ static void build_int8_fully_connected(struct builder *b, const struct plan_step
     s->bias = bias_copy;
     s->constants = constants;
     for (size_t m = 0; !b->failed && m < s->m; m++)
-        check_output(b, s, w + 4 * m * s->k, bias[m], from[m]);
+        check_fully_connected_output(b, s, w + 4 * m * s->k, bias[m], from[m]);
     if (!is_building(b))
         return;
     memset(packed, 0, sizeof(int32_t) * outputs * s->k);
