@@ -90,13 +90,13 @@ def export(
         OSError: the result can't be written.
     """
     target = target_of(to, single_file)
-    _require(target, check)
     if not isinstance(model, Model):
         stem = Path(os.fspath(model).replace(":", "_")).name.removesuffix(".safetensors")
         model = load_model(model)
         name = name or (model.name if stem == "model" else "") or stem
     if model.quantized is not None and target.no_int8:
         raise ExportError(f"a model in 8 bits can't be written for {target.name}: {target.no_int8}")
+    _require(target, model.quantized is not None, check)
     given = size if isinstance(size, tuple) else (model.preprocessing.size if size is None else size,) * 2
     height, width = map(operator.index, given)
     name = identifier(name or model.name or model.graph.name)
@@ -142,12 +142,13 @@ def targets() -> str:
     return f"there are {', '.join(TARGETS)}"
 
 
-def _require(target: Target, checking: bool) -> None:
+def _require(target: Target, int8: bool, checking: bool) -> None:
     """Raises ExportError if a package or the C compiler that ``target`` needs is missing."""
-    packages = target.writes_with + (target.runs_with if checking else ())
+    writes_with = target.writes_int8_with if int8 and target.writes_int8_with is not None else target.writes_with
+    packages = writes_with + (target.runs_with if checking else ())
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        skip = " (--no-check needs less)" if not set(missing) & set(target.writes_with) else ""
+        skip = " (--no-check needs less)" if not set(missing) & set(writes_with) else ""
         raise ExportError(f"{target.name} needs {' and '.join(missing)}{skip}; install with: {target.install}")
     if checking and target.runs_with_compiler and shutil.which(c.compiler().split()[0]) is None:
         raise ExportError(

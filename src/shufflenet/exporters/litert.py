@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from shufflenet.exporters import litert_int8
 from shufflenet.exporters.converting import converting
 from shufflenet.exporters.shuffles import Floats
 from shufflenet.exporters.target import Order, Runner, Target, companions
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
 
 
 def write(order: Order, file: Path) -> None:
-    from shufflenet.exporters.graph import TunedNetwork, example
-
-    file.write_bytes(convert(TunedNetwork(order.model, "transpose"), example(order)))
+    file.write_bytes(_converted(order))
     # Labels go into a zip archive behind the network, as in files of LiteRT's own tools; the runtime ignores it.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         for name, text in companions(order, "litert", "NHWC").items():
             archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def _converted(order: Order) -> bytes:
+    """The content of the file without labels."""
+    if order.model.quantized is not None:
+        return litert_int8.convert(order)
+    from shufflenet.exporters.graph import TunedNetwork, example
+
+    return convert(TunedNetwork(order.model, "transpose"), example(order))
 
 
 def convert(network: TunedNetwork, example: Tensor) -> bytes:
@@ -84,5 +92,6 @@ TARGET = Target(
     signature=b" export --to litert",
     writes_with=("litert_torch", "torch"),
     runs_with=("ai_edge_litert",),
-    no_int8="this version writes float32 alone; export the float32 model",
+    rounds_int8=True,
+    writes_int8_with=("ai_edge_litert", "flatbuffers"),
 )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shufflenet.exporters import Export, target_of
-from shufflenet.exporters.check import TOLERANCE
+from shufflenet.exporters.check import INT8_PROBABILITY_TOLERANCE, TOLERANCE
 from shufflenet.files import printable
 
 
@@ -19,6 +19,7 @@ def described(done: Export) -> dict[str, Any]:
         check["probability_error"] = _finite(done.check.probability_error)
         for comparison in check["comparisons"]:
             comparison["error"] = _finite(comparison["error"])
+            comparison["probability_error"] = _finite(comparison["probability_error"])
     return rows
 
 
@@ -43,13 +44,17 @@ def text(done: Export) -> str:
     if check is None:
         return "\n".join([*lines, "not checked"])
     pictures = f"{check.pictures} picture{'s' if check.pictures > 1 else ''} of {done.height} x {done.width}"
-    lines.append(f"{pictures}, 1 thread; largest error relative to the largest logit, at most {TOLERANCE:.0e}:")
+    what = f"largest error relative to the largest logit, at most {TOLERANCE:.0e}"
+    if check.rounds:
+        what = f"it rounds 8 bits by itself; largest difference of a probability, at most {INT8_PROBABILITY_TOLERANCE}"
+    lines.append(f"{pictures}, 1 thread; {what}:")
     own = f"{done.target} ms"
     lines.append(f"  {'beside':18} {'error':>8} {'top-1 agreement':>16} {'its ms':>8} {own:>{_width(own)}}")
     ms = "-" if check.ms is None else f"{check.ms:.2f}"
     for other in check.comparisons:
         agreement = f"{100 * other.agreement:.1f} %"
-        lines.append(f"  {other.name:18} {other.error:8.1e} {agreement:>16} {other.ms:8.2f} {ms:>{_width(own)}}")
+        error = other.probability_error if check.rounds else other.error
+        lines.append(f"  {other.name:18} {error:8.1e} {agreement:>16} {other.ms:8.2f} {ms:>{_width(own)}}")
     if check.stand_in:
         lines.append(check.stand_in)
     if check.probability_error is not None:

@@ -6,13 +6,16 @@ and disappears in a dense convolution; the weights of both are reordered to matc
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks.folded import fold
-from shufflenet.networks.graph import Convolution, FullyConnected, Graph, Node, Shuffle, Split
+from shufflenet.networks.graph import Convolution, Graph, Node, Shuffle, Split
 from shufflenet.networks.model import Model
 
 Floats = NDArray[np.float32]
@@ -33,17 +36,32 @@ def move_shuffles(model: Model) -> Model:
     Its last operator is called `OUTPUT`.
     """
     model = fold(model)
-    source = model.graph
-    moving = _Moving(model, Graph(source.name, source.in_channels))
+    graph, tensors = moved_shuffles(model.graph, model.tensors)
+    return replace(model, graph=graph, tensors=tensors)
+
+
+def moved_shuffles(source: Graph, tensors: Mapping[str, NDArray[Any]]) -> tuple[Graph, dict[str, NDArray[Any]]]:
+    """The same for a network without batch norm.
+
+    Args:
+        tensors: by the node's name, a dot and a name of their own; of those of layers the first axis is that of the
+            outputs, and ``weight`` has the inputs as its second.
+    """
+    moving = _Moving(tensors, Graph(source.name, source.in_channels))
     moving.values[source.input] = moving.graph.input
     for node in source.nodes[1:]:
         moving.add(node, OUTPUT if node is source.nodes[-1] else node.name)
-    return replace(model, graph=moving.graph, tensors=moving.tensors)
+    return moving.graph, moving.moved
 
 
 def gathered(model: Model) -> Model:
     """A network of `move_shuffles` with a gather in place of each shuffle, and of each split that follows a shuffle."""
-    source, graph = model.graph, Graph(model.graph.name, model.graph.in_channels)
+    return replace(model, graph=with_gathers(model.graph))
+
+
+def with_gathers(source: Graph) -> Graph:
+    """The same for the graph alone."""
+    graph = Graph(source.name, source.in_channels)
     readers = source.readers()
     values: dict[Node, Node] = {source.input: graph.input}
     for node in source.nodes[1:]:
@@ -55,18 +73,24 @@ def gathered(model: Model) -> Model:
             values[node] = graph.append(replace(node, inputs=tuple(values[x] for x in node.inputs)))
         elif not all(isinstance(reader, Split) for reader in readers[node]):
             values[node] = graph.append(Gather(node.name, (values[read],), node.channels, node.order))
-    return replace(model, graph=graph)
+    return graph
 
 
 @dataclass
 class _Moving:
     """The network with its shuffles moved while it is built, node by node."""
 
-    model: Model
+    tensors: Mapping[str, NDArray[Any]]
     graph: Graph
-    tensors: dict[str, Floats] = field(default_factory=dict)
+    moved: dict[str, NDArray[Any]] = field(default_factory=dict)  # the new graph's tensors
     values: dict[Node, Node] = field(default_factory=dict)  # the folded graph's node for each node of the model
     pending: dict[Node, Shuffle] = field(default_factory=dict)  # shuffles not yet applied to those nodes' values
+
+    def __post_init__(self) -> None:
+        self.names: dict[str, list[str]] = defaultdict(list)  # of each node's tensors
+        for name in self.tensors:
+            node, _, tensor = name.rpartition(".")
+            self.names[node].append(tensor)
 
     def add(self, node: Node, name: str) -> None:
         """Appends ``node``, called ``name``, to the new graph; its inputs must have been added."""
@@ -79,24 +103,29 @@ class _Moving:
         else:
             inputs = tuple(self._value(source) for source in node.inputs)
             self.values[node] = self.graph.append(replace(node, name=name, inputs=inputs))
-            if isinstance(node, FullyConnected):
-                for tensor in ("weight", "bias"):
-                    self.tensors[f"{name}.{tensor}"] = self.model.tensors[f"{node.name}.{tensor}"]
+            self._keep(name, self._tensors_of(node))
 
     def _convolution(self, node: Convolution, name: str) -> Node:
         (source,) = node.inputs
-        weight, bias = (self.model.tensors[f"{node.name}.{tensor}"] for tensor in ("weight", "bias"))
+        tensors = self._tensors_of(node)
         shuffle = self.pending.get(source)
         if shuffle is not None and node.depthwise:
             back = np.argsort(shuffle.order)
-            weight, bias = weight[back], bias[back]
+            tensors = {tensor: values[back] for tensor, values in tensors.items()}
             self.pending[node] = shuffle
         elif shuffle is not None and node.groups == 1:
-            weight = weight[:, np.argsort(shuffle.order)]
+            tensors["weight"] = tensors["weight"][:, np.argsort(shuffle.order)]
         else:
             self._value(source)
-        self.tensors |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        self._keep(name, tensors)
         return self.graph.append(replace(node, name=name, inputs=(self.values[source],)))
+
+    def _tensors_of(self, node: Node) -> dict[str, NDArray[Any]]:
+        """A node's tensors, without its name in theirs."""
+        return {tensor: self.tensors[f"{node.name}.{tensor}"] for tensor in self.names.get(node.name, ())}
+
+    def _keep(self, name: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self.moved |= {f"{name}.{tensor}": values for tensor, values in tensors.items()}
 
     def _value(self, node: Node) -> Node:
         """The new graph's node for ``node``, with the pending shuffle applied."""

@@ -61,6 +61,8 @@ class Target:
         runs_with_compiler: the comparison builds the result with a C compiler.
         no_int8: why it takes no model in 8 bits; "": it does.
         single_file: how it writes a file instead of a folder; None: it can't.
+        writes_int8_with: what must be installed to write one, in place of ``writes_with``; None: the same.
+        rounds_int8: its runtimes round to 8 bits in their own ways, so that logits differ from the engine's.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Target:
     runs_with_compiler: bool = False
     no_int8: str = ""
     single_file: Target | None = None
+    writes_int8_with: tuple[str, ...] | None = None
+    rounds_int8: bool = False
 
     @property
     def install(self) -> str:

@@ -120,7 +120,7 @@ def _ranges(
                 if readers[source][-1] is node:
                     del values[source]
         progress(start // _BATCH + 1)
-    return {node.name: each.activation() for node, each in found.items()}
+    return ranges.with_shared_scales(graph, {node.name: each.activation() for node, each in found.items()})
 
 
 def _some(graph: Graph, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -181,6 +181,9 @@ class _Walk:
         if self.method.bias_correction:
             layer = replace(layer, bias=_whole(begin + self._lacking(node, layer) / unit.double()))
         self.quantized.layers[node.name] = layer
+        if node.name in self.quantized.activations:
+            made = self.quantized.activations[node.name]
+            self.quantized.activations[node.name] = ranges.with_whole_zero(made, layer.scale)
 
     def _columns(self, node: Convolution | FullyConnected) -> tuple[Tensor, Tensor]:
         """What a layer reads at some places in the float and the quantized network, [groups, K, places] each."""

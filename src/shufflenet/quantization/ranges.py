@@ -7,10 +7,12 @@ Pictures come in batches, and of each channel only the outermost values or a sam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shufflenet.networks.graph import (
@@ -19,6 +21,7 @@ from shufflenet.networks.graph import (
     Concat,
     Convolution,
     FullyConnected,
+    Graph,
     Input,
     Node,
     Pool,
@@ -26,7 +29,7 @@ from shufflenet.networks.graph import (
     Shuffle,
     Split,
 )
-from shufflenet.networks.quantized import MOST, Activation
+from shufflenet.networks.quantized import MOST, Activation, activation_of, carriers
 
 Way = Literal["percentile", "error", "largest"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -105,6 +108,55 @@ def activation(values: Tensor, way: Way, kind: Kind) -> Activation:
     found = Range(way, kind, values[:, 0].numel())
     found.add(values)
     return found.activation()
+
+
+def with_shared_scales(graph: Graph, made: Mapping[str, Activation]) -> dict[str, Activation]:
+    """The activations with one scale, the largest, for all channels that are added to one another.
+
+    An addition then rounds nothing, and runtimes that can only add bytes have the same result.
+
+    Args:
+        made: of all `requantising` operators.
+    """
+    counts = [len(activation.scale) for activation in made.values()]
+    first = dict(zip(made, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
+    scales = np.concatenate([activation.scale for activation in made.values()])
+    numbers = {  # in place of scales, so that `activation_of` says which channel each channel is
+        name: replace(activation, scale=np.arange(first[name], first[name] + len(activation.scale), dtype=np.float32))
+        for name, activation in made.items()
+    }
+    carried = carriers(graph)
+    pairs = [
+        (activation_of(add, numbers).scale.astype(int), activation_of(read, numbers).scale.astype(int))
+        for add in graph.nodes
+        if isinstance(add, Add)
+        for read in add.inputs
+        if carried.get(read) is not add
+    ]
+    before = np.zeros_like(scales)
+    while not np.array_equal(before, scales):
+        before = scales.copy()
+        for some, others in pairs:
+            scales[some] = scales[others] = np.maximum(scales[some], scales[others])
+    return {
+        name: replace(activation, scale=scales[first[name] : first[name] + len(activation.scale)])
+        for name, activation in made.items()
+    }
+
+
+def with_whole_zero(made: Activation, unit: NDArray[np.float32]) -> Activation:
+    """The activation with scales changed by so little that each zero point is a whole number of a layer's sums.
+
+    Other runtimes have one zero point for all channels, so that those of single ones have to be part of the biases.
+
+    Args:
+        unit: what 1 of the sums stands for, [C].
+    """
+    zero, unit = made.zero_point.astype(np.float64), unit.astype(np.float64)
+    whole = np.rint(zero * made.scale / unit)
+    changed = (zero > 0) & (whole > 0)
+    scale = np.where(changed, whole * unit / np.where(zero > 0, zero, 1), made.scale)
+    return replace(made, scale=scale.astype(np.float32))
 
 
 def _outermost(flat: Tensor, before: Tensor | None, count: int, *, largest: bool) -> Tensor:
