@@ -16,6 +16,8 @@ from shufflenet.networks.model import Model
 # The engine may differ from the program by this much of the largest logit.
 TOLERANCE = 1e-5
 
+_MOST_WINDOWS = 8  # on a side, by whose means a layer's planes are compared
+
 Inputs = Sequence[NDArray[np.float32]]
 
 
@@ -67,7 +69,7 @@ def _layer_apart(translated: Translated, node: Node, x: NDArray[np.float32], the
     part.input, part.nodes = translated.graph.input, nodes[: nodes.index(node) + 1]
     if not node.flat:
         height, width = theirs.shape[2:]
-        windows = min(height, width)
+        windows = min(height, width, _MOST_WINDOWS)
         part.append(AdaptiveAveragePool("values", (node,), node.channels * windows**2, windows))
         theirs = _means(theirs, windows)
     names = part.tensor_shapes()
