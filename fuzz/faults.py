@@ -127,7 +127,7 @@ def _broken_promise(scenario: Scenario, code: int, said: str) -> str:
     lines = said.splitlines()
     if code not in (1, 2) or not lines:
         return f"exit code {code}: {said[-1500:]}"
-    if not lines[-1].startswith(("Error: ", "error: ")) and "not written" not in said:
+    if not lines[-1].startswith("Error: ") and ": " not in lines[-1]:  # of pictures that can't be read: their names
         return f"exit code {code}, and no line says why: {said[-500:]}"
     left = [path.name for path in scenario.out.rglob("*.tmp")]
     return f"left over: {left}" if left else _damaged(scenario)
@@ -216,8 +216,8 @@ def _scenarios(folder: Path, with_torch: bool) -> list[Scenario]:
         commands["train"] = ["train", data, *training_options, "--out", out / "train"]
     for name in commands:
         (out / name).mkdir(parents=True)
-    # A sheet says where a picture could not be drawn for want of memory.
-    same = {"train": _same_model, "predict_to": _same_rows, "predict": _same_names}
+    # Sheets say where a picture could not be drawn for want of memory.
+    same = {"train": _same_model, "predict_to": _same_rows, "predict": _same_names, "evaluate": _same_names}
     return [
         Scenario(name, list(map(str, words)), out / name, same.get(name, _same_files))
         for name, words in commands.items()

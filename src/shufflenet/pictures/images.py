@@ -181,6 +181,8 @@ def _decode_or_explain(source: Source, max_pixels: int, resize: int | None, held
         # Pillow's own have no number; some say no more than a number of the decoder's.
         said = "" if "decoder error" in str(error) else f" ({error})"
         reason = why_unreadable(error) if error.errno or error.filename else f"damaged picture{said}"
+        if "out of memory" in said:
+            reason = "not enough memory to decode it"
     except Exception:  # Pillow's decoders raise many kinds for bad data; their texts speak of structs and tuples
         reason = "damaged picture, or of a kind that can't be read"
     raise kind(f"{printable(name)}: {printable(reason)}")
