@@ -29,7 +29,7 @@ from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.network_file import import_network
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results" / "census.json"
+RESULTS = Path(__file__).parent / "census.json"
 PAGE = ROOT / "docs" / "import.md"
 SIZE, OTHER_SIZE = 224, 201
 MOST_MACS = 600e6

@@ -230,14 +230,20 @@ def test_every_operator_equals_pytorch() -> None:
         assert_engine_equals(want, model, x_in, isa)
 
 
-def test_what_the_engine_can_not_fuse_is_refused() -> None:
+def test_sum_of_two_activations_equals_pytorch() -> None:
     graph = Graph("two_branches")
     x = graph.convolution("a", graph.input, 8, 3, activation="relu")
     y = graph.convolution("b", x, 8, activation="relu")
     graph.global_average_pool("means", graph.add("add", x, y, activation="linear"))
-    _, model = random_graph_network(graph)
-    with pytest.raises(ValueError, match="add must follow a convolution without ReLU"):
-        make_plan(model, 32, 32)
+    network, model = random_graph_network(graph)
+    x_in = random_input(1, 32, 32)
+    with torch.inference_mode():
+        want = network(torch.from_numpy(x_in)).numpy()
+    for isa in isas():
+        assert_engine_equals(want, model, x_in, isa)
+
+
+def test_pool_of_negative_values_is_refused() -> None:
     graph = Graph("pool_of_negative")
     graph.global_average_pool("means", graph.max_pool("pool", graph.convolution("a", graph.input, 8, 3)))
     _, model = random_graph_network(graph)

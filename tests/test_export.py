@@ -83,7 +83,7 @@ def test_help_names_every_target() -> None:
 
 
 def test_unknown_or_missing_target(model_path: Path) -> None:
-    there_are = "there are c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript"
+    there_are = "there are c, onnx, openvino, ncnn, litert, mnn, coreml, executorch, torchscript, web"
     result = run(model_path, "--to", "tensorrt")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"Error: unknown target 'tensorrt'; {there_are}\n"

@@ -149,7 +149,10 @@ def test_a_recipe_of_ones_own(shapes: Path, tmp_path: Path) -> None:
     assert prepare(shapes, file).recipe.name == "mine"
     file.write_text("flips = true", encoding="utf-8")
     assert refused(run(shapes, "--recipe", file)) == f"{file}: a recipe has no field 'flips'; did you mean flip?"
-    assert "'long' is neither one of paper, short, finetune nor a file" in run(shapes, "--recipe", "long").stderr
+    assert (
+        "'long' is neither one of paper, short, finetune, quantize, nearest nor a file"
+        in run(shapes, "--recipe", "long").stderr
+    )
     assert str(tmp_path / "none.toml") in refused(run(shapes, "--recipe", tmp_path / "none.toml"))
 
 

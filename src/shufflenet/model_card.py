@@ -88,16 +88,21 @@ def text(about: dict[str, Any], measured: evaluation.Evaluation | None, mistakes
 def _head(about: dict[str, Any], title: str, accuracy: dict[str, Any]) -> str:
     """The YAML between two lines of hyphens; JSON's strings are YAML's."""
     lines = ["---", "library_name: shufflenet", "pipeline_tag: image-classification"]
-    lines += ["tags:", "- image-classification", "- shufflenet", f"- {json.dumps(about['architecture'])}"]
+    lines += [
+        "tags:",
+        "- image-classification",
+        "- shufflenet",
+        f"- {json.dumps(about['architecture'], allow_nan=False)}",
+    ]
     if accuracy:
         lines += [
             "model-index:",
-            f"- name: {json.dumps(title)}",
+            f"- name: {json.dumps(title, allow_nan=False)}",
             "  results:",
             "  - task:",
             "      type: image-classification",
             "    dataset:",
-            f"      name: {json.dumps(str(accuracy['data']))}",
+            f"      name: {json.dumps(str(accuracy['data']), allow_nan=False)}",
             "      type: imagefolder",
             "    metrics:",
             "    - type: accuracy",

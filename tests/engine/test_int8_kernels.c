@@ -277,7 +277,7 @@ static int cases_of_size(struct size size, const char *only)
         {1, 3, 4, WINDOWS_OF_STRIDE_4_READ, BYTES_WRITTEN},
     };
     for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++)
-        for (int activation = i % 2 ? PLAN_RELU : PLAN_LINEAR; activation < PLAN_ACTIVATIONS; activation += 2)
+        for (int activation = i % 2 ? PLAN_RELU : PLAN_LINEAR; activation < PLAN_INT8_ACTIVATIONS; activation += 2)
             failures +=
                 convolution_case(convolutions[i].groups, convolutions[i].k, convolutions[i].m, size,
                                  convolutions[i].reads, convolutions[i].writes, (enum plan_activation)activation, only);
@@ -293,7 +293,7 @@ static int cases_of_size(struct size size, const char *only)
     }
     for (uint32_t windows = 0; windows < 4; windows++)
         failures += adaptive_average_pool_case(3, size, windows, only);
-    for (int activation = PLAN_LINEAR; activation < PLAN_ACTIVATIONS; activation++)
+    for (int activation = PLAN_LINEAR; activation < PLAN_INT8_ACTIVATIONS; activation++)
         failures += scale_case(2, size, activation % 2, (enum plan_activation)activation, only);
     failures += bytes_of_quads_case(2, size, only) + fill_case(3, size.height + size.width, only);
     failures += split_case(size, 3, 1, only) + split_case(size, 3, 2, only) + split_case(size, 5, 3, only);
@@ -314,7 +314,7 @@ int main(int count, char **arguments)
         failures += fully_connected_case(1, 1, LOGITS, PLAN_LINEAR, only);
         failures += fully_connected_case(60, 200, LOGITS, PLAN_RELU, only);
         failures += fully_connected_case(15, 1000, LOGITS, PLAN_LINEAR, only);
-        for (int activation = PLAN_LINEAR; activation < PLAN_ACTIVATIONS; activation++) {
+        for (int activation = PLAN_LINEAR; activation < PLAN_INT8_ACTIVATIONS; activation++) {
             failures += fully_connected_case(5, 10, BYTES, (enum plan_activation)activation, only);
             failures += fully_connected_case(9, 203, BYTES, (enum plan_activation)activation, only);
             failures += fully_connected_case(7, 68, FACTORS, (enum plan_activation)activation, only);
