@@ -173,6 +173,7 @@ def downloads(page: Chrome) -> tuple[list[dict[str, str]], list[dict[str, Any]]]
     return list(csv.DictReader(StringIO(texts[0]))), json.loads(texts[1])
 
 
+@pytest.mark.timing
 def test_stays_responsive(site: Path, tmp_path: Path) -> None:
     """While 200 pictures are classified no task of the page takes 50 ms, of processor time: other programs may run."""
     random = np.random.default_rng(0)

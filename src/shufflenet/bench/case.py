@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shufflenet.bench.samples import Samples
 from shufflenet.engine.engine import Engine
 from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.quantization.calibration import calibrate
+
+if TYPE_CHECKING:
+    from shufflenet.bench.samples import Samples  # it imports PyTorch
 
 _SEED = 1707
 

@@ -1,7 +1,7 @@
 """MNN, from an ONNX file: in float32, which is its precision "high", and with weights of 8 bits.
 
-Its offline quantizer, which also makes bytes of activations, is left out: as it was configured here it gave other classes
-than float32 for nearly all pictures of the two networks that were tried.
+Its offline quantizer, which also makes bytes of activations, is left out: as it was configured here it gave other
+classes than float32 for nearly all pictures of the two networks that were tried.
 """
 
 from __future__ import annotations
