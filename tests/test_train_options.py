@@ -24,7 +24,7 @@ from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.module import Network, module_of
 from shufflenet.pictures.preprocessing import Preprocessing
-from shufflenet.training import dry_run, teacher
+from shufflenet.training import state, teacher
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.recipe import RECIPES
 from shufflenet.training.run_folder import RunFolder
@@ -56,7 +56,7 @@ def test_dry_run_times_what_is_not_frozen(shapes: Path, unbroken: Path, monkeypa
         timed.append(module_of(graph))
         return timed[-1]
 
-    monkeypatch.setattr(dry_run, "new_network", network)
+    monkeypatch.setattr(state, "new_network", network)
     options: list[str | Path] = [
         "--from",
         unbroken / "model.safetensors",

@@ -87,10 +87,9 @@ def test_the_start_has_its_share_of_the_result(unbroken: Path, shapes: Path, tmp
     assert run(shapes, "--out", tmp_path / "none", *options).exit_code == 0
     assert run(shapes, "--out", tmp_path / "some", *options, "--start-share", "0.25").exit_code == 0
     start, end, mixed = weights(unbroken), weights(tmp_path / "none"), weights(tmp_path / "some")
-    for name in ("conv1.weight", "bn1.bias", "fc.weight"):
+    for name in ("conv1.weight", "bn1.bias"):  # the classifier is calibrated afterwards
         assert not np.allclose(start[name], end[name], rtol=1e-3, atol=1e-4)
-        rounding = 1e-3 if name == "fc.weight" else 1e-5  # of half precision
-        np.testing.assert_allclose(mixed[name], 0.25 * start[name] + 0.75 * end[name], rtol=rounding, atol=1e-6)
+        np.testing.assert_allclose(mixed[name], 0.25 * start[name] + 0.75 * end[name], rtol=1e-5, atol=1e-6)
     (shapes_without_one := tmp_path / "two").mkdir()
     for split in ("train", "val"):
         shutil.copytree(shapes / split, shapes_without_one / split, ignore=shutil.ignore_patterns("circle"))
