@@ -15,7 +15,6 @@ from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
-from shufflenet.quantization.calibration import calibrate
 
 if TYPE_CHECKING:
     from shufflenet.bench.samples import Samples  # it imports PyTorch
@@ -61,6 +60,8 @@ class Case:
     def quantized(self) -> Model:
         """The model in 8 bits, as `shufflenet quantize` makes it of the samples."""
         assert self.samples is not None
+        from shufflenet.quantization.calibration import calibrate  # by PyTorch
+
         return replace(self.model, tensors={}, quantized=calibrate(self.model, self.samples.calibration))
 
     @cached_property

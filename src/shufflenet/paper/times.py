@@ -12,7 +12,6 @@ from shufflenet.atomic_file import write_json
 from shufflenet.bench.case import Case, make_case, random_model
 from shufflenet.bench.run import Results, Row, Status, bench
 from shufflenet.bench.runtime import FLOAT32, INT8, OURS, Precision, Runtime, select
-from shufflenet.bench.samples import like_trained, synthetic
 from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
 from shufflenet.paper import published
@@ -117,6 +116,8 @@ def _case(name: str, height: int, width: int) -> Case:
 
 
 def _int8_case(name: str, height: int, width: int) -> Case:
+    from shufflenet.bench.samples import like_trained, synthetic  # by PyTorch
+
     samples = synthetic(1, _build(name).in_channels, height, width)
     return make_case(like_trained(random_model(_build(name)), samples), 1, height, width, threads=1, samples=samples)
 
