@@ -67,7 +67,7 @@ def _texts(order: Order, parts: dict[str, bytes]) -> dict[str, str]:
         "WIDTH": str(order.width),
         "MADE_BY": made_by("web"),
         "MODEL_KIB": f"{len(parts[_MODEL]) / 1024:,.0f}",
-        "FILES": json.dumps(sorted(names - _NOT_OF_THE_PAGE | parts.keys()))[1:-1],
+        "FILES": json.dumps(sorted(names - _NOT_OF_THE_PAGE | parts.keys()), allow_nan=False)[1:-1],
     }
     return {
         name: re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], file.read_text(encoding="utf-8"))
