@@ -5,42 +5,38 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shufflenet.bench.web.chromium import NoBrowserError, chromium
+
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from selenium.webdriver import Chrome, ChromeOptions
 
 
 @contextmanager
 def browser(*arguments: str, traced: bool = False) -> Iterator[Chrome]:
     """Chromium without a window, traced for `tasks` or not; the test is skipped where there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no chromium or chromedriver: Debian's chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", *arguments):
-        options.add_argument(argument)
-    logs = {"browser": "ALL"}
-    if traced:
-        logs["performance"] = "ALL"
-        preferences = {"enableNetwork": False, "enablePage": False, "traceCategories": "toplevel"}
-        options.add_experimental_option("perfLoggingPrefs", preferences)
-    options.set_capability("goog:loggingPrefs", logs)
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        chrome.set_script_timeout(60)
+
+    def configure(options: ChromeOptions) -> None:
+        logs = {"browser": "ALL"}
+        if traced:
+            logs["performance"] = "ALL"
+            preferences = {"enableNetwork": False, "enablePage": False, "traceCategories": "toplevel"}
+            options.add_experimental_option("perfLoggingPrefs", preferences)
+        options.set_capability("goog:loggingPrefs", logs)
+
+    with ExitStack() as stack:
+        try:
+            chrome = stack.enter_context(chromium(*arguments, configure=configure))
+        except NoBrowserError as lack:
+            pytest.skip(str(lack))
         yield chrome
-    finally:
-        chrome.quit()
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):

@@ -24,14 +24,14 @@ def prepare(case: Case) -> list[Run]:
 
 def prepare_int8(case: Case) -> list[Reduced]:
     """See `runtime.Runtime`."""
-    return [_prepare(_quantized(data, case), case) for data in _files(case)]
+    return [_prepare(quantized(data, case), case) for data in _files(case)]
 
 
 def _files(case: Case) -> list[bytes]:
     return [litert.convert(network, example(case)) for network in tuned_networks(case, ["transpose", "gather"])]
 
 
-def _quantized(data: bytes, case: Case) -> bytes:
+def quantized(data: bytes, case: Case) -> bytes:
     from ai_edge_quantizer import quantizer, recipe
 
     assert case.samples is not None

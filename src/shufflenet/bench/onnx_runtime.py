@@ -18,20 +18,20 @@ from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Logits, Reduced, Run
 from shufflenet.exporters import onnx
+from shufflenet.exporters.shuffles import INPUT, OUTPUT
 
 
 def prepare(case: Case) -> list[Run]:
-    """PyTorch's exporter with either way to shuffle, `shufflenet export --to onnx`, an imported model's own file."""
+    """Three configurations: PyTorch's exporter with either way to shuffle, and `shufflenet export --to onnx`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         runs = [
-            _prepare(onnx_file.write(network, case, path), case).run
+            _prepare(onnx_file.write(network, case, path), onnx_file.INPUT, case).run
             for network in tuned_networks(case, ["gather", "transpose"])
         ]
         exported = onnx.make(case.model, case.name, (case.height, case.width), aligning=True)
         path.write_bytes(exported.SerializeToString())
-        files = [path, *([original] if (original := onnx_file.original(case)) is not None else [])]
-        return [*runs, *(_prepare(file, case).run for file in files)]
+        return [*runs, _prepare(path, INPUT, case).run]
 
 
 def prepare_int8(case: Case) -> list[Reduced]:
@@ -39,7 +39,7 @@ def prepare_int8(case: Case) -> list[Reduced]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         return [
-            _prepare(_quantized(onnx_file.write(network, case, path), case), case)
+            _prepare(quantized(onnx_file.write(network, case, path), case), onnx_file.INPUT, case)
             for network in tuned_networks(case, ["gather", "transpose"])
         ]
 
@@ -55,7 +55,7 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _quantized(path: Path, case: Case) -> Path:
+def quantized(path: Path, case: Case) -> Path:
     """The network of an ONNX file in 8 bits, as a file beside it."""
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -86,11 +86,10 @@ def _calibration(case: Case) -> Iterator[dict[str, NDArray[np.float32]]]:
     return Batches()
 
 
-def _prepare(path: Path, case: Case) -> Reduced:
+def _prepare(path: Path, source: str, case: Case) -> Reduced:
     loaded = session(path, case.threads)
-    source, result = loaded.get_inputs()[0].name, loaded.get_outputs()[0].name
     binding = loaded.io_binding()
-    binding.bind_output(result)
+    binding.bind_output(OUTPUT)
 
     def run() -> Logits:
         loaded.run_with_iobinding(binding)

@@ -23,16 +23,14 @@ _USELESS = {
     "layers": (*_COMPARED, "threads", "folder", "photos", "training"),
     "folder": (*_COMPARED, "precision", "calibration", "threads", "sizes", "rounds", "training"),
     "training": (*_COMPARED, "precision", "calibration", "sizes", "model_file", "photos"),
+    "browser": ("batch", "threads", "plot", "layers", "folder", "photos", "training"),
     "model_file": ("models",),
 }
 
 
 @click.command(short_help="Time the engine and other runtimes side by side.")
 @click.option("--models", default=_MODELS, show_default=True, help="Networks to time, separated by commas.")
-@click.option(
-    "--model-file", type=click.Path(path_type=Path),
-    help="Time a model file or an ONNX or .pt2 file, with its weights, or a folder of these.",
-)  # fmt: skip
+@click.option("--model-file", type=click.Path(path_type=Path), help="Time a model file, with its weights.")
 @click.option("--runtimes", help="Runtimes beside the engine, separated by commas.  [default: all that are installed]")
 @click.option("--precision", default="float32", show_default=True, help="float32, int8, or both with a comma between.")
 @click.option(
@@ -67,6 +65,11 @@ _USELESS = {
 @click.option(
     "--training", type=click.Path(exists=True, path_type=Path), help="Time training on this data folder instead."
 )
+@click.option("--browser", is_flag=True, help="Time the web page's engine and other web runtimes in Chromium instead.")
+@click.option(
+    "--npm", type=click.Path(file_okay=False, path_type=Path),
+    help="Folder where npm installs what --browser compares with.  [default: one in the cache folder]",
+)  # fmt: skip
 @click.pass_context
 def bench(context: click.Context, /, **options: Any) -> None:
     """Time this package's engine and other runtimes side by side, on the same weights and input.
@@ -81,6 +84,9 @@ def bench(context: click.Context, /, **options: Any) -> None:
     --folder compares `shufflenet predict` with Pillow, numpy, ONNX Runtime and a pool of threads; --training compares
     `shufflenet train` with a plain PyTorch loop; --layers shows where the engine's time goes.
 
+    --browser compares what `shufflenet export --to web` writes with onnxruntime-web, LiteRT.js and TensorFlow.js, by
+    default for the first three networks. It needs Chromium, its driver, Selenium and npm.
+
     \b
     Examples:
       shufflenet bench
@@ -88,12 +94,14 @@ def bench(context: click.Context, /, **options: Any) -> None:
       shufflenet bench --models mobilenet_v1_x1_0,shufflenet_v2_x1_0,alexnet --runtimes openvino,litert
       shufflenet bench --precision int8,float32 --models shufflenet_g3_x1_0
       shufflenet bench --precision int8 --model-file model.safetensors --calibrate flowers/
-      shufflenet bench --model-file networks/ --runtimes onnxruntime,openvino
       shufflenet bench --layers --models shufflenet_g3_x0_5
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5
+      shufflenet bench --browser --precision int8,float32
     """
     _refuse_useless(context)
+    if options["browser"] and options["models"] == _MODELS:
+        options["models"] = ",".join(_MODELS.split(",")[:3])
     with refusing(ValueError, OSError, ImportError, RuntimeError), needs_torch(), status_line() as status:
         from shufflenet.bench import command
 
@@ -113,8 +121,9 @@ def _refuse_useless(context: click.Context) -> None:
                 raise click.UsageError(f"{_option(name)} makes {_option(other)} useless; leave one out.")
     if "folder" in given and "models" in given and "," in context.params["models"]:
         raise click.UsageError("--folder takes one network: give one of --models.")
-    if "photos" in given and "folder" not in given:
-        raise click.UsageError("--photos goes with --folder.")
+    for name, owner in (("photos", "folder"), ("npm", "browser")):
+        if name in given and owner not in given:
+            raise click.UsageError(f"{_option(name)} goes with {_option(owner)}.")
     for name, suffix in (("json_path", ".json"), ("plot", ".png")):
         path = context.params[name]
         if path is not None and path.suffix.lower() != suffix:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def write(order: Order, file: Path) -> None:
-    file.write_bytes(_converted(order))
+    file.write_bytes(converted(order))
     # Labels go into a zip archive behind the network, as in files of LiteRT's own tools; the runtime ignores it.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         for name, text in companions(order, "litert", "NHWC").items():
             archive.writestr(zipfile.ZipInfo(name), text)
 
 
-def _converted(order: Order) -> bytes:
+def converted(order: Order) -> bytes:
     """The content of the file without labels."""
     if order.model.quantized is not None:
         return litert_int8.convert(order)
