@@ -265,7 +265,7 @@ def test_logits_that_overflow_are_said_in_a_users_words(tmp_path: Path) -> None:
         ("pytorchcv", "which of its networks"),
         ("paper", "give the checkpoint with --file"),
         ("megvii:shufflenet_g3_x1_0", "not at an address of its own; get it from https://github.com/megvii-model"),
-        ("tensorpack:ShuffleNetV1-0.5x-g3", "make an ONNX file of the network"),
+        ("tensorpack:ShuffleNetV1-0.5x-g3", "not at an address of its own; get it from http://models.tensorpack.com"),
         ("jaxony:shufflenet_g3_x1_0", "not at an address of its own; get it from https://github.com/jaxony"),
         ("ericsun99", "which of its networks"),
     ],

@@ -294,7 +294,7 @@ def test_import_says_what_is_wrong_with_a_file(published: str) -> None:
         (["import", "--file", "nothing.pth"], "nothing.pth: no such file"),
         (["import", "paper", "--file", "bad.pth"], "bad.pth: not a PyTorch checkpoint"),
         (["import", "nowhere:net"], "no such source"),
-        (["import", "tensorpack:ShuffleNetV1-0.5x-g3"], "can't be imported"),
+        (["import", "torchvision:shufflenet_v2_x1_0"], "can't be imported"),
         (["import", published, "--labels", "bad.pth"], "not written, 1 labels for 4 classes"),
         (["import", published, "--labels", "empty.txt"], "0 labels for 4 classes"),
         (["import", published, "--labels", "nothing.txt"], "nothing.txt: can't be read (No such file or directory)"),
@@ -329,7 +329,7 @@ def test_list() -> None:
     rows = json.loads(run("import", "--list", "--json").stdout)
     table = run("import", "--list").stdout
     assert {row["name"].partition(":")[0] for row in rows} == {
-        *("megvii", "pytorchcv", "mmpretrain", "tensorpack", "jaxony", "ericsun99")
+        *("megvii", "pytorchcv", "mmpretrain", "tensorpack", "megengine", "jaxony", "ericsun99")
     }
     for row in rows:
         line = next(line for line in table.splitlines() if line.startswith(f"{row['name']} "))

@@ -23,9 +23,10 @@ WAY = """
     engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_weights engine.int8_plan
     engine.plan
     engine.engine
-    importers models features temperature known unknown classifier similar embeddings network_summary sheet batch serve
+    importers hugging_face models features temperature known unknown classifier similar embeddings network_summary sheet
+    batch serve model_info model_card hub_folder
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
-    networks.network networks.graph_network networks.module
+    networks.published networks.network networks.graph_network networks.module timm
     quantization.emulation quantization.float_network quantization.units quantization.ranges quantization.rounding
     quantization.calibration quantization.quantize quantization.layer_costs quantization.trainable
     training.kernels training.parallel training.planar training.on_engine
@@ -33,7 +34,7 @@ WAY = """
     training.loss training.state training.progress training.curves training.run_folder training.training_data
     training.batches training.stop training.record training.result training.nearest training.calibrated
     training.train training.dry_run
-    confusion evaluation model_info model_card model_list pictures.mirror pictures.doctor
+    confusion evaluation measured_card model_list pictures.mirror pictures.doctor
     quantization.gate quantization.step_times quantization.report
     exporters
     bench
@@ -43,7 +44,7 @@ WAY = """
 """
 LINE_OF = {name: line for line, names in enumerate(WAY.split("\n")) for name in names.split()}
 # From here on PyTorch may be needed; whoever only classifies has none.
-FIRST_WITH_TORCH = "networks.network"
+FIRST_WITH_TORCH = "networks.published"
 
 
 def place_of(module: str) -> str | None:

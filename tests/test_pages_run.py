@@ -20,9 +20,9 @@ from training_runs import one_thread
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/training.md", "docs/models.md", "docs/quantization.md")
+PAGES = ("README.md", "docs/training.md", "docs/models.md", "docs/quantization.md", "docs/pytorch.md")
 # Lines that need the network, another program, or hours.
-LEFT_OUT = re.compile(r"pytorchcv:|megvii:|torchrun|import paper|serve|paper |bench|s3://|--teacher|quantize|MODEL")
+LEFT_OUT = re.compile(r"pytorchcv:|megvii:|hf:|torchrun|import paper|serve|paper |bench|s3://|--teacher|quantize|MODEL")
 
 
 def blocks(page: str, language: str) -> Iterator[str]:
@@ -85,19 +85,21 @@ def test_command(line: str, page: str, folder: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block runs as it stands, but for the length of training and what would be downloaded."""
+    """Blocks run one after the other as they stand, but for the length of training and what would be downloaded."""
     monkeypatch.chdir(folder)
     with one_thread():
         _run_blocks(page)
 
 
 def _run_blocks(page: str) -> None:
+    names: dict[str, object] = {}
     for block in blocks(page, "python"):
         if "network.eval()" in block:  # a network of the reader's own
             continue
-        if "torchvision" in block:
-            pytest.importorskip("torchvision")
+        for module in ("torchvision", "timm"):
+            if f"import {module}" in block or f"from {module}" in block:
+                pytest.importorskip(module)
         block = block.replace("epochs=20, size=160", 'epochs=1, size=32, out="runs/python"')
         block = block.replace('weights="DEFAULT"', "weights=None")
         block = block.replace("engine.run(x)", "engine.run(__import__('numpy').zeros((1, 3, 64, 64), 'float32'))")
-        exec(compile(block, page, "exec"), {})
+        exec(compile(block, page, "exec"), names)

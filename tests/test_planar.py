@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from random_network import randomise
+from shufflenet import accelerate
 from shufflenet.engine.engine import isas
 from shufflenet.networks.network import ShuffleNet, ShuffleUnit
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1, Unit
@@ -239,3 +240,23 @@ def test_structures_are_those_of_the_header() -> None:
         structure = getattr(kernels, "".join(word.capitalize() for word in name.split("_")))
         assert structure._fields_ == fields, name
     assert len(structs) == len(kernels._PASSES) + 2, "and two of batch norm"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_loop_of_ones_own_is_told_once_why_pytorch_trains() -> None:
+    network, x = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10, stem_stride=1)).train(), torch.randn(2, 3, 32, 32)
+    fast = accelerate(network)
+    fast(x).sum().backward()  # no warning, which would be an error
+    network.fc.requires_grad_(False)
+    with pytest.warns(UserWarning, match=r"PyTorch trains, not the package's faster kernels: fc.weight is frozen"):
+        fast(x)
+    fast(x)
+    network.fc.requires_grad_()
+    with pytest.warns(UserWarning, match="the input needs a gradient"):
+        fast(x.clone().requires_grad_())
+    network.get_submodule("stage3").eval()
+    with pytest.warns(UserWarning, match="stage3 is in eval mode"):
+        fast(x)
+    fast.eval()(x)
+    with pytest.warns(UserWarning, match="they are for ShuffleNet, not Linear"):
+        assert isinstance(accelerate(nn.Linear(2, 2)), nn.Linear)

@@ -6,7 +6,7 @@
     print(prediction.labels[0], prediction.probabilities[0])
 
 `train`, `evaluate`, `export` and `summary` are the commands of the same names, with the same arguments. PyTorch is
-needed for `train` and `create_model` only.
+needed for `train`, `create_model` and `accelerate` only.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shufflenet.pictures.images import ImageError
     from shufflenet.pictures.preprocessing import Preprocessing
     from shufflenet.sheet import contact_sheet
+    from shufflenet.training.planar import accelerate
     from shufflenet.training.run_folder import RunFolder, RunFolderError
     from shufflenet.training.train import TrainingError, train
 
@@ -51,6 +52,7 @@ __all__ = [
     "RunFolder",
     "RunFolderError",
     "TrainingError",
+    "accelerate",
     "contact_sheet",
     "create_model",
     "evaluate",
@@ -78,6 +80,7 @@ _MODULES = {
     "RunFolder": "training.run_folder",
     "RunFolderError": "training.run_folder",
     "TrainingError": "training.train",
+    "accelerate": "training.planar",
     "contact_sheet": "sheet",
     "create_model": "networks.module",
     "evaluate": "evaluation",

@@ -77,7 +77,8 @@ class Classifier:
 
     Args:
         model: the name of a model that comes with the package, the path of a model file, or a public network such
-            as ``pytorchcv:shufflenet_g3_w1``, downloaded when it is first used (``shufflenet import --list``).
+            as ``pytorchcv:shufflenet_g3_w1`` or the Hugging Face Hub's ``hf:user/model``, downloaded when it is first
+            used (``shufflenet import --list``).
         isa: instruction set level of the engine; default: the best that this processor has.
         threads: how many share each picture, which makes one picture at a time, such as a camera's, quicker.
 

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
-from typing import Any
+from collections.abc import Sized
+from typing import Any, Protocol
 
-from shufflenet import evaluation, model_info, sheet
-from shufflenet.atomic_file import atomic_file
+from shufflenet import model_info
 
 _MOST_LABELS = 50
 
 
-def write(
-    model: str | os.PathLike[str], about: dict[str, Any], folder: Path, data: str | os.PathLike[str] | None = None
-) -> Path:
-    """Writes README.md into ``folder``, and with ``data`` mistakes.png; returns the path of README.md.
+class Measured(Protocol):
+    """What a model was measured on, and how often it was wrong there, in percent."""
 
-    Args:
-        about: `model_info.info` of the model.
-        data: class folders that the model is measured on; default: the errors that the model file has.
-
-    Raises:
-        DataError: ``data`` can't be used.
-        OSError: the folder can't be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    measured = None if data is None else evaluation.evaluate(model, data)
-    mistakes = [] if measured is None else list(evaluation.mistaken(measured))
-    if mistakes:
-        sheet.contact_sheet(mistakes, folder / "mistakes.png")
-    card = folder / "README.md"
-    with atomic_file(card) as file:
-        file.write(text(about, measured, bool(mistakes)).encode("utf-8", "backslashreplace"))
-    return card
+    @property
+    def targets(self) -> Sized: ...
+    @property
+    def top1_error(self) -> float: ...
+    @property
+    def top5_error(self) -> float: ...
+    def per_class(self) -> list[dict[str, Any]]: ...
 
 
-def text(about: dict[str, Any], measured: evaluation.Evaluation | None, mistakes: bool) -> str:
+def text(about: dict[str, Any], measured: Measured | None = None, mistakes: bool = False) -> str:
     """The card's Markdown."""
     title = about["name"] or about["architecture"]
     labels = about["labels"]

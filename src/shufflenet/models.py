@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from shufflenet import model_file
+from shufflenet import hugging_face, model_file
 from shufflenet.model_file import ModelFileError
 from shufflenet.networks.model import Model
 
@@ -28,14 +28,16 @@ def embedded_models() -> list[str]:
 
 
 def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
-    """A model by its name, such as ``shufflenet_g3_x0_5`` or the public ``pytorchcv:shufflenet_g3_w1``, or by the path
-    of its file or of the run folder that holds it.
+    """A model by its name, such as ``shufflenet_g3_x0_5``, the public ``pytorchcv:shufflenet_g3_w1`` or the Hugging
+    Face Hub's ``hf:user/model``, or by the path of its file or of the run folder that holds it.
 
     Raises:
         ModelFileError: none is there, or the file can't be used.
     """
     path = Path(model)
     source, colon, _ = str(model).partition(":")
+    if str(model).startswith(hugging_face.PREFIX) and not path.exists():
+        return model_file.load(hugging_face.fetch(str(model)))
     if colon and not path.exists():
         from shufflenet import importers  # only here: they bring the network along
 

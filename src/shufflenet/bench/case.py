@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ class Case:
     x: NDArray[np.float32]  # input [batch, C, H, W]
     threads: int  # of every runtime
     samples: Samples | None = None  # for precisions below float32
+    file: Path | None = None  # the ONNX file that the model was imported from, which other runtimes may like better
 
     @property
     def batch(self) -> int:
@@ -78,12 +80,13 @@ class Case:
 
 
 def make_case(
-    model: Model, batch: int, height: int, width: int, threads: int, samples: Samples | None = None
+    model: Model, batch: int, height: int, width: int, threads: int, samples: Samples | None = None,
+    file: Path | None = None,
 ) -> Case:  # fmt: skip
     """The case of ``model`` on normally distributed input, the same for equal shapes."""
     shape = (batch, model.graph.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
-    return Case(model.graph.name, model, x, threads, samples)
+    return Case(model.graph.name, model, x, threads, samples, file)
 
 
 def random_model(graph: Graph) -> Model:

@@ -16,7 +16,8 @@ from shufflenet.bench.runtime import BFLOAT16, FLOAT32, INT8, Precision, select
 from shufflenet.bench.samples import like_trained, of_pictures, synthetic
 from shufflenet.engine.plan import SMALLEST_SIDE
 from shufflenet.importers.download import cache_folder
-from shufflenet.models import load_model
+from shufflenet.importers.network_file import import_network, is_network_file
+from shufflenet.models import load_model, run_folder_model
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import check_served
@@ -33,11 +34,12 @@ def run(
 
     Args:
         models: names of networks, separated by commas; they get random weights.
-        model_file: timed instead of ``models``; None: there is none.
+        model_file: timed instead of ``models``: a model file, a network file (ONNX or .pt2), which is imported, or a
+            folder of these; None: there is none.
         runtimes: names of rows of `runtime.RUNTIMES`, separated by commas; None: all that are installed.
         precision: "float32", "int8" or both, separated by a comma. The other runtimes' bfloat16 comes with "int8".
         calibration: pictures for "int8", of which a third is calibrated on; None: synthetic ones.
-        sizes: heights and widths of the input in pixels; None: the size of the first model's preprocessing.
+        sizes: heights and widths of the input in pixels; None: the size of each model's preprocessing.
         rounds: turns of each runtime.
         layers, folder, training: if set, measure instead the engine's layers, `predict` on this many files made from
             ``photos``, or training on this data folder.
@@ -59,21 +61,24 @@ def run(
     if training is not None:
         return _training(training, models.split(","), threads, rounds, json_path, status)
     precisions = _precisions(precision)
-    networks = _models(models, model_file)
+    networks = _models(models, model_file, status)
     if folder is not None:
-        return _folder(networks[0], photos, folder, json_path, status)
-    sizes = sizes or [_own_size(networks[0])]
+        return _folder(networks[0][0], photos, folder, json_path, status)
     given = model_file is not None
+    wanted: Sequence[tuple[int, int] | None] = sizes or [None]
+    sized = [(model, file, size) for size in wanted for model, file in networks]
     cases: Iterator[Case]
     if INT8 in precisions:
         cases = (
-            _with_samples(model, given, calibration, batch, size, threads, status)
-            for size in sizes for model in networks
-        )  # fmt: skip
+            _with_samples(model, given, calibration, batch, size or _own_size(model), threads, status)
+            for model, _, size in sized
+        )
     elif calibration is not None:
         raise ValueError("--calibrate needs --precision int8")
     else:
-        cases = (make_case(model, batch, *size, threads) for size in sizes for model in networks)
+        cases = (
+            make_case(model, batch, *(size or _own_size(model)), threads, file=file) for model, file, size in sized
+        )
     if browser:
         return _in_browser(cases, runtimes, precisions, rounds, npm, json_path, status)
     if layers:
@@ -109,10 +114,23 @@ def _with_samples(
     return make_case(model if given else like_trained(model, samples), batch, *size, threads, samples)
 
 
-def _models(names: str, path: Path | None) -> Sequence[Model]:
-    if path is not None:
-        return [load_model(path)]
-    return [random_model(families.architecture(name).graph()) for name in names.split(",")]
+def _models(names: str, path: Path | None, status: Status) -> Sequence[tuple[Model, Path | None]]:
+    """Models, each with the ONNX file that it was imported from, if it was."""
+    if path is None:
+        return [(random_model(families.architecture(name).graph()), None) for name in names.split(",")]
+    if not path.is_dir() or run_folder_model(path) is not None:
+        return [_model(path, status)]
+    files = [file for file in sorted(path.iterdir()) if file.suffix == ".safetensors" or is_network_file(file.name)]
+    if not files:
+        raise ValueError(f"{path}: a folder without model files, ONNX files and .pt2 files")
+    return [_model(file, status) for file in files]
+
+
+def _model(path: Path, status: Status) -> tuple[Model, Path | None]:
+    if not is_network_file(path.name):
+        return load_model(path), None
+    status(f"{path.name}: importing")
+    return import_network(path), path if path.suffix.lower() == ".onnx" else None
 
 
 def _own_size(model: Model) -> tuple[int, int]:

@@ -14,6 +14,18 @@ from shufflenet.bench.graph import example
 INPUT, OUTPUT = "x", "logits"
 
 
+def original(case: Case) -> Path | None:
+    """The ONNX file that the case's model comes from, if it takes the case's input."""
+    if case.file is None:
+        return None
+    import onnx
+
+    network = onnx.load(case.file, load_external_data=False)
+    shape = network.graph.input[0].type.tensor_type.shape.dim
+    fits = all(dim.dim_param or dim.dim_value == pixels for dim, pixels in zip(shape, case.x.shape, strict=True))
+    return case.file if fits else None
+
+
 def write(network: nn.Module, case: Case, path: Path) -> Path:
     """Writes ``network``, traced on the case's input, to ``path``, and returns ``path``."""
     with warnings.catch_warnings():

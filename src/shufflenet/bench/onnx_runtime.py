@@ -18,20 +18,20 @@ from shufflenet.bench.case import Case
 from shufflenet.bench.graph import tuned_networks
 from shufflenet.bench.runtime import Logits, Reduced, Run
 from shufflenet.exporters import onnx
-from shufflenet.exporters.shuffles import INPUT, OUTPUT
 
 
 def prepare(case: Case) -> list[Run]:
-    """Three configurations: PyTorch's exporter with either way to shuffle, and `shufflenet export --to onnx`."""
+    """PyTorch's exporter with either way to shuffle, `shufflenet export --to onnx`, an imported model's own file."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         runs = [
-            _prepare(onnx_file.write(network, case, path), onnx_file.INPUT, case).run
+            _prepare(onnx_file.write(network, case, path), case).run
             for network in tuned_networks(case, ["gather", "transpose"])
         ]
         exported = onnx.make(case.model, case.name, (case.height, case.width), aligning=True)
         path.write_bytes(exported.SerializeToString())
-        return [*runs, _prepare(path, INPUT, case).run]
+        files = [path, *([original] if (original := onnx_file.original(case)) is not None else [])]
+        return [*runs, *(_prepare(file, case).run for file in files)]
 
 
 def prepare_int8(case: Case) -> list[Reduced]:
@@ -39,7 +39,7 @@ def prepare_int8(case: Case) -> list[Reduced]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         return [
-            _prepare(quantized(onnx_file.write(network, case, path), case), onnx_file.INPUT, case)
+            _prepare(quantized(onnx_file.write(network, case, path), case), case)
             for network in tuned_networks(case, ["gather", "transpose"])
         ]
 
@@ -86,10 +86,11 @@ def _calibration(case: Case) -> Iterator[dict[str, NDArray[np.float32]]]:
     return Batches()
 
 
-def _prepare(path: Path, source: str, case: Case) -> Reduced:
+def _prepare(path: Path, case: Case) -> Reduced:
     loaded = session(path, case.threads)
+    source, result = loaded.get_inputs()[0].name, loaded.get_outputs()[0].name
     binding = loaded.io_binding()
-    binding.bind_output(OUTPUT)
+    binding.bind_output(result)
 
     def run() -> Logits:
         loaded.run_with_iobinding(binding)

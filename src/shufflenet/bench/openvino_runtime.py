@@ -21,8 +21,10 @@ from shufflenet.exporters.openvino import request
 
 
 def prepare(case: Case) -> list[Run]:
-    """See `runtime.Runtime`."""
-    return [_prepare(model, case, "f32").run for model in _models(case)]
+    """See `runtime.Runtime`; an imported model's own file is one more configuration."""
+    original = onnx_file.original(case)
+    models = _models(case) + ([] if original is None else [openvino.Core().read_model(original)])
+    return [_prepare(model, case, "f32").run for model in models]
 
 
 def prepare_bfloat16(case: Case) -> list[Reduced]:

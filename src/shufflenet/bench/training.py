@@ -132,7 +132,7 @@ def _ours(job: Job, folder: RunFolder) -> Iterator[None]:
 def _plain(folder: Path, job: Job, threads: int) -> Iterator[None]:
     """A generator that makes one step per `next`, written as PyTorch's examples are."""
     from torch.utils.data import DataLoader
-    from torchvision import datasets, transforms  # type: ignore[import-untyped]
+    from torchvision import datasets, transforms
 
     transform = transforms.Compose(
         [

@@ -30,7 +30,10 @@ _USELESS = {
 
 @click.command(short_help="Time the engine and other runtimes side by side.")
 @click.option("--models", default=_MODELS, show_default=True, help="Networks to time, separated by commas.")
-@click.option("--model-file", type=click.Path(path_type=Path), help="Time a model file, with its weights.")
+@click.option(
+    "--model-file", type=click.Path(path_type=Path),
+    help="Time a model file or an ONNX or .pt2 file, with its weights, or a folder of these.",
+)  # fmt: skip
 @click.option("--runtimes", help="Runtimes beside the engine, separated by commas.  [default: all that are installed]")
 @click.option("--precision", default="float32", show_default=True, help="float32, int8, or both with a comma between.")
 @click.option(
@@ -94,6 +97,7 @@ def bench(context: click.Context, /, **options: Any) -> None:
       shufflenet bench --models mobilenet_v1_x1_0,shufflenet_v2_x1_0,alexnet --runtimes openvino,litert
       shufflenet bench --precision int8,float32 --models shufflenet_g3_x1_0
       shufflenet bench --precision int8 --model-file model.safetensors --calibrate flowers/
+      shufflenet bench --model-file networks/ --runtimes onnxruntime,openvino
       shufflenet bench --layers --models shufflenet_g3_x0_5
       shufflenet bench --folder 500
       shufflenet bench --training flowers/ --threads 2 --models shufflenet_g3_x0_5

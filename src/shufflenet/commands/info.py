@@ -34,7 +34,7 @@ def info(model: str, card: Path | None, data: Path | None, as_json: bool) -> Non
       shufflenet info shufflenet_g3_x0_5 --json
       shufflenet info runs/flowers --card card/ --data flowers/
     """
-    from shufflenet import model_card, model_info
+    from shufflenet import measured_card, model_info
 
     if data is not None and card is None:
         raise CannotStart("--data is what a card measures the model on: give --card too")
@@ -42,6 +42,6 @@ def info(model: str, card: Path | None, data: Path | None, as_json: bool) -> Non
         about = model_info.info(model)
     if card is not None:
         with failing(OSError, ValueError), needs_torch():
-            click.echo(str(model_card.write(model, about, card, data)))
+            click.echo(str(measured_card.write(model, about, card, data)))
         return
     click.echo(json.dumps(about, indent=2, allow_nan=False) if as_json else model_info.text(about))

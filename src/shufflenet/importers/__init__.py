@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from shufflenet.importers import (
     expect,
     jaxony,
     kuangliu,
+    megengine,
     megvii,
     mmpretrain,
     paper,
@@ -33,6 +35,7 @@ from shufflenet.importers.checkpoint import CheckpointError, StateDict, read_byt
 from shufflenet.importers.convention import Convention
 from shufflenet.importers.convert import convert
 from shufflenet.importers.download import cache_folder, fetch
+from shufflenet.importers.recognised import Recognised
 from shufflenet.importers.self_test import self_test
 from shufflenet.importers.source import PublicNetwork, Source
 from shufflenet.importers.structure import recognise
@@ -43,7 +46,7 @@ SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE
     for module in (
         *(megvii, pytorchcv, mmpretrain, zcls, weiaicunzai, kuangliu, paper),
-        *(tensorpack, jaxony, ericsun99, torchvision),
+        *(tensorpack, megengine, jaxony, ericsun99, torchvision),
     )
 }
 
@@ -87,35 +90,49 @@ def import_model(
     try:
         if network is not None and network.hash:
             _check_hash(data, network, name)
-        structure, tensors = recognise(state)
+        recognised = _recognised(state)
         source = _source_of(state, source, proof is not None)
         known = _known(data, source)
-        arch = structure.arch
-        if network is not None and arch.name != network.arch:
-            raise ValueError(f"a {arch.name}, but {name} is a {network.arch}")
-        if network is not None and arch.classes != network.classes:
+        classes = recognised.classes
+        if network is not None and recognised.arch != network.arch:
+            raise ValueError(f"a {recognised.arch}, but {name} is a {network.arch}")
+        if network is not None and classes != network.classes:
             raise ValueError(
-                f"{arch.classes} classes, but {name} has {network.classes}; for a network of your own leave out "
+                f"{classes} classes, but {name} has {network.classes}; for a network of your own leave out "
                 f":{name.partition(':')[2]}"
             )
         convention = _stated(source, known, dict(stated or {}))
         training = _provenance(source, known, name or source.name, address, file, data)
         if proof is not None and expected is not None:
             ways = alternatives(convention, stated or {}) if source is paper.SOURCE else [convention]
-            convention, difference = expect.prove(proof, structure, tensors, ways)
-            training["proved_by"] = {"file": expected.name, "difference": difference, "built": convention.network()}
+            convention, difference = expect.prove(proof, recognised, ways)
+            built = {"built": source.built} if source.built else convention.network()
+            training["proved_by"] = {"file": expected.name, "difference": difference, "built": built}
         if known is None:
-            training["assumed"] = _assumed(convention, stated or {}, proof is not None)
-        graph, tensors = convert(structure, tensors, convention)
+            training["assumed"] = _assumed(source, convention, stated or {}, proof is not None)
+        graph, tensors = recognised.build(convention)
         model = Model(graph=graph, preprocessing=convention.preprocessing, tensors=tensors, training=training)
         if labels is not None:
             model.labels = model.classes = labels  # even if there are none, which no model file can hold
-        elif (network or known) is not None and arch.classes == 1000:
+        elif (network or known) is not None and classes == 1000:
             model.classes, model.labels = imagenet_names()
         model.self_test = self_test(model)
     except ValueError as error:
         raise CheckpointError(f"{printable(str(file))}: {printable(str(error))}") from None
     return model
+
+
+def _recognised(state: StateDict) -> Recognised:
+    """The network of a source that has its own, if the tensors' names say so; else one of the family or a variant."""
+    for source in SOURCES.values():
+        if source.recognise is not None and _has_names_of(source, state):
+            return source.recognise(state)
+    structure, tensors = recognise(state)
+    return Recognised(structure.arch.name, structure.arch.classes, partial(convert, structure, tensors))
+
+
+def _has_names_of(source: Source, state: StateDict) -> bool:
+    return bool(source.key) and any(source.key in f".{name}" for name in state)
 
 
 def _known(data: bytes, source: Source) -> PublicNetwork | None:
@@ -138,9 +155,10 @@ def _stated(source: Source, known: PublicNetwork | None, stated: dict[str, Any])
     return replace(source.convention, **stated)
 
 
-def _assumed(convention: Convention, stated: Mapping[str, Any], network_proved: bool) -> list[str]:
+def _assumed(source: Source, convention: Convention, stated: Mapping[str, Any], network_proved: bool) -> list[str]:
     """What nobody stated and nothing proved, in words."""
-    texts = [] if network_proved else [text for key, text in convention.network().items() if key not in stated]
+    built = {"": source.built} if source.built else convention.network()
+    texts = [] if network_proved else [text for key, text in built.items() if key not in stated]
     return texts if "preprocessing" in stated else [*texts, f"pictures {convention.input()}"]
 
 
@@ -190,7 +208,7 @@ def _source_of(state: StateDict, given: Source | None, proof: bool) -> Source:
 
     With a proof, code of a source that was changed may be imported as ``paper``.
     """
-    found = [source for source in SOURCES.values() if source.key and any(source.key in f".{name}" for name in state)]
+    found = [source for source in SOURCES.values() if _has_names_of(source, state)]
     if given is None:
         if len(found) != 1:
             raise ValueError(
@@ -199,9 +217,12 @@ def _source_of(state: StateDict, given: Source | None, proof: bool) -> Source:
             )
         return found[0]
     alike = any(each.convention == given.convention for each in found)  # ericsun99's names are jaxony's
-    if found and not alike and not (proof and given is paper.SOURCE):
-        unless = "; if its code was changed, prove it with --expect" if given is paper.SOURCE else ""
+    own = any(each.recognise is not None for each in found)
+    if found and given not in found and (own or not alike) and not (proof and given is paper.SOURCE and not own):
+        unless = "; if its code was changed, prove it with --expect" if given is paper.SOURCE and not own else ""
         raise ValueError(f"its tensors have the names of {found[0].name}, so it is not built like {given.name}{unless}")
+    if given.recognise is not None and not found:
+        raise ValueError(f"its tensors have other names than {given.name}'s")
     return given
 
 

@@ -61,7 +61,7 @@ def sentence(model: Model) -> str:
         text += f", published top-1 error {published['top1_error']:.2f} %"
     if proof := model.training.get("proved_by"):
         papers = Convention().network()
-        built = ", ".join(text for key, text in proof["built"].items() if text != papers[key]) or "as in the paper"
+        built = ", ".join(text for key, text in proof["built"].items() if text != papers.get(key)) or "as in the paper"
         text += f", proved by {proof['file']} to {proof['difference']:.1e} of the largest logit ({built})"
     if not model.training["hash"]:
         text += f", no hash to check it by is known (SHA-256 {model.training['sha256']})"

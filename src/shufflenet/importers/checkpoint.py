@@ -4,7 +4,8 @@
 dictionaries, lists, numbers, texts and tensors; a file that asks for another function is refused.
 
 Two layouts exist: since 2020 a zip archive (``NAME/data.pkl`` and one member per storage under ``NAME/data/``),
-before that a row of pickles followed by the storages. Either may be packed in a zip archive of its own.
+before that a row of pickles followed by the storages. Either may be packed in a zip archive of its own. Two more kinds
+of files hold NumPy arrays: archives of them (.npz), and pickles as MegEngine writes them.
 """
 
 from __future__ import annotations
@@ -79,6 +80,21 @@ class _Tensor:
     strides: tuple[int, ...]  # in elements
 
 
+@dataclass
+class _DType:
+    """A NumPy dtype: ``code`` is "f4", "i8" and so on; ``order`` is set behind it, as it is in the pickle."""
+
+    code: str
+    order: str = "<"
+
+
+@dataclass
+class _NumpyArray:
+    """A NumPy array, whose tensor is set behind it."""
+
+    tensor: _Tensor | None = None
+
+
 _Load: TypeAlias = "Callable[[_Storage], bytes | memoryview]"
 
 
@@ -115,6 +131,8 @@ def state_dict(data: bytes, name: str) -> StateDict:
         CheckpointError: the bytes are no checkpoint, cut, would run code, or hold no or several state dicts.
     """
     try:
+        if data.startswith(_ZIP) and (arrays := _numpy_archive(data)) is not None:
+            return arrays
         value, load = _read_zip(data) if data.startswith(_ZIP) else _read_legacy(data)
         tensors = _only_state_dict(value)
         return {key: _array(key, tensor, load) for key, tensor in tensors.items()}
@@ -141,12 +159,39 @@ def _unpacked(data: bytes) -> bytes:
         return read_member(archive, members[0].filename)
 
 
+def _numpy_archive(data: bytes) -> StateDict | None:
+    """The arrays of a .npz file; names may end in ``:0``, as TensorFlow's do. None: the file is none."""
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    members = files_in(archive)
+    if not members or not all(member.filename.endswith(".npy") for member in members):
+        return None
+    if sum(member.file_size for member in members) > _MAX_RATIO * len(data) + 1024:
+        raise _RefusedError("a zip archive that unpacks to more than weights can")
+    arrays = {}
+    for member in members:
+        name = member.filename.removesuffix(".npy").removesuffix(":0")
+        if (array := _numpy_file(read_member(archive, member.filename))) is not None:
+            arrays[name] = array
+    if not arrays:
+        raise _RefusedError("a NumPy archive without numbers")
+    return arrays
+
+
+def _numpy_file(data: bytes) -> NDArray[Any] | None:
+    """The array of a .npy file, which takes no more memory than the file has; None: it holds no numbers."""
+    stream = io.BytesIO(data)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, by_columns, dtype = read_header[np.lib.format.read_magic(stream)](stream)
+    if dtype.kind not in "fiu":
+        return None
+    values = np.frombuffer(data, dtype, offset=stream.tell())
+    return values.reshape(shape, order="F" if by_columns else "C")
+
+
 def _read_zip(data: bytes) -> tuple[Any, _Load]:
     archive = zipfile.ZipFile(io.BytesIO(data))
     members = {member.filename: member for member in files_in(archive)}
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
-    if not pickles and members and all(name.endswith(".npy") for name in members):
-        raise _RefusedError("a NumPy archive (.npz), as tensorpack's networks are: not a PyTorch checkpoint")
     if len(pickles) != 1:
         raise _RefusedError("a zip archive, but not a PyTorch checkpoint")
     folder = pickles[0].removesuffix("data.pkl")
@@ -178,8 +223,11 @@ def _read_legacy(data: bytes) -> tuple[Any, _Load]:
     if data[:1] != b"\x80":
         raise _RefusedError("empty file" if not data else "not a PyTorch checkpoint")
     stream = io.BytesIO(data)
-    if _Unpickler(stream).value() != _MAGIC:
-        raise _RefusedError("a pickle, but not a PyTorch checkpoint")
+    first = _Unpickler(stream)
+    if (value := first.value()) != _MAGIC:
+        if not isinstance(value, dict):
+            raise _RefusedError("a pickle, but not a PyTorch checkpoint")
+        return value, lambda storage: first.buffers[storage.key]
     if _Unpickler(stream).value() != _PROTOCOL:
         raise _RefusedError("an unknown kind of PyTorch checkpoint")
     system = _Unpickler(stream).value()
@@ -222,7 +270,8 @@ def _only_state_dict(value: Any) -> dict[str, _Tensor]:
 
 
 def _tensors(entries: dict[Any, Any]) -> dict[str, _Tensor]:
-    return {key: entry for key, entry in entries.items() if isinstance(key, str) and isinstance(entry, _Tensor)}
+    tensors = {key: entry.tensor if isinstance(entry, _NumpyArray) else entry for key, entry in entries.items()}
+    return {key: tensor for key, tensor in tensors.items() if isinstance(key, str) and isinstance(tensor, _Tensor)}
 
 
 def _has_weights(tensors: dict[str, _Tensor]) -> bool:
@@ -272,12 +321,16 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch.Size": lambda *sizes: tuple(*sizes),
+    "numpy.dtype": lambda code, *_: _DType(code),
+    **dict.fromkeys(
+        ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"), lambda *_: _NumpyArray()
+    ),
     **dict.fromkeys(
         (
             "__builtin__.dict",
             "builtins.dict",
             "_codecs.encode",
-            "numpy.dtype",
+            "numpy.ndarray",
             "numpy.core.multiarray.scalar",
             "numpy._core.multiarray.scalar",
         ),
@@ -298,6 +351,7 @@ class _Unpickler:
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.storages: dict[str, _Storage] = {}
+        self.buffers: dict[str, bytes] = {}  # of NumPy arrays, by the keys of their storages
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -346,10 +400,29 @@ class _Unpickler:
             added = self._since_mark() if name == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
             for key, entry in zip(added[::2], added[1::2], strict=True):
                 _set(stack[-1], key, entry)
-        elif name in ("POP", "BUILD"):  # BUILD sets attributes: a state dict's `_metadata`, which nobody needs
+        elif name == "BUILD":
+            self._build(stack[-2], stack.pop())
+        elif name == "POP":
             stack.pop()
         elif name not in ("PROTO", "FRAME"):
             raise _RefusedError(f"refused: it holds more than weights (pickle instruction {name})")
+
+    def _build(self, target: Any, attributes: Any) -> None:
+        """Sets attributes: of NumPy's objects. A state dict's `_metadata` nobody needs."""
+        if isinstance(target, _DType):
+            target.order = attributes[1]
+        elif isinstance(target, _NumpyArray):
+            _, shape, dtype, by_columns, buffer = attributes
+            if not isinstance(dtype, _DType) or dtype.code not in _NUMPY_CODES or dtype.order not in "<|":
+                raise _RefusedError("its NumPy arrays are of a kind that is not read")
+            if not isinstance(buffer, bytes) or not all(type(length) is int for length in shape):
+                raise ValueError
+            key = f"array {len(self.buffers)}"
+            self.buffers[key] = buffer
+            elements = len(buffer) // np.dtype(dtype.code).itemsize
+            storage = _Storage(key, np.dtype(f"<{dtype.code}").str.lstrip("|"), elements)
+            strides = [math.prod(shape[:axis] if by_columns else shape[axis + 1 :]) for axis in range(len(shape))]
+            target.tensor = _Tensor(storage, 0, tuple(shape), tuple(strides))
 
     def _since_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -382,11 +455,12 @@ class _Unpickler:
         return self.storages[key]
 
 
+_NUMPY_CODES = frozenset(("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1"))
 _PUSH_ARGUMENT = frozenset(
     (
         *("BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG", "BINFLOAT", "FLOAT"),
         *("BINUNICODE", "SHORT_BINUNICODE", "UNICODE"),
-        *("BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES"),
+        *("BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
     )
 )
 _PUSH: dict[str, Callable[[], Any]] = {

@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 
 from shufflenet.importers import variant
 from shufflenet.importers.convention import Convention
+from shufflenet.importers.recognised import Tensors, for_own_pictures
 from shufflenet.importers.structure import Structure
 from shufflenet.networks.graph import Graph, Shuffle
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
-
-Tensors = dict[str, NDArray[np.float32]]
 
 
 def convert(structure: Structure, tensors: Tensors, convention: Convention) -> tuple[Graph, Tensors]:
@@ -48,13 +47,7 @@ def convert(structure: Structure, tensors: Tensors, convention: Convention) -> t
     else:
         graph = variant.graph(structure, convention)
         tensors = {**tensors, **variant.added_tensors(graph)}
-    conv1 = tensors["conv1.weight"]
-    if convention.bgr:
-        conv1 = conv1[:, ::-1]
-    if convention.bytes_in:
-        conv1 = conv1 * np.float32(255)
-    tensors = {**tensors, "conv1.weight": conv1}
-    return graph, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return graph, for_own_pictures(tensors, convention)
 
 
 def _reversed(name: str, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

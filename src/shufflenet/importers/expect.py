@@ -14,8 +14,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.files import printable, regular_file, why_unreadable
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.convention import Convention
-from shufflenet.importers.convert import Tensors, convert
-from shufflenet.importers.structure import Structure
+from shufflenet.importers.recognised import Recognised
 from shufflenet.networks.model import Model
 
 # The engine may differ from the expected logits by this much of the largest of them.
@@ -92,23 +91,21 @@ class _Attempt:
         return self.difference <= TOLERANCE
 
 
-def prove(
-    expected: Expected, structure: Structure, tensors: Tensors, conventions: list[Convention]
-) -> tuple[Convention, float]:
+def prove(expected: Expected, recognised: Recognised, conventions: list[Convention]) -> tuple[Convention, float]:
     """The convention of the given ones by which the network computes the expected logits, and by how much they differ.
 
     Raises:
         ValueError: none does, or several do that would differ on another input; the message says which and how much.
     """
-    if expected.logits.shape[1] != structure.arch.classes:
-        raise ValueError(f"it has {structure.arch.classes} classes, but {expected.logits.shape[1]} logits are expected")
-    attempts = [_attempt(expected, structure, tensors, convention) for convention in conventions]
+    if expected.logits.shape[1] != recognised.classes:
+        raise ValueError(f"it has {recognised.classes} classes, but {expected.logits.shape[1]} logits are expected")
+    attempts = [_attempt(expected, recognised, convention) for convention in conventions]
     agreeing = [attempt for attempt in attempts if attempt.agrees]
     if not agreeing:
         raise ValueError(_disagreement(attempts))
     first = agreeing[0]
     noise = np.random.default_rng(0).normal(size=expected.input[:1].shape).astype(np.float32)
-    logits = [_logits(structure, tensors, attempt.convention, noise) for attempt in agreeing]
+    logits = [_logits(recognised, attempt.convention, noise) for attempt in agreeing]
     for attempt, other in zip(agreeing[1:], logits[1:], strict=True):
         if np.abs(other - logits[0]).max() > TOLERANCE * np.abs(logits[0]).max():
             raise ValueError(
@@ -125,9 +122,9 @@ def difference_in_words(convention: Convention, other: Convention) -> str:
     return ", ".join(text for key, text in convention.network().items() if text != theirs[key])
 
 
-def _attempt(expected: Expected, structure: Structure, tensors: Tensors, convention: Convention) -> _Attempt:
+def _attempt(expected: Expected, recognised: Recognised, convention: Convention) -> _Attempt:
     try:
-        logits = _logits(structure, tensors, convention, expected.input)
+        logits = _logits(recognised, convention, expected.input)
     except ValueError:
         return _Attempt(convention, np.inf)
     with np.errstate(invalid="ignore"):
@@ -135,12 +132,9 @@ def _attempt(expected: Expected, structure: Structure, tensors: Tensors, convent
     return _Attempt(convention, difference if np.isfinite(difference) else np.inf)
 
 
-def _logits(
-    structure: Structure, tensors: Tensors, convention: Convention, x: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _logits(recognised: Recognised, convention: Convention, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits [N, classes] of the input ``x`` of the network as it was built, by the engine."""
-    graph, converted = convert(structure, tensors, convention)
-    return Engine(Model(graph, converted)).run(convention.own_input(x))
+    return Engine(Model(*recognised.build(convention))).run(convention.own_input(x))
 
 
 def _disagreement(attempts: list[_Attempt]) -> str:

@@ -11,7 +11,7 @@ from shufflenet.pictures.preprocessing import Preprocessing
 SOURCE = Source(
     name="megvii",
     page="https://github.com/megvii-model/ShuffleNet-Series/tree/master/ShuffleNetV1",
-    key="first_conv.",
+    key="first_conv.0.weight",
     networks={
         arch: PublicNetwork(arch, top1, top5)
         for arch, top1, top5 in (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from shufflenet.importers.checkpoint import StateDict
 from shufflenet.importers.convention import Convention
+from shufflenet.importers.recognised import Recognised
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,7 @@ class Source:
     convention: Convention = field(default_factory=Convention)
     licence: str = "see its page"
     refusal: str = ""  # why none of its networks can be imported
+    # For networks that are no variants of the family's: what its code builds, in words, and what makes them of a state
+    # dict, which raises ValueError if that is of another network.
+    built: str = ""
+    recognise: Callable[[StateDict], Recognised] | None = None

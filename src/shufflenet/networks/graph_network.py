@@ -6,10 +6,12 @@ ShuffleNet itself is in network.py, and trains fast (planar.py).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from shufflenet.networks import families
 from shufflenet.networks.graph import (
     Activation,
     AdaptiveAveragePool,
@@ -27,6 +29,7 @@ from shufflenet.networks.graph import (
     WindowPool,
 )
 from shufflenet.networks.network import channel_shuffle, initialise
+from shufflenet.networks.published import Published
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
@@ -40,7 +43,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
-class GraphNetwork(nn.Module):
+class GraphNetwork(Published):
     """float32 [N, in_channels, H, W] -> logits [N, classes]. Initialised as `network.ShuffleNet`, in training mode.
 
     Its modules hold the tensors, and the graph tells in which order they run. So features are taken by hooks, or by
@@ -61,6 +64,17 @@ class GraphNetwork(nn.Module):
         for node in graph.nodes:  # a unit that adds begins as the identity there, too
             if isinstance(node, Add) and isinstance(branch := node.inputs[0], Convolution) and branch.batch_norm:
                 nn.init.zeros_(self.get_parameter(f"{branch.batch_norm}.weight"))
+
+    def current_graph(self) -> Graph:
+        """The network as it is now: its classifier may have been replaced by one of other classes."""
+        last = self.graph.nodes[-1]
+        if not isinstance(last, FullyConnected):
+            return self.graph
+        return families.with_classes(self.graph, len(self.get_parameter(f"{last.name}.weight")))
+
+    @classmethod
+    def of_graph(cls, graph: Graph) -> Self:
+        return cls(graph)
 
     def _add(self, name: str, module: nn.Module) -> None:
         *parents, last = name.split(".")

@@ -33,8 +33,7 @@ def module_with_weights(model: Model) -> Network:
     """The module of a model, with its weights, in eval mode."""
     model.require_float()
     network = module_of(model.graph)
-    # strict=False: a model has no num_batches_tracked.
-    network.load_state_dict({name: torch.from_numpy(t) for name, t in model.tensors.items()}, strict=False)
+    network.take_weights(model)
     return network.eval()
 
 
@@ -60,4 +59,5 @@ def create_model(name: str = DEFAULT_MODEL, classes: int | None = None, pretrain
     replaced = model.graph.classifier.tensor_shapes()
     kept = {name: torch.from_numpy(t) for name, t in model.tensors.items() if name not in replaced}
     network.load_state_dict(kept, strict=False)
+    network.preprocessing = model.preprocessing
     return network

@@ -6,13 +6,15 @@ Letters: N batch, C channels, H x W pixels, g groups, n channels per group.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shufflenet.networks.graph import Graph
+from shufflenet.networks.published import Published
 from shufflenet.networks.shufflenet_v1 import STAGE_UNITS, ShuffleNetV1, Unit
 
 
@@ -58,7 +60,7 @@ class ShuffleUnit(nn.Module):
         return torch.relu(torch.cat((shortcut, branch), dim=1))
 
 
-class ShuffleNet(nn.Module):
+class ShuffleNet(Published):
     """The network of a `ShuffleNetV1`: float32 [N, in_channels, H, W] -> logits [N, classes].
 
     Initialised as the ResNet that the paper starts from: convolutions normal with variance 2 / fan-out,
@@ -81,6 +83,7 @@ class ShuffleNet(nn.Module):
         )
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self.fc = nn.Linear(arch.features, arch.classes)
+        self.feature_info = _feature_info(arch)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,20 +91,32 @@ class ShuffleNet(nn.Module):
         x = self.stage4(self.stage3(self.stage2(x)))
         return self.fc(self.global_pool(x))  # type: ignore[no-any-return]
 
-    @property
-    def feature_info(self) -> list[dict[str, Any]]:
-        """The pyramid of features as timm describes it: channels, pixels of the input per pixel, and the module."""
-        stride = 2 * self.arch.stem_stride
-        info = [{"num_chs": self.arch.stem_channels, "reduction": stride, "module": "maxpool"}]
-        for stage in STAGE_UNITS:
-            stride *= 2
-            info.append({"num_chs": self.arch.stage_channels(stage), "reduction": stride, "module": f"stage{stage}"})
-        return info
+    def current_graph(self) -> Graph:
+        """The network as it is now: its classifier may have been replaced by one of other classes."""
+        return self.arch.with_classes(self.fc.out_features).graph()
+
+    @classmethod
+    def of_graph(cls, graph: Graph) -> Self:
+        """The module of a graph; raises ValueError if it is none of this family, or has squeeze-and-excitation."""
+        arch = graph.architecture
+        if not isinstance(arch, ShuffleNetV1) or arch.squeeze_excitation:
+            raise ValueError(f"{graph.name} is no ShuffleNet of this module: shufflenet.create_model makes any network")
+        return cls(arch)
 
     def units(self) -> Iterator[ShuffleUnit]:
         """The units of all stages, in the order of running."""
         for stage in (self.stage2, self.stage3, self.stage4):
             yield from stage  # type: ignore[misc]
+
+
+def _feature_info(arch: ShuffleNetV1) -> list[dict[str, Any]]:
+    """The pyramid of features as timm describes it: channels, pixels of the input per pixel, and the module."""
+    stride = 2 * arch.stem_stride
+    info = [{"num_chs": arch.stem_channels, "reduction": stride, "module": "maxpool"}]
+    for stage in STAGE_UNITS:
+        stride *= 2
+        info.append({"num_chs": arch.stage_channels(stage), "reduction": stride, "module": f"stage{stage}"})
+    return info
 
 
 def tensors_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:

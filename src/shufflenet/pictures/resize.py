@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shufflenet.library import open_library
 from shufflenet.pictures.pixel_memory import lines_of
 
 
@@ -27,6 +26,8 @@ class _Part(ctypes.Structure):
 
 @cache
 def _library() -> ctypes.CDLL:
+    from shufflenet.library import open_library  # only here: whoever reads models alone needs no engine
+
     library = open_library()
     void, int32 = ctypes.c_void_p, ctypes.c_int32
     library.shufflenet_find_kernels.argtypes = [ctypes.c_char_p]

@@ -9,6 +9,7 @@ Names: raw is a convolution's result, of which batch norm makes scale * raw + of
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -71,35 +72,76 @@ class Planar(nn.Module):
 
     The kernels call no hooks of the network's modules. Any other forward pass is the network's own. Its parameters and
     state are the same either way.
+
+    Args:
+        aloud: warn, once for each reason, when PyTorch does a forward pass of training.
     """
 
-    def __init__(self, network: ShuffleNet) -> None:
+    def __init__(self, network: ShuffleNet, aloud: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.aloud = aloud
+        self._told: set[str] = set()
 
     def forward(self, x: Tensor) -> Tensor:
         network = self.network
-        return network.fc(features(network, x)) if suits(network, x) else network(x)  # type: ignore[no-any-return]
+        reason = refusal(network, x)
+        if not reason:
+            return network.fc(features(network, x))  # type: ignore[no-any-return]
+        if self.aloud and self.training and reason not in self._told:
+            self._told.add(reason)
+            warnings.warn(f"PyTorch trains, not the package's faster kernels: {reason}", stacklevel=3)
+        return network(x)  # type: ignore[no-any-return]
+
+
+def accelerate(network: nn.Module) -> nn.Module:
+    """What a training loop on a CPU calls in place of ``network``; the parameters are the network's.
+
+    ShuffleNet is trained several times as fast, by kernels of the package. Where they can't do a step, PyTorch does it,
+    and a warning says why, once: another network, a GPU, autocast, frozen weights, a part in eval mode.
+    """
+    if type(network) is ShuffleNet:
+        return Planar(network, aloud=True)
+    warnings.warn(
+        f"PyTorch trains, not the package's faster kernels: they are for ShuffleNet, not {type(network).__name__}",
+        stacklevel=2,
+    )
+    return network
 
 
 def by_kernels(network: nn.Module) -> nn.Module:
-    """What a training loop calls in place of ``network``: only ShuffleNet has kernels."""
+    """What `train` calls in place of ``network``: only ShuffleNet has kernels."""
     return Planar(network) if isinstance(network, ShuffleNet) else network
 
 
 def suits(network: ShuffleNet, x: Tensor) -> bool:
     """Whether the kernels can do this forward pass: all of the network is trained, in float32, on a CPU."""
-    return (
-        x.ndim == 4
-        and x.shape[1] == network.arch.in_channels
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not x.requires_grad
-        and not torch.is_autocast_enabled("cpu")
-        and all(type(module) in _MODULES and module.training for module in network.modules())
-        and all(p.requires_grad and p.dtype == torch.float32 and p.device == x.device for p in network.parameters())
-        and _sizes_suit(network, x)
-    )
+    return not refusal(network, x)
+
+
+def refusal(network: ShuffleNet, x: Tensor) -> str:
+    """Why the kernels can't do this forward pass; empty: they can."""
+    if x.ndim != 4 or x.shape[1] != network.arch.in_channels:
+        return f"the input is {list(x.shape)}, not [N, {network.arch.in_channels}, H, W]"
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return f"the input is {str(x.dtype).removeprefix('torch.')} on {x.device.type}, not float32 on the CPU"
+    if x.requires_grad:
+        return "the input needs a gradient"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast is on"
+    for name, module in network.named_modules():
+        if type(module) not in _MODULES:
+            return f"{name or 'the network'} is a {type(module).__name__}, which they don't know"
+        if not module.training:
+            return f"{name or 'the network'} is in eval mode"
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            return f"{name} is frozen"
+        if parameter.dtype != torch.float32 or parameter.device != x.device:
+            return f"{name} is not float32 on the CPU"
+    if not _sizes_suit(network, x):
+        return "the batch is too large for them, or leaves a single pixel for batch norm"
+    return ""
 
 
 def _sizes_suit(network: ShuffleNet, x: Tensor) -> bool:

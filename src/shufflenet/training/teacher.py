@@ -99,7 +99,7 @@ def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Tea
 
 def _from_torchvision(name: str) -> tuple[nn.Module, Preprocessing, list[str]]:
     try:
-        from torchvision import models  # type: ignore[import-untyped]
+        from torchvision import models
     except ModuleNotFoundError:
         raise TeacherError(
             f"{name}: no such model file; a network of torchvision needs pip install torchvision"
