@@ -16,9 +16,9 @@ from PIL import Image
 
 from shufflenet import Classifier, cli, model_file
 from shufflenet.batch import Classify, plan, shards
-from shufflenet.batch.parts import PartsError
+from shufflenet.batch.parts import Job, PartsError
 from shufflenet.batch.plan import SourceError
-from shufflenet.batch.run import Progress, predict_to
+from shufflenet.batch.run import Progress, finished_here, predict_to
 from shufflenet.networks.model import Model
 
 fsspec = pytest.importorskip("fsspec")
@@ -327,6 +327,14 @@ def test_a_worker_with_another_model_refuses(model: Model, model_path: Path) -> 
     model_file.save(model, model_path)
     with pytest.raises(model_file.ModelFileError, match="another model here than where the job was started"):
         classify({"path": ["x.png"]})
+
+
+def test_a_node_with_another_model_refuses_a_job(folder: Path, model: Model, model_path: Path) -> None:
+    job = Job.of(str(model_path), top_k=1, max_pixels=1000)
+    model.tensors["fc.bias"] = model.tensors["fc.bias"] + 1
+    model_file.save(model, model_path)
+    with pytest.raises(model_file.ModelFileError, match="another model here than where the job was started"):
+        list(finished_here(plan.plan([str(folder)]), job))
 
 
 # The command

@@ -46,6 +46,7 @@ class Classify:
         model: as for `Classifier`. Workers find it at the same path, and it must not change while they run.
         top_k: length of ``labels`` and ``scores``.
         max_pixels: larger pictures are refused before they are decoded.
+        model_hash: that of the model where the job was started (`model_file.digest`); by default this machine's.
 
     Raises:
         model_file.ModelFileError: the model can't be used.
@@ -57,11 +58,12 @@ class Classify:
         model: str | os.PathLike[str] = DEFAULT_MODEL,
         top_k: SupportsIndex = 5,
         max_pixels: int = MAX_PIXELS,
+        model_hash: str | None = None,
     ) -> None:
         self.model = os.fspath(model)
         self.top_k = checked_top_k(top_k)
         self.max_pixels = max_pixels
-        self.model_hash = model_file.digest(load_model(self.model))
+        self.model_hash = model_file.digest(load_model(self.model)) if model_hash is None else model_hash
 
     def __call__(self, batch: Any) -> Any:
         """Labels one batch: a mapping of arrays, a pandas DataFrame or a pyarrow Table; the result is of that kind.

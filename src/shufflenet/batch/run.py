@@ -153,7 +153,7 @@ def finished_here(
     Raises:
         ModelFileError: this machine has another model at the path.
     """
-    classify = Classify(job.model, job.top_k, job.max_pixels)
+    classify = Classify(job.model, job.top_k, job.max_pixels, job.model_hash)
 
     def pictures() -> Iterator[tuple[Part, Any]]:
         """All parts' pictures; behind each part, None or the error that ended it."""
