@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from shufflenet import model_file
 from shufflenet.networks.model import Model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each core has a worker: PyTorch's threads would wait for one another most of the time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]
 
