@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Literal, SupportsIndex, TypeAlias, cast, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ SELF_TEST_TOLERANCE = 1e-3
 NONE_OF_THESE = "none of these"
 
 Sources: TypeAlias = Iterable[Source]
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Classifier:
         self.labels = loaded.labels
         self.preprocessing = loaded.preprocessing
         self.caution = caution(loaded.training)
-        self._model = loaded
+        self.model = loaded
         self._engine = Engine(loaded, isa, threads)
         self._embedder: Engine | None = None  # made when it is first asked for
         # Also without a self-test: the first run of a size makes its plan, which is no picture's time.
@@ -177,12 +178,7 @@ class Classifier:
         results = self._predict_many(_sources(images), top_k, max_pixels)
         if errors == "yield":
             return results
-        predictions = []
-        for result in results:
-            if isinstance(result, ImageError):
-                raise result
-            predictions.append(result)
-        return predictions
+        return _all_read(results)
 
     @overload
     def embed(
@@ -212,7 +208,7 @@ class Classifier:
         if errors not in ("raise", "yield"):
             raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")
         if self._embedder is None:
-            self._embedder = Engine(feature_model(self._model), self.isa, self.threads)
+            self._embedder = Engine(feature_model(self.model), self.isa, self.threads)
         run = self._embedder.run
 
         def features(source: Source) -> NDArray[np.float32] | ImageError:
@@ -228,11 +224,7 @@ class Classifier:
         rows = map_in_order(features, sources) if self.threads == 1 else map(features, sources)
         if errors == "yield":
             return rows
-        found = []
-        for row in rows:
-            if isinstance(row, ImageError):
-                raise row
-            found.append(row)
+        found = _all_read(rows)
         return np.stack(found) if found else np.zeros((0, self.features), dtype=np.float32)
 
     @property
@@ -267,7 +259,7 @@ class Classifier:
             decode_ms=1000 * (decoded - began),
             preprocess_ms=1000 * (preprocessed - decoded),
             network_ms=1000 * (done - preprocessed),
-            known=float(confidence(logits, self._model.training)),
+            known=float(confidence(logits, self.model.training)),
         )
 
     def _input(self, source: Source, max_pixels: int) -> tuple[NDArray[np.float32], float]:
@@ -297,6 +289,16 @@ def _sources(images: Source | Sources) -> Sources:
     if not isinstance(images, Iterable) or isinstance(images, bytearray | memoryview) or hasattr(images, "read"):
         raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(images).__name__}")
     return cast(Sources, images)
+
+
+def _all_read(results: Iterator[_Result | ImageError]) -> list[_Result]:
+    """The results in a list; raises the first error among them."""
+    read = []
+    for result in results:
+        if isinstance(result, ImageError):
+            raise result
+        read.append(result)
+    return read
 
 
 def checked_top_k(top_k: SupportsIndex) -> int:

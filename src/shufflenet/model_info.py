@@ -8,7 +8,7 @@ from typing import Any
 from shufflenet import __version__, known, model_file
 from shufflenet.classifier import Classifier
 from shufflenet.files import printable
-from shufflenet.models import caution, load_model
+from shufflenet.models import caution
 from shufflenet.networks import complexity
 
 _LABELS = 12  # shown as text
@@ -21,8 +21,7 @@ def info(name: str | os.PathLike[str]) -> dict[str, Any]:
         ModelFileError: it can't be used, or fails its self-test.
         ValueError: see `load_model`.
     """
-    model = load_model(name)
-    Classifier(name)  # runs the self-test
+    model = Classifier(name).model  # with its self-test passed
     size = model.preprocessing.size
     cost = complexity.summary(model.graph, size, size)
     cautions = [text for text in (caution(model.training),) if text]

@@ -120,9 +120,10 @@ class Classify:
 @functools.lru_cache(maxsize=4)
 def _classifier(model: str, model_hash: str) -> Classifier:
     """This process's classifier of a model, which all its tasks share."""
-    if model_file.digest(load_model(model)) != model_hash:
+    classifier = Classifier(model)
+    if model_file.digest(classifier.model) != model_hash:
         raise ModelFileError(f"{model}: another model here than where the job was started")
-    return Classifier(model)
+    return classifier
 
 
 def _text(path: Any) -> str | None:

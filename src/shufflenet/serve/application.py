@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shufflenet import __version__, model_file
 from shufflenet.classifier import Classifier
-from shufflenet.models import load_model
 from shufflenet.pictures.images import ImageError
 from shufflenet.serve import answers
 from shufflenet.serve.bodies import Bodies, Pictures, checked_top_k, pictures_in
@@ -51,7 +50,7 @@ class _Addresses:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         classifier = Classifier(settings.model)
-        self._hash = model_file.digest(load_model(settings.model))
+        self._hash = model_file.digest(classifier.model)
         self._classes = len(classifier.labels)
         self._crew = Crew(classifier, settings.threads, settings.waiting, settings.max_pixels)
         self._bodies = Bodies(settings.max_bytes)
