@@ -125,11 +125,13 @@ def test_windows_of_unequal_size_are_refused() -> None:
 
 def test_what_the_file_says(model: Model, tmp_path: Path) -> None:
     model.labels[2] = 'käse "\\'
+    model.training = {"unknown": {"score": "energy"}}
     path = tmp_path / "net.onnx"
     export(model, "onnx", path, name="net", check=False)
     proto = onnx.load(path)
     metadata = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
     assert metadata["labels"] == model.labels
+    assert metadata["unknown"] == {"score": "log(sum(exp(logits)))", "threshold": 0, "kept": 0.95}
     assert metadata["preprocessing"]["mean"] == list(model.preprocessing.mean)
     assert metadata["preprocessing"]["size"] == 32
     assert metadata["preprocessing"]["colour_order"] == "RGB"

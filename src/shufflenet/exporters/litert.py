@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from shufflenet.exporters import litert_int8
+from shufflenet.exporters import litert_int8, litert_metadata
 from shufflenet.exporters.converting import converting
 from shufflenet.exporters.shuffles import Floats
 from shufflenet.exporters.target import Order, Runner, Target, companions
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 
 def write(order: Order, file: Path) -> None:
-    file.write_bytes(converted(order))
+    file.write_bytes(litert_metadata.with_metadata(converted(order), order))
     # Labels go into a zip archive behind the network, as in files of LiteRT's own tools; the runtime ignores it.
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in companions(order, "litert", "NHWC").items():
+        for name, text in companions(_of_pixels(order), "litert", "NHWC").items():
             archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def _of_pixels(order: Order) -> Order:
+    """The order as whoever runs the file sees it: the normalisation is in the network."""
+    how = replace(order.model.preprocessing, mean=(0, 0, 0), std=(1, 1, 1))
+    return replace(order, model=replace(order.model, preprocessing=how))
 
 
 def converted(order: Order) -> bytes:
@@ -76,7 +83,7 @@ def open_(order: Order, file: Path) -> Runner:
         network = interpreter(file.read_bytes(), threads=1)
 
     def logits(x: Floats) -> Floats:
-        set_input(network, x[None])
+        set_input(network, litert_metadata.pixels_of(x[None], order.model.preprocessing))
         values: Floats = invoke(network)[0]
         return values
 
@@ -90,7 +97,7 @@ TARGET = Target(
     write=write,
     open=open_,
     signature=b" export --to litert",
-    writes_with=("litert_torch", "torch"),
+    writes_with=("litert_torch", "torch", "ai_edge_litert", "flatbuffers"),
     runs_with=("ai_edge_litert",),
     rounds_int8=True,
     writes_int8_with=("ai_edge_litert", "flatbuffers"),
