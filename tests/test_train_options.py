@@ -24,7 +24,7 @@ from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks.graph import Graph
 from shufflenet.networks.module import Network, module_of
 from shufflenet.pictures.preprocessing import Preprocessing
-from shufflenet.training import state, teacher
+from shufflenet.training import parallel, state, teacher
 from shufflenet.training.job import Job, prepare
 from shufflenet.training.recipe import RECIPES
 from shufflenet.training.run_folder import RunFolder
@@ -170,6 +170,32 @@ def test_from_python(unbroken: Path, shapes: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == f"{unbroken}: this run is finished\n"
     with pytest.raises(ValueError, match="unknown recipe 'fast'; known are paper, short, finetune"):
         train(shapes, recipe="fast")
+
+
+def test_the_device(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, refused where it is not there, and chosen by itself."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = run(shapes, "--out", tmp_path / "run", *RUN, "--epochs", "1", "--device", "cpu")
+    assert "device    cpu: 1 threads" in done.stderr
+    for name in ("cuda", "cuda:1"):
+        message = refused(run(shapes, "--out", tmp_path / "other", *RUN, "--device", name))
+        assert message == f"PyTorch finds no {name} here: leave --device out, or install a PyTorch that has it"
+    for name in ("tpu", "cuda:x", "cpu:1"):
+        message = refused(run(shapes, "--out", tmp_path / "other", *RUN, "--device", name))
+        assert message == f"--device is cpu, cuda, cuda:NUMBER or mps, not {name}"
+    assert not (tmp_path / "other").exists()
+    assert parallel.device().type == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [str(parallel.device(name)) for name in (None, "cuda", "cuda:0", "cpu")] == [
+        "cuda:1",
+        "cuda:1",
+        "cuda:0",
+        "cpu",
+    ]
+    with pytest.raises(parallel.ParallelError, match="finds no cuda:2"):
+        parallel.device("cuda:2")
 
 
 def test_settings_tell_runs_apart(unbroken: Path, shapes: Path, tmp_path: Path) -> None:

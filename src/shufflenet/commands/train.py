@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from shufflenet.commands.errors import failing, needs_torch, refusing
 from shufflenet.training.recipe import NEAREST, RECIPES
 
-_RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn"}  # options that no dry run needs
+_RUNNING = {"workers", "checkpoint_minutes", "skip_broken", "sync_bn", "device"}  # options that no dry run needs
 
 _NAMES = (*RECIPES, NEAREST)
 
@@ -123,6 +123,9 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
 )
 @click.option("--quantize", is_flag=True, help="Fine-tune --from in 8 bits, where calibration alone loses too much.")
 @click.option("--amp", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
+@click.option(
+    "--device", metavar="NAME", help="Train on cpu, cuda, cuda:1 or mps.  [default: cuda where there is one, else cpu]"
+)
 @click.option("--sync-bn/--no-sync-bn", default=True, help="Batch norm statistics over all processes.  [default: yes]")
 @click.option(
     "--workers",
@@ -178,7 +181,7 @@ def _command(ctx: click.Context, data: Path) -> str:
     for option in ctx.command.params:
         value = ctx.params.get(option.name or "")
         given = ctx.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and option.name not in ("data", "out", "workers", "checkpoint_minutes"):
+        if given and option.name not in ("data", "out", "workers", "checkpoint_minutes", "device"):
             words.append(option.opts[0] if value is not False else option.secondary_opts[0])
             words += [os.path.basename(str(value))] * (not isinstance(value, bool))
     return " ".join(words)

@@ -34,8 +34,9 @@ def world_size() -> int:
 
 
 @contextmanager
-def processes() -> Iterator[None]:
-    """Within the block this process works with the others that torchrun has started; without torchrun, alone.
+def processes(where: torch.device) -> Iterator[None]:
+    """Within the block this process, which trains ``where`` `device` says, works with the others that torchrun has
+    started; without torchrun, alone.
 
     Raises:
         ParallelError: another process ended within the block.
@@ -43,9 +44,9 @@ def processes() -> Iterator[None]:
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         yield
         return
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(device())  # NCCL sends from the current one
+    backend = "nccl" if where.type == "cuda" else "gloo"
+    if where.type == "cuda":
+        torch.cuda.set_device(where)  # NCCL sends from the current one
     # The others wait while the first decodes the pictures.
     distributed.init_process_group(backend, timeout=datetime.timedelta(hours=12))
     try:
@@ -60,11 +61,31 @@ def processes() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def device() -> torch.device:
-    """Where this process trains: on a GPU of its own, or on the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    return torch.device("cpu")
+def device(name: str | None = None) -> torch.device:
+    """Where this process trains: on a GPU of its own if there is one, else on the CPU; or where ``name`` says.
+
+    Args:
+        name: cpu, cuda, cuda:1 (one process, on this GPU) or mps, Apple's.
+
+    Raises:
+        ParallelError: there is no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind, colon, number = (name or ("cuda" if there["cuda"] else "cpu")).partition(":")
+    if kind not in there or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise ParallelError(f"--device is cpu, cuda, cuda:NUMBER or mps, not {name}")
+    if not there[kind] or (colon and int(number) >= torch.cuda.device_count()):
+        raise ParallelError(f"PyTorch finds no {name} here: leave --device out, or install a PyTorch that has it")
+    if kind == "cuda":
+        return torch.device("cuda", int(number or os.environ.get("LOCAL_RANK", 0)))
+    return torch.device(kind)
+
+
+def described(where: torch.device) -> str:
+    """The device, for people."""
+    if where.type == "cuda":
+        return f"{where}: {torch.cuda.get_device_name(where)}"
+    return "mps: Apple's GPU" if where.type == "mps" else f"cpu: {torch.get_num_threads()} threads"
 
 
 def rows(batch_size: int) -> range:
@@ -89,7 +110,8 @@ def total(values: list[float]) -> list[float]:
     """The sum over all processes of each value."""
     if not distributed.is_initialized():
         return values
-    sums = torch.tensor(values, dtype=torch.float64, device=device())
+    where = torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else "cpu"
+    sums = torch.tensor(values, dtype=torch.float64, device=where)
     distributed.all_reduce(sums)
     return [float(value) for value in sums]
 

@@ -75,6 +75,7 @@ def train(
     start_share: float | None = None,
     quantize: bool = False,
     amp: bool = False,
+    device: str | None = None,
     sync_bn: bool = True,
     workers: int = 1,
     checkpoint_minutes: float = 5,
@@ -114,6 +115,7 @@ def train(
         start_share: share of the weights of ``start`` in the result, 0 to 1.
         quantize: train ``start`` in 8 bits, from where calibration ends; the result is a model in 8 bits.
         amp: matrix products in bfloat16: faster on GPUs, slower on CPUs.
+        device: "cpu", "cuda", "cuda:1" or "mps"; default: "cuda" where there is one, else "cpu".
         sync_bn: batch norm statistics over all processes; otherwise over each one's pictures.
         workers: threads that make batches ahead; 0: none.
         checkpoint_minutes: time between two checkpoints.
@@ -135,7 +137,7 @@ def train(
     if job.recipe.name == NEAREST:
         return nearest.train_job(job, folder, command, skip_broken)
     return train_job(
-        job, folder, command=command, skip_broken=skip_broken,
+        job, folder, command=command, skip_broken=skip_broken, device=device,
         sync_bn=sync_bn, workers=workers, checkpoint_minutes=checkpoint_minutes,
     )  # fmt: skip
 
@@ -162,6 +164,7 @@ def train_job(
     workers: int = 1,
     skip_broken: bool = False,
     sync_bn: bool = True,
+    device: str | None = None,
     cache: Path | None = None,
 ) -> RunFolder:
     """Trains until ``job.recipe.epochs``, or goes on from the checkpoint in ``out``; returns the run folder.
@@ -173,6 +176,7 @@ def train_job(
         workers: threads that make batches ahead; 0: made when needed. The result is the same.
         skip_broken: leave broken pictures out and list them; otherwise they are an error.
         sync_bn: batch norm statistics over all processes; otherwise over each one's pictures.
+        device: see `parallel.device`.
         cache: a folder for decoded pictures that outlives the run; default: in ``out``, and removed at the end.
 
     Raises:
@@ -184,24 +188,27 @@ def train_job(
     if not checkpoint_minutes >= 0:  # with nan no checkpoint would ever be due
         raise ValueError(f"checkpoint minutes must be 0 or more, not {checkpoint_minutes:g}")
     folder = RunFolder(out, cache)
-    with parallel.processes(), stop_signals() as stop:
+    where = torch.device("cpu") if job.recipe.quantize else parallel.device(device)
+    with parallel.processes(where), stop_signals() as stop:
         first = parallel.rank() == 0
         with folder.lock() if first else nullcontext():
             if first:
                 about = {"command": command, "seed": job.recipe.seed, "versions": result.versions()}
                 folder.claim(job.settings() | {"sync_bn": sync_bn}, about)
             parallel.wait()  # for the first process, which has the folder now
-            _Run(job, folder, stop, sync_bn, checkpoint_minutes).run(command, workers, skip_broken)
+            _Run(job, folder, stop, sync_bn, checkpoint_minutes, where).run(command, workers, skip_broken)
     return folder
 
 
 class _Run:
     """One run in one process."""
 
-    def __init__(self, job: Job, folder: RunFolder, stop: Stop, sync_bn: bool, checkpoint_minutes: float) -> None:
+    def __init__(
+        self, job: Job, folder: RunFolder, stop: Stop, sync_bn: bool, checkpoint_minutes: float, where: torch.device
+    ) -> None:
         self.job, self.recipe, self.folder, self.stop, self.sync_bn = job, job.recipe, folder, stop, sync_bn
         self.rows = parallel.rows(self.recipe.batch_size)
-        self.device = torch.device("cpu") if self.recipe.quantize else parallel.device()
+        self.device = where
         if self.device.type == "cpu":
             keep_freed_memory()
         self.progress = Progress(shown=parallel.rank() == 0)
@@ -218,6 +225,7 @@ class _Run:
             self.progress.say(f"{self.folder.path}: this run is finished")
             return
         self.progress.say(self.job.describe())
+        self.progress.say(f"device    {parallel.described(self.device)}")
         try:
             self._train(workers, skip_broken)
             self._end(command)
