@@ -77,7 +77,7 @@ def device(name: str | None = None) -> torch.device:
     if not there[kind] or (colon and int(number) >= torch.cuda.device_count()):
         raise ParallelError(f"PyTorch finds no {name} here: leave --device out, or install a PyTorch that has it")
     if kind == "cuda":
-        return torch.device("cuda", int(number or os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cuda", int(number or os.environ.get("LOCAL_RANK", "0")))
     return torch.device(kind)
 
 
