@@ -99,6 +99,9 @@ def test_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert public["macs"] == pytest.approx(137.5e6, rel=1e-2)
     assert rows["pytorchcv:shufflenet_g8_w1"]["where"] == "cache"
     assert own["hash"].startswith("sha256:")
+    timed = json.loads(run("models", "--ms", "--json").stdout)
+    assert [{key: row[key] for key in row if key != "ms"} for row in timed] == list(rows.values())
+    assert all(0 < row["ms"] < 10_000 for row in timed)
     lines = run("models").stdout.splitlines()
     assert lines[0].split()[:3] == ["name", "where", "classes"]
     assert any(line.startswith("pytorchcv:shufflenet_g3_w1") and line.endswith("MIT") for line in lines)
