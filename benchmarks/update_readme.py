@@ -16,6 +16,8 @@ from between_comments import rewrite
 from shufflenet.bench import plot, report
 from shufflenet.bench.run import Results, Row, same_case
 from shufflenet.bench.runtime import OURS
+from shufflenet.bench.web import report as web_report
+from shufflenet.bench.web.run import WebResults
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +30,15 @@ def main(source: Path) -> None:
     page = ROOT / "docs" / "speed.md"
     names = re.findall(r"<!-- ([a-z0-9-]+) -->", page.read_text(encoding="utf-8"))
     sources = {name: ROOT / "benchmarks" / "results" / f"{name}.json" for name in names}
-    rewrite(page, {name: full_section(load(file), file) for name, file in sources.items()})
+    rewrite(page, {name: section(file) for name, file in sources.items()})
+
+
+def section(source: Path) -> str:
+    """What docs/speed.md shows of a file."""
+    document = json.loads(source.read_text(encoding="utf-8"))
+    if "browser" in document:
+        return browser_section(WebResults.from_document(document), source)
+    return full_section(Results.from_document(document), source)
 
 
 def load(source: Path) -> Results:
@@ -52,6 +62,13 @@ def full_section(results: Results, source: Path) -> str:
     """A table with a column for every runtime, for a page in docs/."""
     link = f"../{source.relative_to(ROOT).as_posix()}"
     return f"{report.markdown(results)}\n\n{report.caption(results)} From [{source.name}]({link})."
+
+
+def browser_section(results: WebResults, source: Path) -> str:
+    """The times of web runtimes, and what a browser loads of each."""
+    link = f"../{source.relative_to(ROOT).as_posix()}"
+    times = f"{web_report.markdown(results)}\n\n{web_report.caption(results)} From [{source.name}]({link})."
+    return f"{times}\n\n{web_report.downloads(results)}"
 
 
 def short_table(results: Results) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_PROBLEM = 200  # characters
 _SCRIPT_SECONDS = 300  # at most for one script: loading a runtime, or a round of all of them
-_COMPILED_SECONDS = 0.7  # of untimed runs at first, while the browser compiles again what runs often
+_COMPILED_SECONDS = 2.0  # of untimed runs at first, while the browser compiles again what runs often
 # Of each turn: untimed runs, in which caches are filled and the core's clock rises, and those that count.
 _TURN = {"warm": 0.01, "timed": 0.03}
 
