@@ -3,6 +3,7 @@
 #include "shufflenet.h"
 
 #include <math.h>
+#include <string.h>
 
 SHUFFLENET_LOCAL void require(struct builder *b, int condition)
 {
@@ -112,6 +113,20 @@ SHUFFLENET_LOCAL void require_output(struct builder *b, double farthest, struct 
     require(b, before < 0x1p31);
     // No activation is farther from 0 than what precedes it, or than 1.
     require(b, (before + 1) * fabs((double)output.gain) + fabs((double)output.zero) < 0x1p31);
+}
+
+SHUFFLENET_LOCAL const float *int8_means(struct builder *b, uint32_t factors, uint32_t offsets, uint64_t count,
+                                         double most)
+{
+    const float *f = floats(b, factors, count), *o = floats(b, offsets, count);
+    float *copy = take(b, sizeof(float) * 2 * count);
+    for (size_t c = 0; !b->failed && c < count; c++)
+        require_output(b, 127 * most, (struct int8_output){.factor = f[c], .offset = o[c]});
+    if (is_building(b)) {
+        memcpy(copy, f, sizeof(float) * count);
+        memcpy(copy + count, o, sizeof(float) * count);
+    }
+    return copy;
 }
 
 SHUFFLENET_LOCAL const struct int8_output *int8_outputs(struct builder *b, uint32_t block, uint64_t count)

@@ -72,6 +72,10 @@ SHUFFLENET_LOCAL const float *floats(struct builder *b, uint32_t block, uint64_t
 // Marks the plan as damaged if a sum, at most so far from 0, can become what is not a number below 2^31.
 SHUFFLENET_LOCAL void require_output(struct builder *b, double farthest, struct int8_output output);
 
+// Factors and, behind them, offsets of the means of up to most values, count of each, copied from two blocks of the plan.
+SHUFFLENET_LOCAL const float *int8_means(struct builder *b, uint32_t factors, uint32_t offsets, uint64_t count,
+                                         double most);
+
 // The constants of count channels, from a block of the plan.
 SHUFFLENET_LOCAL const struct int8_output *int8_outputs(struct builder *b, uint32_t block, uint64_t count);
 #endif

@@ -2,8 +2,6 @@
 
 #include "../int8.h"
 
-#include <string.h>
-
 static void build_int8_adaptive_average_pool(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     const struct plan_int8_adaptive_average_pool *p = &plan->as.int8_adaptive_average_pool;
@@ -25,17 +23,8 @@ static void build_int8_adaptive_average_pool(struct builder *b, const struct pla
     require(b, p->output != PLAN_NO_TABLE || (windows == 1 && s->logits <= channels));
     s->in = table(b, p->input, s->quads, plane_words(s->height, s->width, s->in_pitch));
     s->out = optional_table(b, p->output, 1, channels / 4);
-    const float *factors = floats(b, p->factors, channels), *offsets = floats(b, p->offsets, channels);
-    float *copy = take(b, sizeof(float) * 2 * channels);
-    s->factors = copy;
-    s->offsets = copy ? copy + channels : NULL;
-    for (size_t c = 0; !b->failed && c < channels; c++)
-        require_output(b, 127.0 * s->height * s->width,
-                       (struct int8_output){.factor = factors[c], .offset = offsets[c]});
-    if (is_building(b)) {
-        memcpy(copy, factors, sizeof(float) * channels);
-        memcpy(copy + channels, offsets, sizeof(float) * channels);
-    }
+    s->factors = int8_means(b, p->factors, p->offsets, channels, (double)s->height * s->width);
+    s->offsets = s->factors ? s->factors + channels : NULL;
 }
 
 static void run_int8_adaptive_average_pool(const struct run *run, const struct step *step)

@@ -2,8 +2,6 @@
 
 #include "../int8.h"
 
-#include <string.h>
-
 static void build_int8_pool(struct builder *b, const struct plan_step *plan, struct step *step)
 {
     const struct plan_int8_pool *p = &plan->as.int8_pool;
@@ -36,18 +34,10 @@ static void build_int8_average_pool(struct builder *b, const struct plan_step *p
     struct int8_pool *s = &step->as.int8_pool;
     if (b->failed)
         return;
+    const struct plan_int8_pool *p = &plan->as.int8_pool;
     const uint64_t channels = 4 * (uint64_t)s->quads;
-    const float *factors = floats(b, plan->as.int8_pool.factors, channels);
-    const float *offsets = floats(b, plan->as.int8_pool.offsets, channels);
-    float *copy = take(b, sizeof(float) * 2 * channels);
-    s->factors = copy;
-    s->offsets = copy ? copy + channels : NULL;
-    for (size_t c = 0; !b->failed && c < channels; c++)
-        require_output(b, 9 * 127, (struct int8_output){.factor = factors[c], .offset = offsets[c]});
-    if (is_building(b)) {
-        memcpy(copy, factors, sizeof(float) * channels);
-        memcpy(copy + channels, offsets, sizeof(float) * channels);
-    }
+    s->factors = int8_means(b, p->factors, p->offsets, channels, 9);
+    s->offsets = s->factors ? s->factors + channels : NULL;
 }
 
 static void run_int8_max_pool(const struct run *run, const struct step *step)

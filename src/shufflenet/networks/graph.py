@@ -230,6 +230,10 @@ class AdaptiveAveragePool(Node):
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         return 1, 1
 
+    def windows(self, pixels: int) -> list[tuple[int, int]]:
+        """The first pixel of each window along a line of ``pixels``, and the one behind its last: some overlap."""
+        return [(i * pixels // self.size, -(-(i + 1) * pixels // self.size)) for i in range(self.size)]
+
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected(Node):

@@ -232,7 +232,7 @@ def _constants_to(
             return _requantised(read.scale, pixels, to, zero=pixels * read.zero_point.astype(np.float64))
         case AdaptiveAveragePool():
             read = activation_of(node.inputs[0], made)[np.repeat(np.arange(node.inputs[0].channels), node.size**2)]
-            rows, columns = (np.diff(windows_of(node.size, pixels)).ravel() for pixels in size)
+            rows, columns = (np.diff(node.windows(pixels)).ravel() for pixels in size)
             counts = np.tile(np.outer(rows, columns).ravel().astype(np.float64), node.inputs[0].channels)
             return _requantised(read.scale, counts, to, zero=counts * read.zero_point)
         case Scale():
@@ -249,11 +249,6 @@ def _constants_to(
             return _requantised(left.scale, 1, to, residual, left.zero_point.astype(np.float64))
         case _:
             raise ValueError(f"{node.name}: {type(node).__name__} makes no bytes")
-
-
-def windows_of(count: int, pixels: int) -> list[tuple[int, int]]:
-    """The first pixel of each of ``count`` windows of a line, and the one behind its last: they overlap if need be."""
-    return [(i * pixels // count, -(-(i + 1) * pixels // count)) for i in range(count)]
 
 
 def carrier_of(add: Add, carried: Mapping[Node, Add]) -> Node | None:

@@ -41,7 +41,6 @@ from shufflenet.networks.quantized import (
     carriers,
     constants_of,
     input_of,
-    windows_of,
 )
 
 _ROUNDS = 12582912.0  # 1.5 * 2^23: adding it leaves no bits for a fraction
@@ -228,7 +227,7 @@ def _padded(x: Tensor, padding: int, byte: NDArray[np.uint8]) -> Tensor:
 
 def _window_sums(node: AdaptiveAveragePool, x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C * size * size]."""
-    rows, columns = (windows_of(node.size, pixels) for pixels in x.shape[2:])
+    rows, columns = (node.windows(pixels) for pixels in x.shape[2:])
     sums = [x[:, :, top:bottom, left:right].sum(dim=(2, 3)) for top, bottom in rows for left, right in columns]
     return torch.stack(sums, dim=2).flatten(1)
 

@@ -70,19 +70,17 @@ def _layer_apart(translated: Translated, node: Node, x: NDArray[np.float32], the
     if not node.flat:
         height, width = theirs.shape[2:]
         windows = min(height, width, _MOST_WINDOWS)
-        part.append(AdaptiveAveragePool("values", (node,), node.channels * windows**2, windows))
-        theirs = _means(theirs, windows)
+        pool = AdaptiveAveragePool("values", (node,), node.channels * windows**2, windows)
+        part.append(pool)
+        theirs = _means(theirs, pool)
     names = part.tensor_shapes()
     ours = Engine(Model(part, {name: translated.tensors[name] for name in names})).run(x)
     return _apart(ours, theirs)
 
 
-def _means(planes: NDArray[np.float32], windows: int) -> NDArray[np.float32]:
-    def edges(length: int) -> list[tuple[int, int]]:
-        return [(i * length // windows, ((i + 1) * length - 1) // windows + 1) for i in range(windows)]
-
+def _means(planes: NDArray[np.float32], pool: AdaptiveAveragePool) -> NDArray[np.float32]:
     rows = [
-        [planes[0, :, top:bottom, left:right].mean(axis=(1, 2)) for left, right in edges(planes.shape[3])]
-        for top, bottom in edges(planes.shape[2])
+        [planes[0, :, top:bottom, left:right].mean(axis=(1, 2)) for left, right in pool.windows(planes.shape[3])]
+        for top, bottom in pool.windows(planes.shape[2])
     ]
     return np.asarray(rows, np.float32).transpose(2, 0, 1)
