@@ -77,10 +77,18 @@ static inline int needs_pass(uint32_t activation)
     return activation > PLAN_RELU;
 }
 
+// Whether zeros stay zeros.
+static inline int keeps_zeros(uint32_t activation)
+{
+    return activation != PLAN_SIGMOID && activation != PLAN_HARD_SIGMOID;
+}
+
 // y[p] = activation(y[p]) for the pixels from begin to before end that lie in a line: of width pixels, pitch from one to the
-// next.
+// next. Between the lines are zeros, or what becomes zeros later.
 static inline void activate_pixels(uint32_t activation, float *y, size_t begin, size_t end, size_t width, size_t pitch)
 {
+    if (end && keeps_zeros(activation)) // without gaps the loops are long, and all of them vectors
+        width = pitch = end;
     for (size_t line = begin / pitch * pitch; line < end; line += pitch) {
         const size_t first = line < begin ? begin : line, last = line + width < end ? line + width : end;
         switch ((enum plan_activation)activation) { // outside of the loop, so that the compiler can use vectors

@@ -12,6 +12,15 @@ static void zero_gaps(const struct convolution *s, const uint32_t *out, size_t c
                     y[out[i] + p] = 0;
 }
 
+static void activate_outputs(const struct convolution *s, const uint32_t *out, size_t count, size_t begin, size_t end,
+                             float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        activate_pixels(s->activation, y + out[i], begin, end, s->width, s->pitch);
+}
+
+enum { PASS_FLOATS = 2 << 10 };
+
 // Computes count tiles of one group, which are those of run from number first on, on the given pixels.
 static void convolve(const struct convolution *s, size_t group, const struct tile_run *run, size_t first, size_t count,
                      struct range pixels, const float *x, float *y)
@@ -20,25 +29,35 @@ static void convolve(const struct convolution *s, size_t group, const struct til
     const float *packed = s->packed + row * (1 + s->k);
     const uint32_t *residual = s->residual ? s->residual + row : NULL;
     const size_t all = pixels.end - pixels.begin, vectors = vectors_in_tiles(run->mr, all, VECTOR_FLOATS);
+    const int passes = needs_pass(s->activation);
     size_t few = all > vectors * VECTOR_FLOATS ? all - vectors * VECTOR_FLOATS : 0;
     const struct parts parts = split(vectors, widest_tile[run->mr]);
     size_t p = pixels.begin;
     for (size_t i = 0; i < parts.count; i++) {
         const size_t nv = parts.width + (i < parts.wider), floats = nv * VECTOR_FLOATS, left = pixels.end - p;
         tile_function *function = tile_functions[run->mr][nv];
+        size_t end = left < floats ? pixels.end : p + floats;
         if (few && left == floats + few && column_tile_functions[few - 1][run->mr][nv]) {
             function = column_tile_functions[few - 1][run->mr][nv];
+            end += few;
             few = 0;
         }
-        function(s, count, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p,
-                 left < floats ? left : floats);
+        // What an activation has a pass of its own over is to be in the first-level cache.
+        const size_t some = passes ? PASS_FLOATS / (run->mr * floats) + 1 : count;
+        for (size_t tile = 0; tile < count; tile += some) {
+            const size_t tiles = count - tile < some ? count - tile : some, m = tile * run->mr;
+            function(s, tiles, packed + m * (1 + s->k), s->in + group * s->k, s->out + row + m,
+                     residual ? residual + m : NULL, x + p, y + p, left < floats ? left : floats);
+            if (passes)
+                activate_outputs(s, s->out + row + m, tiles * run->mr, p, end, y);
+        }
         p += floats;
     }
+    const size_t first_of_few = p;
     for (size_t i = 0; i < few; i++, p++)
         columns(s, count, run->mr, packed, s->in + group * s->k, s->out + row, residual, x + p, y + p);
-    if (needs_pass(s->activation))
-        for (size_t m = 0; m < count * run->mr; m++)
-            activate_pixels(s->activation, y + s->out[row + m], pixels.begin, pixels.end, s->width, s->pitch);
+    if (passes && few)
+        activate_outputs(s, s->out + row, count * run->mr, first_of_few, pixels.end, y);
     if (s->width < s->pitch)
         zero_gaps(s, s->out + row, count * run->mr, pixels.begin, pixels.end, y);
 }
@@ -59,8 +78,9 @@ static void convolve_in_blocks(const struct convolution *s, size_t group, const 
 static void convolve_groups(const struct convolution *s, struct range tiles, struct range pixels, const float *x,
                             float *y)
 {
+    const size_t first = tiles.begin / s->tile_count, last = (tiles.end + s->tile_count - 1) / s->tile_count;
     for (int whole = 1; whole >= 0; whole--)
-        for (size_t group = 0; group < s->groups; group++) {
+        for (size_t group = first; group < last; group++) {
             size_t tile = group * s->tile_count; // the first of the run, counted over all groups
             if ((tiles.begin <= tile && tile + s->tile_count <= tiles.end) != whole)
                 continue;
