@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.graph import Graph, Node, Pad, WindowPool
 from shufflenet.networks.graph_network import GraphNetwork
 from shufflenet.networks.model import Model
 from shufflenet.networks.network import ShuffleNet, tensors_of
@@ -59,6 +59,21 @@ def every_operator() -> Graph:
     graph.fully_connected(
         "fc", graph.fully_connected("hidden", graph.adaptive_average_pool("means", y, 2), 20, "relu"), 5
     )
+    return graph
+
+
+def every_import() -> Graph:
+    """The operators that only imported networks have, each in the places where the engine runs them differently."""
+    graph = Graph("every_import")
+    x: Node = graph.append(WindowPool("halved", (graph.input,), 3, "max", 2, 2, 0, True, False))
+    y: Node = graph.append(WindowPool("same", (x,), 3, "max", 3, 1, 1, False, False))
+    x = graph.append(Pad("pad", (graph.add("two_pools", x, y, activation="gelu"),), 3, 0, 1))
+    x = graph.convolution("stem", x, 8, 3, stride=2, padding=0, activation="relu6")
+    y = graph.append(WindowPool("inside", (x,), 8, "average", 3, 2, 1, False, False))
+    z = graph.append(WindowPool("padded", (x,), 8, "average", 3, 2, 1, False, True))
+    x = graph.add("two_averages", y, z, activation="silu")
+    x = graph.add("with_itself", graph.convolution("wide", x, 8, 7, groups=8, activation="gelu"), x, activation="relu6")
+    graph.fully_connected("fc", graph.global_average_pool("pool", x), 5)
     return graph
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from exported import Case, apart, largest_errors
-from random_network import random_graph_network, random_input, random_network
+from random_network import every_import, random_graph_network, random_input, random_network
 from shufflenet import model_file
 from shufflenet.exporters import TARGETS, export
 from shufflenet.exporters.target import ExportError, Order
@@ -62,6 +62,17 @@ def test_other_families(target: str, name: str, tmp_path: Path) -> None:
     done = export(model, target, tmp_path / f"net{TARGETS[target].suffix}")
     assert done.check is not None
     assert all(other.error < 1e-5 for other in done.check.comparisons)
+
+
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"web"}))  # which is the engine, as c is
+def test_operators_that_only_imports_have(target: str, tmp_path: Path) -> None:
+    needs(target)
+    _, model = random_graph_network(every_import())
+    model = replace(model, preprocessing=Preprocessing(size=64, resize=72))
+    done = export(model, target, tmp_path / f"net{TARGETS[target].suffix}")
+    assert done.check is not None
+    # MNN's GELU is less exact.
+    assert all(other.error < (1e-4 if target == "mnn" else 1e-5) for other in done.check.comparisons)
 
 
 @pytest.mark.parametrize("target", ANY_SIZE + ONE_SIZE)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from random_network import random_graph_network, random_input, randomise
+from random_network import every_import, random_graph_network, random_input, randomise
 from shufflenet import cli, model_file
 from shufflenet.engine.engine import Engine
 from shufflenet.exporters.onnx import make
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.network_file import import_network
-from shufflenet.networks.graph import Graph, Node, Pad, Shuffle, WindowPool
+from shufflenet.networks.graph import Graph, Pad, Shuffle, WindowPool
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import check_served
 
@@ -113,21 +113,6 @@ def test_computes_the_same(network: nn.Module, suffix: str, tmp_path: Path) -> N
         with torch.inference_mode():
             expected = network(torch.from_numpy(x)).numpy()
         assert np.abs(Engine(model).run(x) - expected).max() < 1e-5 * np.abs(expected).max()
-
-
-def every_import() -> Graph:
-    """The operators that only imported networks have, each in the places where the engine runs them differently."""
-    graph = Graph("every_import")
-    x: Node = graph.append(WindowPool("halved", (graph.input,), 3, "max", 2, 2, 0, True, False))
-    y: Node = graph.append(WindowPool("same", (x,), 3, "max", 3, 1, 1, False, False))
-    x = graph.append(Pad("pad", (graph.add("two_pools", x, y, activation="gelu"),), 3, 0, 1))
-    x = graph.convolution("stem", x, 8, 3, stride=2, padding=0, activation="relu6")
-    y = graph.append(WindowPool("inside", (x,), 8, "average", 3, 2, 1, False, False))
-    z = graph.append(WindowPool("padded", (x,), 8, "average", 3, 2, 1, False, True))
-    x = graph.add("two_averages", y, z, activation="silu")
-    x = graph.add("with_itself", graph.convolution("wide", x, 8, 7, groups=8, activation="gelu"), x, activation="relu6")
-    graph.fully_connected("fc", graph.global_average_pool("pool", x), 5)
-    return graph
 
 
 @pytest.mark.parametrize("size", [(64, 64), (45, 38)])
