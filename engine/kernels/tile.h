@@ -133,9 +133,10 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
                 if (first == 0)
                     add_columns(columns, nv, x + in[k], weights, sum_of_column);
             }
+            if (first == 0)
 #pragma GCC unroll 2
-            for (size_t c = 0; first == 0 && c < columns; c++)
-                store_column(mr, s->lower_bound, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
+                for (size_t c = 0; c < columns; c++)
+                    store_column(mr, s->lower_bound, sum_of_column[c], out, residual, y + nv * VECTOR_FLOATS + c);
 #pragma GCC unroll 8
             for (size_t m = first; m < end; m++)
                 write_output(nv, y + out[m], residual ? y + residual[m] : NULL, sum[m], lower_bound, inside);
