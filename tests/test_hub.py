@@ -170,7 +170,7 @@ def test_torch_hub(tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "src" / "shufflenet", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     code = f"""
 import sys
-sys.path[:] = [path for path in sys.path if "shufflenet" not in path]
+sys.path[:] = [path for path in sys.path if path != {str(ROOT / "src")!r}]
 sys.meta_path[:] = [finder for finder in sys.meta_path if "ScikitBuild" not in type(finder).__name__]
 import torch
 load = lambda **options: torch.hub.load({str(tmp_path)!r}, "shufflenet_g3_x0_5", source="local", **options)
