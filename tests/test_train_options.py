@@ -124,7 +124,7 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     recipe = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "2", "--seed", "5", "--mixup", "0.3"]
     recipe += ["--cutmix", "0.7", "--amp", "--class-weights", "--rotate", "15", "--colour", "0.3"]
     others = ["--size", "32", "--val-fraction", "0.5", "--teacher", "resnet18", "--arch", ARCH]
-    running = ["--workers", "2", "--checkpoint-minutes", "7", "--skip-broken", "--no-sync-bn"]
+    running = ["--workers", "2", "--checkpoint-minutes", "7", "--skip-broken", "--no-sync-bn", "--device", "cpu"]
     assert run(shapes / "train", "--out", tmp_path, *recipe, *others, *running).exit_code == 0
     ((taken, options),) = calls
     assert taken.recipe == replace(
@@ -135,7 +135,9 @@ def test_options_arrive(shapes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (taken.graph.name, taken.preprocessing.size) == (ARCH, 32)
     command = options.pop("command")
     assert command.startswith("shufflenet train train ")
-    assert options == {"workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "sync_bn": False}
+    assert options == {
+        "workers": 2, "checkpoint_minutes": 7, "skip_broken": True, "sync_bn": False, "device": "cpu",
+    }  # fmt: skip
 
 
 def test_a_recipe_of_ones_own(shapes: Path, tmp_path: Path) -> None:
