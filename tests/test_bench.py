@@ -26,7 +26,7 @@ from exported import apart
 from random_network import every_operator
 from shufflenet import model_file
 from shufflenet.bench import layers, plot, report, runtime
-from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.case import Case, make_case
 from shufflenet.bench.folder import FolderResults
 from shufflenet.bench.folder import table as folder_table
 from shufflenet.bench.graph import example
@@ -46,6 +46,7 @@ from shufflenet.models import DEFAULT_MODEL, load_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.model import Model
 from shufflenet.networks.module import module_of
+from shufflenet.networks.random_model import random_model
 from shufflenet.networks.shufflenet_v1 import STAGE2_CHANNELS
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.threads import usable_cores

@@ -16,7 +16,7 @@ import torch
 from click.testing import CliRunner
 from torch.nn import functional
 
-from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.case import Case, make_case
 from shufflenet.bench.runtime import FLOAT32, INT8, OURS, Precision, UnavailableError
 from shufflenet.bench.web import report, run
 from shufflenet.bench.web.chromium import NoBrowserError
@@ -27,6 +27,7 @@ from shufflenet.bench.web.site import Site
 from shufflenet.bench.web.tfjs_network import Groups, tfjs_files
 from shufflenet.cli import commands
 from shufflenet.networks import families
+from shufflenet.networks.random_model import random_model
 
 SMALL = "shufflenet_g3_x0_25"
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from random_network import every_operator, random_input, random_network
-from shufflenet.bench.case import random_model
 from shufflenet.engine.engine import Engine
 from shufflenet.exporters import export
 from shufflenet.exporters.onnx import make
 from shufflenet.exporters.target import ExportError
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
+from shufflenet.networks.random_model import random_model
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures import images
 

@@ -19,7 +19,7 @@ WAY = """
     atomic_file files labels threads library install_hint
     pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
     pictures.images
-    networks.quantized networks.quantized_tensors networks.model networks.folded model_file
+    networks.quantized networks.quantized_tensors networks.model networks.random_model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_weights engine.int8_plan
     engine.plan
     engine.engine

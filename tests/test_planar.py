@@ -128,8 +128,8 @@ def test_network(arch: ShuffleNetV1, size: tuple[int, int]) -> None:
     randomise(network)
     plain = copy.deepcopy(network).double()
     x = torch.randn(3, arch.in_channels, *size)
-    assert planar.suits(network, x)
-    assert not planar.suits(plain, x.double())
+    assert not planar.refusal(network, x)
+    assert planar.refusal(plain, x.double())
     got, want = run_plain(planar.Planar(network), x), run_plain(plain, x.double())
     assert relative_error(got, want) < 1e-4
     grads = [torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]) for net in (network, plain)]
@@ -164,18 +164,18 @@ def test_the_same_bits_again() -> None:
 
 def test_pytorch_takes_over_what_the_kernels_do_not_do() -> None:
     network, x = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), torch.randn(2, 3, 64, 64)
-    assert planar.suits(network, x)
+    assert not planar.refusal(network, x)
     huge = torch.zeros(1).expand(7200, 3, 224, 224)  # takes no memory
-    assert planar.suits(network, huge[:700])
-    assert not planar.suits(ShuffleNet(ShuffleNetV1(3, 2.0, classes=10)).train(), huge), "more than 32 bits count"
+    assert not planar.refusal(network, huge[:700])
+    assert planar.refusal(ShuffleNet(ShuffleNetV1(3, 2.0, classes=10)).train(), huge), "more than 32 bits count"
     with torch.autocast("cpu", torch.bfloat16):
-        assert not planar.suits(network, x)
+        assert planar.refusal(network, x)
     network.get_submodule("stage2").requires_grad_(False)
-    assert not planar.suits(network, x), "frozen"
+    assert planar.refusal(network, x), "frozen"
     network.requires_grad_()
     network.get_submodule("stage2").eval()
-    assert not planar.suits(network, x), "statistics kept"
-    assert not planar.suits(network.eval(), x)
+    assert planar.refusal(network, x), "statistics kept"
+    assert planar.refusal(network.eval(), x)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 64, 64), (2, 1, 64, 64), (3, 64, 64), (1, 3, 32, 32)])
@@ -188,10 +188,10 @@ def test_a_wrong_input_is_told_by_pytorch(shape: tuple[int, ...]) -> None:
 def test_only_the_networks_own_modules_on_a_cpu_suit() -> None:
     x = torch.randn(2, 3, 64, 64)
     with torch.device("meta"):
-        assert not planar.suits(ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), x)
+        assert planar.refusal(ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train(), x)
     network = ShuffleNet(ShuffleNetV1(3, 0.25, classes=10)).train()
     network.bn1 = nn.GroupNorm(4, network.arch.stem_channels)  # type: ignore[assignment]
-    assert not planar.suits(network, x)
+    assert planar.refusal(network, x)
 
 
 @pytest.mark.usefixtures("one_thread")

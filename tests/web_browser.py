@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shufflenet.bench.web.chromium import NoBrowserError, chromium
+from shufflenet.bench.web.server import answering
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome, ChromeOptions
@@ -50,18 +50,9 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         super().end_headers()
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
+def server(folder: Path) -> AbstractContextManager[str]:
     """Serves a folder; gives its address."""
-    files = functools.partial(_Files, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), files) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_port}/"
-        finally:
-            running.shutdown()
-            thread.join()
+    return answering(functools.partial(_Files, directory=str(folder)))
 
 
 def tasks(chrome: Chrome) -> list[float]:

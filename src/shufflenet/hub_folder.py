@@ -30,9 +30,7 @@ def write(model: Model, folder: Path) -> None:
     if not (folder / CARD).exists():
         from shufflenet import model_card, model_info  # only here: they need the engine
 
-        about = model_info.info(folder / MODEL)
-        with atomic_file(folder / CARD) as file:
-            file.write(model_card.text(about).encode("utf-8", "backslashreplace"))
+        model_card.write(folder / CARD, model_info.info(folder / MODEL))
 
 
 def config(model: Model) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet import evaluation, model_card, sheet
-from shufflenet.atomic_file import atomic_file
 
 
 def write(
@@ -29,6 +28,5 @@ def write(
     if mistakes:
         sheet.contact_sheet(mistakes, folder / "mistakes.png")
     card = folder / "README.md"
-    with atomic_file(card) as file:
-        file.write(model_card.text(about, measured, bool(mistakes)).encode("utf-8", "backslashreplace"))
+    model_card.write(card, about, measured, bool(mistakes))
     return card

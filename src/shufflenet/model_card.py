@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sized
+from pathlib import Path
 from typing import Any, Protocol
 
 from shufflenet import model_info
+from shufflenet.atomic_file import atomic_file
 
 _MOST_LABELS = 50
 
@@ -21,6 +23,12 @@ class Measured(Protocol):
     @property
     def top5_error(self) -> float: ...
     def per_class(self) -> list[dict[str, Any]]: ...
+
+
+def write(card: Path, about: dict[str, Any], measured: Measured | None = None, mistakes: bool = False) -> None:
+    """Writes what `text` says into the file ``card``; raises OSError if that can't be."""
+    with atomic_file(card) as file:
+        file.write(text(about, measured, mistakes).encode("utf-8", "backslashreplace"))
 
 
 def text(about: dict[str, Any], measured: Measured | None = None, mistakes: bool = False) -> str:

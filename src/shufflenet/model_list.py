@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from importlib import resources
 from time import perf_counter
 from typing import Any
@@ -16,7 +15,7 @@ from shufflenet.importers.download import cache_folder
 from shufflenet.models import embedded_models, load_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.graph import Graph
-from shufflenet.networks.model import Model
+from shufflenet.networks.random_model import random_model
 
 _PUBLIC_SIZE = 224  # pixels
 _RUNS = 15  # of each network that is timed
@@ -56,18 +55,9 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def _ms(graph: Graph, size: int) -> float:
-    """The least milliseconds that one picture took on one thread; with random weights: none are downloaded for this.
-
-    They are drawn so that activations stay near one: denormal numbers would take longer.
-    """
-    random, tensors = np.random.default_rng(0), {}
-    for name, shape in graph.tensor_shapes().items():
-        if len(shape) > 1:
-            tensors[name] = random.normal(0, math.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
-        else:
-            tensors[name] = np.full(shape, 0 if name.endswith(("bias", "mean")) else 1, np.float32)
-    engine = Engine(Model(graph, tensors))
-    x = random.standard_normal((1, graph.in_channels, size, size), dtype=np.float32)
+    """The least milliseconds that one picture took on one thread; with random weights: none are downloaded for this."""
+    engine = Engine(random_model(graph))
+    x = np.random.default_rng(0).standard_normal((1, graph.in_channels, size, size), dtype=np.float32)
     engine.run(x)
     took = []
     for _ in range(_RUNS):

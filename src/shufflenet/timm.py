@@ -20,6 +20,7 @@ from shufflenet import hub_folder
 from shufflenet.importers import pytorchcv
 from shufflenet.models import embedded_models, load_model
 from shufflenet.networks.network import ShuffleNet, initialise
+from shufflenet.networks.published import with_counts
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 _EMBEDDED, _PUBLIC = "tiny_imagenet", "pytorchcv_in1k"
@@ -239,14 +240,8 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
 def _built(name: str, pretrained: bool, about: Any, options: dict[str, Any]) -> Any:
     feature_cfg = {"out_indices": tuple(range(len(_PARTS)))}
     return build_model_with_cfg(
-        TimmShuffleNet, name, pretrained, about, feature_cfg=feature_cfg, pretrained_filter_fn=_with_counts, **options
+        TimmShuffleNet, name, pretrained, about, feature_cfg=feature_cfg, pretrained_filter_fn=with_counts, **options
     )
-
-
-def _with_counts(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The state dict with batch norm's counts of batches, which model files leave out and PyTorch asks for."""
-    counts = {name: t for name, t in network.state_dict().items() if name.endswith("num_batches_tracked")}
-    return counts | state
 
 
 def _entry(name: str) -> Callable[..., nn.Module]:

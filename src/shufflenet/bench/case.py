@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 
 from shufflenet.engine.engine import Engine
 from shufflenet.networks import complexity
-from shufflenet.networks.graph import Graph
 from shufflenet.networks.model import Model
-from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 if TYPE_CHECKING:
     from shufflenet.bench.samples import Samples  # it imports PyTorch
@@ -87,24 +84,3 @@ def make_case(
     shape = (batch, model.graph.in_channels, height, width)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
     return Case(model.graph.name, model, x, threads, samples, file)
-
-
-def random_model(graph: Graph) -> Model:
-    """``graph`` with random weights, the same ones each time.
-
-    The weights keep activations near one; batch norm statistics are far from 0 and 1, so that a mistake in folding
-    shows in the logits.
-    """
-    random = np.random.default_rng(_SEED)
-    tensors = {}
-    for name, shape in graph.tensor_shapes().items():
-        if len(shape) > 1:
-            tensor = random.normal(0, math.sqrt(1 / math.prod(shape[1:])), shape)
-        elif name.endswith(("bias", "running_mean")):
-            tensor = random.normal(0, 0.3, shape)
-        else:  # batch norm's weight and running_var
-            tensor = random.uniform(0.5, 1.5, shape)
-        # `shufflenet train` rounds a ShuffleNet's classifier to half precision.
-        half = len(shape) == 2 and isinstance(graph.architecture, ShuffleNetV1)
-        tensors[name] = tensor.astype(np.float16 if half else np.float32).astype(np.float32)
-    return Model(graph, tensors)

@@ -10,7 +10,7 @@ from typing import Any
 
 from shufflenet.atomic_file import write_json
 from shufflenet.bench import layers, plot, report
-from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.case import Case, make_case
 from shufflenet.bench.run import Results, Status, bench
 from shufflenet.bench.runtime import BFLOAT16, FLOAT32, INT8, Precision, select
 from shufflenet.bench.samples import like_trained, of_pictures, synthetic
@@ -21,6 +21,7 @@ from shufflenet.models import load_model, run_folder_model
 from shufflenet.networks import families
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import check_served
+from shufflenet.networks.random_model import random_model
 from shufflenet.pictures.preprocessing import Preprocessing
 
 

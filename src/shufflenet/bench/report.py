@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from shufflenet.bench.run import Results, Row, same_case
 from shufflenet.bench.runtime import FLOAT32, OURS
+
+
+class Timed(Protocol):
+    """What `cell` shows of a row of results."""
+
+    @property
+    def ms(self) -> float | None: ...
+    @property
+    def agreement(self) -> float | None: ...
 
 
 def table(results: Results) -> str:
@@ -69,9 +80,9 @@ def markdown(results: Results) -> str:
             _input(ours),
             str(ours.threads),
             f"{ours.macs / 1e6:,.1f}",
-            _cell(ours, "**"),
+            cell(ours, "**"),
             "-" if share is None else f"{100 * share:.0f} %",
-            *(_cell(rows.get(key)) for key in others),
+            *(cell(rows.get(key)) for key in others),
             f"{min(ratios):.2f}" if ratios else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -98,7 +109,7 @@ def _number(value: float | None, factor: float, form: str, width: int) -> str:
     return f"{'-' if value is None else format(factor * value, form):>{width}}"
 
 
-def _cell(row: Row | None, mark: str = "") -> str:
+def cell(row: Timed | None, mark: str = "") -> str:
     """Milliseconds, and below float32 the agreement; a dash if it was not timed."""
     if row is None or row.ms is None:
         return "-"

@@ -179,7 +179,7 @@ def _prepare(runtime: Runtime, case: Case, status: Status) -> tuple[Row, dict[Ru
 def _right(row: Row, runs: Sequence[Run], logits: NDArray[np.float32]) -> Sequence[Run]:
     """The runs if all of them give the logits; else none, and the row says so."""
     # Each runs twice: a run must leave the input as it was.
-    error = float(np.max([_error(run(), logits) for run in runs for _ in range(2)]))
+    error = float(np.max([error_of(run(), logits) for run in runs for _ in range(2)]))
     row.max_error = error if math.isfinite(error) else None  # JSON has no infinity and no NaN
     if error <= MAX_ERROR:
         return runs
@@ -206,7 +206,7 @@ def _agreement(reduced: Reduced, case: Case) -> float:
     return float(np.mean(np.concatenate(best) == case.classes))
 
 
-def _error(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
+def error_of(got: NDArray[np.float32], want: NDArray[np.float32]) -> float:
     """Largest difference of a logit, relative to the largest logit; both are [batch, classes]."""
     if got.shape != want.shape:
         raise ValueError(f"gives logits {list(got.shape)}, not {list(want.shape)}")

@@ -47,7 +47,7 @@ def convert(structure: Structure, tensors: Tensors, convention: Convention) -> t
     else:
         graph = variant.graph(structure, convention)
         tensors = {**tensors, **variant.added_tensors(graph)}
-    return graph, for_own_pictures(tensors, convention)
+    return for_own_pictures(graph, tensors, convention)
 
 
 def _reversed(name: str, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

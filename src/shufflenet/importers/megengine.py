@@ -43,11 +43,7 @@ def _recognise(state: StateDict) -> Recognised:
         tensors[name] = values.reshape(shape).astype(np.float32)
     if unused := [name for name in state if name.rpartition(".")[2] in _PARTS and name not in used]:
         raise ValueError(f"not MegEngine's ShuffleNet v1: it has no {unused[0]!r}")
-    return Recognised(graph.name.removesuffix("_variant"), graph.classes, partial(_built, graph, tensors))
-
-
-def _built(graph: Graph, tensors: Tensors, convention: Convention) -> tuple[Graph, Tensors]:
-    return graph, for_own_pictures(tensors, convention)
+    return Recognised(graph.name.removesuffix("_variant"), graph.classes, partial(for_own_pictures, graph, tensors))
 
 
 def _graph(state: StateDict) -> tuple[Graph, dict[str, str]]:

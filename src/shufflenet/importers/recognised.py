@@ -28,12 +28,12 @@ class Recognised:
     build: Callable[[Convention], tuple[Graph, Tensors]]
 
 
-def for_own_pictures(tensors: Tensors, convention: Convention) -> Tensors:
-    """The tensors with the first convolution's for pictures of red, green, blue from 0 to 1."""
+def for_own_pictures(graph: Graph, tensors: Tensors, convention: Convention) -> tuple[Graph, Tensors]:
+    """A graph and its tensors, the first convolution's for pictures of red, green, blue from 0 to 1."""
     conv1 = tensors["conv1.weight"]
     if convention.bgr:
         conv1 = conv1[:, ::-1]
     if convention.bytes_in:
         conv1 = conv1 * np.float32(255)
     tensors = {**tensors, "conv1.weight": conv1}
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return graph, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

@@ -35,11 +35,7 @@ def _recognise(state: StateDict) -> Recognised:
         if values.shape != shape or values.dtype.kind != "f" or not np.isfinite(values).all():
             raise ValueError(f"variable {theirs[layer]!r} is {list(values.shape)}, not {list(shape)}, or not finite")
         tensors[name] = values.astype(np.float32)
-    return Recognised(graph.name.removesuffix("_variant"), classes, partial(_built, graph, tensors))
-
-
-def _built(graph: Graph, tensors: Tensors, convention: Convention) -> tuple[Graph, Tensors]:
-    return graph, for_own_pictures(tensors, convention)
+    return Recognised(graph.name.removesuffix("_variant"), classes, partial(for_own_pictures, graph, tensors))
 
 
 def _in_our_order(state: StateDict, name: str, part: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shufflenet import hub_folder, hugging_face, model_file
 from shufflenet.models import embedded_models, load_model
@@ -154,6 +154,11 @@ class Published(nn.Module):
     def take_weights(self, model: Model) -> None:
         """Copies a model's weights, labels and preprocessing; the graphs must be the same."""
         state = {name: torch.from_numpy(np.asarray(t)) for name, t in model.tensors.items()}
-        counts = {name: t for name, t in self.state_dict().items() if name.endswith("num_batches_tracked")}
-        self.load_state_dict(state | counts)
+        self.load_state_dict(with_counts(state, self))
         self.labels, self.preprocessing = tuple(model.labels), model.preprocessing
+
+
+def with_counts(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The state dict with batch norm's counts of batches, which model files leave out and PyTorch asks for."""
+    counts = {name: t for name, t in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    return counts | state

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet.atomic_file import write_json
-from shufflenet.bench.case import Case, make_case, random_model
+from shufflenet.bench.case import Case, make_case
 from shufflenet.bench.run import Results, Row, Status, bench
 from shufflenet.bench.runtime import FLOAT32, INT8, OURS, Precision, Runtime, select
 from shufflenet.networks import complexity
 from shufflenet.networks.graph import Graph
+from shufflenet.networks.random_model import random_model
 from shufflenet.paper import published
 from shufflenet.paper.cost import build
 from shufflenet.paper.table import Column, Table

@@ -114,11 +114,6 @@ def by_kernels(network: nn.Module) -> nn.Module:
     return Planar(network) if isinstance(network, ShuffleNet) else network
 
 
-def suits(network: ShuffleNet, x: Tensor) -> bool:
-    """Whether the kernels can do this forward pass: all of the network is trained, in float32, on a CPU."""
-    return not refusal(network, x)
-
-
 def refusal(network: ShuffleNet, x: Tensor) -> str:
     """Why the kernels can't do this forward pass; empty: they can."""
     if x.ndim != 4 or x.shape[1] != network.arch.in_channels:

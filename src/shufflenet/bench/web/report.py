@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shufflenet.bench.report import cell
 from shufflenet.bench.runtime import FLOAT32, INT8, OURS, Precision
 from shufflenet.bench.web.run import WebResults, WebRow
 from shufflenet.bench.web.runtimes import WITHOUT_RELAXED
@@ -53,7 +54,7 @@ def markdown(results: WebResults) -> str:
         "|---|" + "---:|" * (len(columns) + len(ratios)),
     ]
     for rows in results.cases():
-        cells = [_cell(rows, name, precision) for name, precision in columns]
+        cells = [cell(_row(rows, name, precision), "**" * (name == OURS)) for name, precision in columns]
         values = [_best_ratio(rows, FLOAT32), _best_ratio(rows, FLOAT32, WITHOUT_RELAXED)]
         if in_8_bits:
             values += [_best_ratio(rows, INT8), _gain_of_8_bits(rows)]
@@ -122,14 +123,6 @@ def _row(rows: Sequence[WebRow], name: str, precision: Precision) -> WebRow | No
 def _ms(rows: Sequence[WebRow], name: str, precision: Precision) -> float | None:
     row = _row(rows, name, precision)
     return None if row is None else row.ms
-
-
-def _cell(rows: Sequence[WebRow], name: str, precision: Precision) -> str:
-    row = _row(rows, name, precision)
-    if row is None or row.ms is None:
-        return "-"
-    agreement = "" if row.agreement is None else f" ({100 * row.agreement:.0f} %)"
-    return f"{'**' * (name == OURS)}{row.ms:.3g}{'**' * (name == OURS)}{agreement}"
 
 
 def _kb(row: WebRow) -> str:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.bench.case import Case
-from shufflenet.bench.run import LEAST_AGREEMENT, MAX_ERROR, Status, machine
+from shufflenet.bench.run import LEAST_AGREEMENT, MAX_ERROR, Status, error_of, machine
 from shufflenet.bench.runtime import FLOAT32, OURS, Precision, UnavailableError
 from shufflenet.bench.web import npm
 from shufflenet.bench.web.chromium import chromium
 from shufflenet.bench.web.runtimes import Configuration, WebRuntime
 from shufflenet.bench.web.site import Site, serving
+from shufflenet.engine.engine import Engine
 from shufflenet.exporters.converting import quiet
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def web_bench(
     with TemporaryDirectory() as folder, chromium(seconds=_SCRIPT_SECONDS) as chrome:
         site = Site(Path(folder))
         browser = f"Chromium {chrome.capabilities['browserVersion']}"
-        results = WebResults(machine(), browser, {OURS: machine()["shufflenet"]} | versions)
+        about = machine()
+        results = WebResults(about, browser, {OURS: about["shufflenet"]} | versions)
         with serving(site) as address:
             for number, case in enumerate(cases):
                 chrome.get(f"{address}index.html")
@@ -160,11 +162,12 @@ def _rows(
     macs, rows = case.macs, list[WebRow]()
     running: dict[str, _Running] = {}
     for precision in precisions:
+        expected = case.logits if precision == FLOAT32 else Engine(case.quantized).run(case.x)
         for runtime in runtimes:
             status(f"{case.name} {case.height}x{case.width}: preparing {runtime.name} in {precision}")
             row = WebRow(case.name, runtime.name, precision, case.height, case.width, macs)
             rows.append(row)
-            running |= _prepared(page, row, f"{number}-{len(rows)}", runtime, case, modules)
+            running |= _prepared(page, row, f"{number}-{len(rows)}", runtime, case, expected, modules)
     status(f"{case.name} {case.height}x{case.width}: timing")
     times = _timed(page, list(running), rounds)
     for row in rows:
@@ -200,10 +203,10 @@ def _write_inputs(case: Case, folder: Path) -> None:
 
 
 def _prepared(
-    page: _Page, row: WebRow, prefix: str, runtime: WebRuntime, case: Case, modules: Path
-) -> dict[str, _Running]:
+    page: _Page, row: WebRow, prefix: str, runtime: WebRuntime, case: Case, expected: NDArray[np.float32],
+    modules: Path,
+) -> dict[str, _Running]:  # fmt: skip
     """By their ids the runtime's configurations that run and are right; if there are none the row says why."""
-    expected = case.logits if row.precision == FLOAT32 else _our_logits(case)
     try:
         with quiet():
             configurations = list(runtime.configurations(case, row.precision))
@@ -232,12 +235,6 @@ def _prepared(
 
 def _said(failure: Exception) -> str:
     return f"failed: {failure}".splitlines()[0][:_MAX_PROBLEM]
-
-
-def _our_logits(case: Case) -> NDArray[np.float32]:
-    from shufflenet.engine.engine import Engine
-
-    return Engine(case.quantized).run(case.x)
 
 
 def _place(site: Site, name: str, configuration: Configuration, modules: Path) -> None:
@@ -273,7 +270,7 @@ def _started(
     logits = np.array(page.call("ask", name, "logits"), np.float32)
     if logits.size != expected.size:
         raise _WrongError(f"gives {logits.size} logits, not {expected.size}")
-    error = float(np.abs(logits.reshape(expected.shape) - expected).max() / np.abs(expected).max())
+    error = error_of(logits.reshape(expected.shape), expected)
     if row.precision == FLOAT32:
         if not error <= MAX_ERROR:
             raise _WrongError(f"differs from PyTorch by {error:.1e} of the largest logit")

@@ -6,15 +6,14 @@ import gzip
 import http.server
 import mimetypes
 import re
-import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from shufflenet.bench.web import npm
+from shufflenet.bench.web.server import answering
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -74,8 +73,7 @@ class Site:
         return _BARE.sub(address, script)
 
 
-@contextmanager
-def serving(site: Site) -> Iterator[str]:
+def serving(site: Site) -> AbstractContextManager[str]:
     """Serves it; gives its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -94,11 +92,4 @@ def serving(site: Site) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_port}/"
-        finally:
-            running.shutdown()
-            thread.join()
+    return answering(Handler)
