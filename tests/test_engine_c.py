@@ -252,7 +252,7 @@ def test_damaged_plans(platform: str, run: Run, seed_folder: Path, networks: lis
     said = re.fullmatch(r"(\d+) inputs\n(\d+) plans were run\n", run("fuzz/fuzz_plan", str(damaged), *plans))
     assert said
     assert int(said[1]) == (damaged + 1) * len(plans)
-    assert int(said[2]) > 3 * damaged
+    assert int(said[2]) > damaged * 10 // 3
 
 
 @pytest.mark.parametrize("platform", ["release", "sanitized"], indirect=True)
