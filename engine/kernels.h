@@ -68,22 +68,22 @@ struct convolution {
     const float *zero_row; // as long as a line of the picture
 };
 
-// 3x3, padding 1: y[c] = activation(b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1 both pitches are the
-// same, the words between the lines of x are zero, and so are the in_pitch + 1 words before and after each row; in strips,
-// where a sliding buffer has none, lines are the fewest whole ROW_ALIGNMENT words instead. What lies between the lines of y
-// becomes zero.
+// 3x3 with padding 1, or 5x5 with padding 2: y[c] = activation(b[c] + sum over taps of w[c][tap] * x[c][...]). With stride 1
+// both pitches are the same, the words between the lines of x are zero, of which 5x5 needs two, and so are the padding *
+// (in_pitch + 1) words before and after each row; in strips, where a sliding buffer has none, lines are the fewest whole
+// ROW_ALIGNMENT words instead. What lies between the lines of y becomes zero.
 struct depthwise {
-    uint32_t channels, height, width, stride, in_pitch, out_pitch, activation;
+    uint32_t kernel_size, channels, height, width, stride, in_pitch, out_pitch, activation;
     float lower_bound;
     const uint32_t *in, *out; // [channels]
-    const float *weights;     // [channels][9]
+    const float *weights;     // [channels][kernel_size][kernel_size]
     const float *bias;        // [channels]
     // Stride 1: [3][period][vector_floats], all ones where the pixel has a left, then a right neighbour, then where it is
     // one, and does not lie between the lines.
     const int32_t *masks;
     uint32_t period;       // in vectors
     const float *zero_row; // what stands above the first and below the last line
-    int in_strips;
+    int in_strips;         // 3x3 alone
 };
 
 // 3x3, stride 2. Padding 1, or 0; windows may reach over the lower and right edge by one. Average: the nine taps' sum / 9,

@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 11 };
+enum { PLAN_MAGIC = 0x4c504e53, PLAN_VERSION = 12 };
 
 // Rows start on a multiple of ROW_ALIGNMENT words, but for the planes of PLAN_INPUT. A step may overwrite the ROW_TAIL words
 // behind a row that it writes with zeros: the rest of a vector of ROW_ALIGNMENT words.
@@ -129,7 +129,7 @@ struct plan_convolution {
 };
 
 struct plan_depthwise {
-    uint32_t channels, height, width, stride, in_pitch, out_pitch;
+    uint32_t kernel_size, channels, height, width, stride, in_pitch, out_pitch;
     uint32_t activation;
     uint32_t input, output;
     uint32_t weights, bias;

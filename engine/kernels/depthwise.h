@@ -229,7 +229,9 @@ static void depthwise_stride2(const struct depthwise *s, const float *x, float *
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const int relu = s->lower_bound == 0, gaps = s->in_pitch > s->width;
-    if (s->stride == 2)
+    if (s->kernel_size == 5)
+        depthwise_5x5(s, x, y, share);
+    else if (s->stride == 2)
         depthwise_stride2(s, x, y, lines, share);
     else if (s->in_strips)
         depthwise_stride1_lines(s, x, y, lines);

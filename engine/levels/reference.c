@@ -74,6 +74,7 @@ static void zero_gap(float *y, uint32_t i, uint32_t width, uint32_t pitch)
 static void depthwise(const struct depthwise *s, const float *x, float *y, struct lines lines, struct share share)
 {
     const struct range channels = range_of(share, s->channels);
+    const uint32_t size = s->kernel_size, padding = size / 2;
     const size_t out_height = (s->height - 1) / s->stride + 1, out_width = (s->width - 1) / s->stride + 1;
     const size_t all = out_height * s->out_pitch;
     const struct range pixels = pixels_in_lines(lines, s->out_pitch, all);
@@ -81,10 +82,10 @@ static void depthwise(const struct depthwise *s, const float *x, float *y, struc
         for (size_t p = pixels.begin; p < pixels.end; p++) {
             const size_t i = p / s->out_pitch, j = p % s->out_pitch;
             float sum = s->bias[c];
-            for (int tap = 0; tap < 9; tap++)
-                sum += s->weights[c * 9 + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
-                                                        (int64_t)(i * s->stride) + tap / 3 - 1,
-                                                        (int64_t)(j * s->stride) + tap % 3 - 1);
+            for (uint32_t tap = 0; tap < size * size; tap++)
+                sum += s->weights[c * size * size + tap] * padded(x + s->in[c], s->height, s->width, s->in_pitch,
+                                                                  (int64_t)(i * s->stride + tap / size) - padding,
+                                                                  (int64_t)(j * s->stride + tap % size) - padding);
             y[s->out[c] + p] = j >= out_width ? 0 : activate(s->activation, sum);
         }
     }

@@ -27,6 +27,7 @@ static void build_depthwise(struct builder *b, const struct plan_step *plan, str
     const struct plan_depthwise *p = &plan->as.depthwise;
     struct depthwise *s = &step->as.depthwise;
     *s = (struct depthwise){
+        .kernel_size = p->kernel_size,
         .channels = p->channels,
         .height = p->height,
         .width = p->width,
@@ -38,6 +39,7 @@ static void build_depthwise(struct builder *b, const struct plan_step *plan, str
         .zero_row = b->zero_row,
         .in_strips = b->strips != NULL,
     };
+    require(b, s->kernel_size == 3 || (s->kernel_size == 5 && !b->strips));
     require(b, (s->stride == 1 || s->stride == 2) && p->activation < PLAN_ACTIVATIONS);
     require(b, is_size(s->channels) && is_size(s->height) && is_size(s->width));
     require(b, s->width <= b->plan.width); // as long as zero_row
@@ -46,13 +48,15 @@ static void build_depthwise(struct builder *b, const struct plan_step *plan, str
         return;
     require(b, s->out_pitch >= (s->width - 1) / s->stride + 1 && (s->stride == 2 || s->in_pitch == s->out_pitch));
     require(b, !b->strips || s->stride == 2 || s->in_pitch == round_up(s->width, ROW_ALIGNMENT));
-    const uint64_t around = s->stride == 1 ? s->in_pitch + 1 : 0;
+    const uint32_t padding = s->kernel_size / 2, taps = s->kernel_size * s->kernel_size;
+    require(b, s->stride == 2 || padding == 1 || s->in_pitch - s->width >= padding);
+    const uint64_t around = s->stride == 1 ? (uint64_t)padding * (s->in_pitch + 1) : 0;
     const uint64_t out_words = (uint64_t)((s->height - 1) / s->stride + 1) * s->out_pitch;
     const uint64_t in_words = plane_words(s->height, s->width, s->in_pitch);
     s->in = read_table(b, step, p->input, s->channels, in_words, s->in_pitch, around, 0);
     s->out = written_table(b, step, p->output, s->channels, out_words, s->out_pitch, ROW_TAIL);
-    const float *w = floats(b, p->weights, (uint64_t)9 * s->channels), *bias = floats(b, p->bias, s->channels);
-    float *w_copy = take(b, sizeof(float) * 9 * s->channels);
+    const float *w = floats(b, p->weights, (uint64_t)taps * s->channels), *bias = floats(b, p->bias, s->channels);
+    float *w_copy = take(b, sizeof(float) * taps * s->channels);
     float *bias_copy = take(b, sizeof(float) * s->channels);
     int32_t *masks = NULL;
     if (s->stride == 1) {
@@ -63,7 +67,7 @@ static void build_depthwise(struct builder *b, const struct plan_step *plan, str
     s->bias = bias_copy;
     s->masks = masks;
     if (is_building(b)) {
-        memcpy(w_copy, w, sizeof(float) * 9 * s->channels);
+        memcpy(w_copy, w, sizeof(float) * taps * s->channels);
         memcpy(bias_copy, bias, sizeof(float) * s->channels);
         if (masks)
             fill_masks(s, b->kernels->vector_floats, masks);

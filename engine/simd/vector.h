@@ -26,7 +26,9 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #define PICKED_WITHIN 4 // floats
 #define IN_ORDER 0, 1, 2, 3
 #define SHIFTED_RIGHT 3, 4, 5, 6
+#define SHIFTED_RIGHT_BY_2 2, 3, 4, 5
 #define SHIFTED_LEFT 1, 2, 3, 4
+#define SHIFTED_LEFT_BY_2 2, 3, 4, 5
 #elif VECTOR_FLOATS == 8
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7
 #define EVEN_LANES 0, 2, 8, 10, 4, 6, 12, 14
@@ -35,7 +37,9 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #define PICKED_WITHIN 4
 #define IN_ORDER 0, 1, 4, 5, 2, 3, 6, 7
 #define SHIFTED_RIGHT 7, 8, 9, 10, 11, 12, 13, 14
+#define SHIFTED_RIGHT_BY_2 6, 7, 8, 9, 10, 11, 12, 13
 #define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8
+#define SHIFTED_LEFT_BY_2 2, 3, 4, 5, 6, 7, 8, 9
 #elif VECTOR_FLOATS == 16
 #define LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
@@ -44,7 +48,9 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #define PICKED_WITHIN 16
 #define IN_ORDER LANES
 #define SHIFTED_RIGHT 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+#define SHIFTED_RIGHT_BY_2 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
 #define SHIFTED_LEFT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#define SHIFTED_LEFT_BY_2 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17
 #else
 #error "VECTOR_FLOATS must be 4, 8 or 16"
 #endif
@@ -134,6 +140,16 @@ ALWAYS_INLINE vector shifted_right(vector before, vector v)
 ALWAYS_INLINE vector shifted_left(vector v, vector behind)
 {
     return __builtin_shufflevector(v, behind, SHIFTED_LEFT);
+}
+
+ALWAYS_INLINE vector shifted_right_by_2(vector before, vector v)
+{
+    return __builtin_shufflevector(before, v, SHIFTED_RIGHT_BY_2);
+}
+
+ALWAYS_INLINE vector shifted_left_by_2(vector v, vector behind)
+{
+    return __builtin_shufflevector(v, behind, SHIFTED_LEFT_BY_2);
 }
 
 #ifndef vector_max

@@ -238,12 +238,13 @@ static int run_case(struct test_case *t, const char *only)
     const struct plan_depthwise *depthwise = &t->step.as.depthwise;
     if (t->step.kind == PLAN_DEPTHWISE && depthwise->stride == 1) { // zeros around its input
         const uint32_t height = depthwise->height, width = depthwise->width, pitch = depthwise->in_pitch;
+        const uint32_t around = depthwise->kernel_size / 2 * (pitch + 1);
         for (uint32_t c = 0; c < depthwise->channels; c++) {
             float *row = start + t->tables[depthwise->input + c];
-            memset(row - pitch - 1, 0, sizeof(float) * (pitch + 1));
+            memset(row - around, 0, sizeof(float) * around);
             for (uint32_t line = 0; line < height; line++)
                 memset(row + line * pitch + width, 0, sizeof(float) * (pitch - width));
-            memset(row + (height - 1) * pitch + width, 0, sizeof(float) * (pitch + 1));
+            memset(row + (height - 1) * pitch + width, 0, sizeof(float) * around);
         }
     }
     size_t bytes;

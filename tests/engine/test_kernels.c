@@ -66,21 +66,23 @@ static int test_dense(uint32_t groups, uint32_t channels, uint32_t m, uint32_t h
     return run_case(t, only);
 }
 
-static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, uint32_t stride, uint32_t gap,
-                          uint32_t activation, const char *only)
+static int test_depthwise(uint32_t kernel_size, uint32_t channels, uint32_t height, uint32_t width, uint32_t stride,
+                          uint32_t gap, uint32_t activation, const char *only)
 {
     struct test_case *t = new_case();
-    snprintf(t->name, sizeof t->name, "depthwise channels %u height %u width %u stride %u gap %u activation %u",
-             channels, height, width, stride, gap, activation);
+    const uint32_t padding = kernel_size / 2, taps = kernel_size * kernel_size;
+    snprintf(t->name, sizeof t->name, "depthwise %ux%u channels %u height %u width %u stride %u gap %u activation %u",
+             kernel_size, kernel_size, channels, height, width, stride, gap, activation);
     t->height = t->width = width < 8 ? 8 : width;
     const uint32_t in_pitch = width + gap, out_pitch = (width - 1) / stride + 1 + gap;
     // What lies behind the last line is written at stride 2 only.
     const uint32_t out_pixels = ((height - 1) / stride + 1) * out_pitch - (stride == 1 ? gap : 0);
-    const uint32_t in = add_rows(t, channels, height * in_pitch, 2 * (in_pitch + 1)),
+    const uint32_t in = add_rows(t, channels, height * in_pitch, 2 * padding * (in_pitch + 1)),
                    out = add_rows(t, channels, out_pixels, 1);
     t->step = (struct plan_step){.kind = PLAN_DEPTHWISE,
                                  .source = PLAN_WHOLE,
-                                 .as.depthwise = {.channels = channels,
+                                 .as.depthwise = {.kernel_size = kernel_size,
+                                                  .channels = channels,
                                                   .height = height,
                                                   .width = width,
                                                   .stride = stride,
@@ -89,9 +91,9 @@ static int test_depthwise(uint32_t channels, uint32_t height, uint32_t width, ui
                                                   .activation = activation,
                                                   .input = in,
                                                   .output = out,
-                                                  .weights = add_weights(t, 9 * channels),
+                                                  .weights = add_weights(t, taps * channels),
                                                   .bias = add_weights(t, channels)}};
-    t->terms = 9;
+    t->terms = taps;
     writes(t, out, channels, out_pixels);
     return run_case(t, only);
 }
@@ -293,9 +295,12 @@ int main(int count, char **arguments)
         CASE(test_dense(2, 2, 5, 36 - size, size, 3, 1, 0, only));
         CASE(test_dense(1, 1, 3, size, 36 - size, 5, 0, 0, only));
         for (uint32_t stride = 1; stride <= 2; stride++) {
-            CASE(test_depthwise(3, size, 36 - size, stride, 0, size % PLAN_ACTIVATIONS, only));
-            CASE(test_depthwise(2, size, size, stride, 0, (size + 1) % PLAN_ACTIVATIONS, only));
-            CASE(test_depthwise(2, size, 36 - size, stride, 1 + size % 5, size % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(3, 3, size, 36 - size, stride, 0, size % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(3, 2, size, size, stride, 0, (size + 1) % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(3, 2, size, 36 - size, stride, 1 + size % 5, size % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(5, 3, size, 36 - size, stride, 2 + size % 4, size % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(5, 2, 36 - size, 2 * size, stride, 2, (size + 1) % PLAN_ACTIVATIONS, only));
+            CASE(test_depthwise(5, 2, size, size, 2, size % 2, size % PLAN_ACTIVATIONS, only));
             CASE(test_input(size, 36 - size, 3, stride, 1, 1, only));
             CASE(test_input(36 - size, size, 1, stride, 0, 0, only));
         }
@@ -327,13 +332,17 @@ int main(int count, char **arguments)
     CASE(test_dense(1, 2, 9, 5, 59, 5, 1, 64, only));
     CASE(test_dense(1, 2, 9, 1, 16, 2, 0, 16, only));
     for (uint32_t stride = 1; stride <= 2; stride++) {
-        CASE(test_depthwise(5, 7, 7, stride, 0, 0, only));
-        CASE(test_depthwise(5, 14, 14, stride, 0, 0, only));
-        CASE(test_depthwise(3, 28, 28, stride, 0, 0, only));
-        CASE(test_depthwise(1, 1, 299, stride, 0, 0, only));
-        CASE(test_depthwise(1, 299, 1, stride, 0, 0, only));
-        CASE(test_depthwise(2, 33, 128, stride, 0, 0, only));
-        CASE(test_depthwise(2, 12, 112, stride, 1, PLAN_SIGMOID, only));
+        CASE(test_depthwise(3, 5, 7, 7, stride, 0, 0, only));
+        CASE(test_depthwise(3, 5, 14, 14, stride, 0, 0, only));
+        CASE(test_depthwise(3, 3, 28, 28, stride, 0, 0, only));
+        CASE(test_depthwise(3, 1, 1, 299, stride, 0, 0, only));
+        CASE(test_depthwise(3, 1, 299, 1, stride, 0, 0, only));
+        CASE(test_depthwise(3, 2, 33, 128, stride, 0, 0, only));
+        CASE(test_depthwise(3, 2, 12, 112, stride, 1, PLAN_SIGMOID, only));
+        CASE(test_depthwise(5, 1, 1, 299, stride, 2, 0, only));
+        CASE(test_depthwise(5, 1, 299, 1, stride, 2, 0, only));
+        CASE(test_depthwise(5, 2, 33, 126, stride, 2, 0, only));
+        CASE(test_depthwise(5, 3, 7, 7, stride, 2, PLAN_HARD_SWISH, only));
     }
     for (uint32_t m = 1; m < 300; m += 1 + m / 3)
         CASE(test_fully_connected(1 + random_below(60), m, m % PLAN_ACTIVATIONS, m % 2, m / 2 % 2, only));

@@ -88,7 +88,8 @@ def layouts(graph: Graph, sizes: Mapping[Node, tuple[int, int]]) -> dict[Node, L
     for node in reversed(graph.nodes):
         gap = padding = 0
         if isinstance(node, Convolution) and runs_depthwise(node):
-            padding = int(node.stride == 1)
+            padding = node.padding if node.stride == 1 else 0
+            gap = padding if node.kernel_size > 3 else 0  # the kernel for 3x3 can mask what is beyond a line's ends
         elif isinstance(node, Convolution) and keeps_size(node, sizes):
             gap = padding = node.padding
         elif isinstance(node, MOVES | Scale):
@@ -110,8 +111,8 @@ def runs_depthwise(node: Node) -> bool:
     return (
         isinstance(node, Convolution)
         and node.depthwise
-        and node.kernel_size == 3
-        and node.padding == 1
+        and node.kernel_size in (3, 5)
+        and node.padding == node.kernel_size // 2
         and node.stride in (1, 2)
     )
 

@@ -327,6 +327,7 @@ class _Planner:
             node.name,
             "depthwise",
             sliding=self._sliding(node),
+            kernel_size=node.kernel_size,
             channels=node.channels,
             height=height,
             width=width,

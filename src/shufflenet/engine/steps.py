@@ -14,7 +14,7 @@ from shufflenet.engine.layout import ROW_TAIL, ByteLayout, Layout, row_pitch
 from shufflenet.networks.graph import Activation
 
 MAGIC = 0x4C504E53
-VERSION = 11
+VERSION = 12
 NO_TABLE = 0xFFFFFFFF
 WHOLE = 0xFFFFFFFF
 MOST_GROUP_STEPS = 16  # MAX_GROUP_STEPS in engine/kernels.h
@@ -59,7 +59,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "input", "output", "residual", "weights", "bias",
     ),
     "depthwise": (
-        "channels", "height", "width", "stride", "in_pitch", "out_pitch", "activation",
+        "kernel_size", "channels", "height", "width", "stride", "in_pitch", "out_pitch", "activation",
         "input", "output", "weights", "bias",
     ),
     "max_pool": _POOL,

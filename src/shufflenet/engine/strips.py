@@ -99,7 +99,7 @@ def _members(
 def _can_join(node: Node, layout: Layout) -> bool:
     if isinstance(node, Shuffle) or _skips_lines(node):
         return not isinstance(node.inputs[0], Input)
-    if not isinstance(node, Convolution):
+    if not isinstance(node, Convolution) or (node.depthwise and node.kernel_size == 5):
         return False
     if runs_depthwise(node):
         whole_vectors = layout.pitch == round_up(layout.width, ROW_ALIGNMENT)
@@ -109,7 +109,9 @@ def _can_join(node: Node, layout: Layout) -> bool:
 
 def _skips_lines(node: Node) -> bool:
     """Whether it reads windows of 3 lines, one for every second line."""
-    return isinstance(node, Pool) or (isinstance(node, Convolution) and runs_depthwise(node) and node.stride == 2)
+    if isinstance(node, Convolution):
+        return runs_depthwise(node) and node.kernel_size == 3 and node.stride == 2
+    return isinstance(node, Pool)
 
 
 def origin(node: Node) -> Node:
