@@ -1,6 +1,6 @@
 """LiteRT, which runs XNNPACK's kernels by default. litert-torch converts the network to its layout, NHWC.
 
-Its 8 bits are those of AI Edge Quantizer, weights and activations.
+Its 8 bits are those of AI Edge Quantizer, weights and activations, or ours as `shufflenet export` hands them on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from shufflenet.bench.case import Case
 from shufflenet.bench.graph import example, tuned_networks
 from shufflenet.bench.runtime import Logits, Reduced, Run
 from shufflenet.exporters import litert
+from shufflenet.exporters.target import Order
 
 
 def prepare(case: Case) -> list[Run]:
@@ -24,7 +25,8 @@ def prepare(case: Case) -> list[Run]:
 
 def prepare_int8(case: Case) -> list[Reduced]:
     """See `runtime.Runtime`."""
-    return [_prepare(quantized(data, case), case) for data in _files(case)]
+    exported = litert.converted(Order(case.quantized, case.name, case.height, case.width))
+    return [_prepare(data, case) for data in (*(quantized(data, case) for data in _files(case)), exported)]
 
 
 def _files(case: Case) -> list[bytes]:

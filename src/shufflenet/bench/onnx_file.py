@@ -10,6 +10,7 @@ from torch import nn
 
 from shufflenet.bench.case import Case
 from shufflenet.bench.graph import example
+from shufflenet.exporters import onnx
 
 INPUT, OUTPUT = "x", "logits"
 
@@ -18,12 +19,18 @@ def original(case: Case) -> Path | None:
     """The ONNX file that the case's model comes from, if it takes the case's input."""
     if case.file is None:
         return None
-    import onnx
+    from onnx import load
 
-    network = onnx.load(case.file, load_external_data=False)
+    network = load(case.file, load_external_data=False)
     shape = network.graph.input[0].type.tensor_type.shape.dim
     fits = all(dim.dim_param or dim.dim_value == pixels for dim, pixels in zip(shape, case.x.shape, strict=True))
     return case.file if fits else None
+
+
+def exported_int8(case: Case, path: Path) -> Path:
+    """Writes the case's model in 8 bits to ``path`` as `shufflenet export` does, and returns ``path``."""
+    path.write_bytes(onnx.make(case.quantized, case.name, (case.height, case.width)).SerializeToString())
+    return path
 
 
 def write(network: nn.Module, case: Case, path: Path) -> Path:

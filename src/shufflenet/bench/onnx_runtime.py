@@ -1,6 +1,7 @@
 """ONNX Runtime with all optimisations: only then it uses its blocked layout of channels (NCHWc).
 
-Its 8 bits are those of its own static quantizer: pairs of QuantizeLinear and DequantizeLinear, weights per channel.
+Its 8 bits are those of its own static quantizer, pairs of QuantizeLinear and DequantizeLinear with weights per
+channel, or ours as `shufflenet export` hands them on.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ def prepare(case: Case) -> list[Run]:
 
 
 def prepare_int8(case: Case) -> list[Reduced]:
-    """PyTorch's exporter with either way to shuffle."""
+    """PyTorch's exporter with either way to shuffle; `shufflenet export --to onnx` of our own 8 bits."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        return [
+        runs = [
             _prepare(quantized(onnx_file.write(network, case, path), case), case)
             for network in tuned_networks(case, ["gather", "transpose"])
         ]
+        return [*runs, _prepare(onnx_file.exported_int8(case, path), case)]
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:

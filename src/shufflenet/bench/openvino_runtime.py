@@ -1,6 +1,6 @@
 """OpenVINO in float32, bfloat16 and 8 bits, tuned for latency; all runs use one inference request.
 
-Its 8 bits are those of NNCF, its own quantizer.
+Its 8 bits are those of NNCF, its own quantizer, or ours as `shufflenet export` hands them on.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def prepare_int8(case: Case) -> list[Reduced]:
     """Convolutions in 8 bits; what is left of float32 also in bfloat16, if there is that."""
     precisions = ["f32", "bf16"] if _has_bfloat16() else ["f32"]
     quantized = [_quantized(model, case) for model in _models(case)]
+    with TemporaryDirectory() as folder:
+        exported = onnx_file.exported_int8(case, Path(folder) / "network.onnx")
+        quantized.append(openvino.Core().read_model(exported))
     return [_prepare(model, case, precision) for model in quantized for precision in precisions]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from shufflenet.exporters import litert_int8, litert_metadata
 from shufflenet.exporters.converting import converting
 from shufflenet.exporters.shuffles import Floats
@@ -68,14 +70,25 @@ def interpreter(data: bytes, threads: int) -> Interpreter:
 
 
 def set_input(network: Interpreter, x: Floats) -> None:
-    """Sets the input to ``x``, float32 [N, 3, H, W]."""
-    network.set_tensor(network.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1).copy())
+    """Sets the input to ``x``, float32 [N, 3, H, W]; an input of 8 bits gets it rounded by its scale."""
+    (wanted,) = network.get_input_details()
+    pixels = x.transpose(0, 2, 3, 1).copy()
+    if np.issubdtype(wanted["dtype"], np.integer):
+        scale, zero_point = wanted["quantization"]
+        range_ = np.iinfo(wanted["dtype"])
+        pixels = np.rint(pixels / scale + zero_point).clip(range_.min, range_.max).astype(wanted["dtype"])
+    network.set_tensor(wanted["index"], pixels)
 
 
 def invoke(network: Interpreter) -> Floats:
     """Runs the network; returns its logits [N, classes]."""
     network.invoke()
-    return network.get_tensor(network.get_output_details()[0]["index"])  # type: ignore[no-any-return]
+    (given,) = network.get_output_details()
+    logits: Floats = network.get_tensor(given["index"]).astype(np.float32)
+    if np.issubdtype(given["dtype"], np.integer):
+        scale, zero_point = given["quantization"]
+        logits = (logits - np.float32(zero_point)) * np.float32(scale)
+    return logits
 
 
 def open_(order: Order, file: Path) -> Runner:
