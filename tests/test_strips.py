@@ -58,7 +58,7 @@ def test_gives_the_bits_of_whole_planes(name: str, size: tuple[int, int], monkey
         patch.setattr(plan, "choose_strips", lambda *_: None)
         whole = {isa: logits(model, x, isa) for isa in isas() if isa != "reference"}
     for isa, expected in whole.items():
-        for threads in (1, 2, 3, 4, 7, 9):  # more than there are lanes, too
+        for threads in (1, 2, 3, 9):  # more than there are lanes, too
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_read_that_was_not_written(
 
     monkeypatch.setattr(engine, "_aligned", not_numbers)
     for isa, expected in whole.items():
-        for threads in (1, 2, 3, 4):
+        for threads in (1, 3):
             np.testing.assert_array_equal(logits(model, x, isa, threads), expected)
 
 
