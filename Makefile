@@ -8,7 +8,7 @@
 PYTHON ?= python3
 SECONDS ?= 600
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 C_FILES := $(shell find engine python training tests/engine fuzz -name '*.[ch]')
 ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -type f)
 

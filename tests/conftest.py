@@ -21,14 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A group of tests is run by one process: those of a file, or of the C tests those of a platform.
-
-    The C tests come first, since they take longest.
-    """
-    for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        group = item.path.stem, *([parameters["platform"]] if "platform" in parameters else [])
-        item.add_marker(pytest.mark.xdist_group("-".join(group)))
+    """The C tests come first: they take longest, and end late if they begin late."""
     items.sort(key=lambda item: item.path.stem != "test_engine_c")
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 import labelled_shapes
 from shufflenet import cli, model_file
 from shufflenet.evaluation import evaluate
+from shufflenet.exporters import c
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph, Node
 from shufflenet.networks.model import Model
@@ -72,8 +73,9 @@ def test_predict_takes_it(trained: Path, shapes: Path) -> None:
     assert json.loads(lines[0])["predictions"][0]["label"] in labelled_shapes.CLASSES
 
 
-def test_export_takes_it(trained: Path, tmp_path: Path) -> None:
+def test_export_takes_it(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each result runs beside the engine; in C only one network's, since a compiler takes long."""
+    monkeypatch.setattr(c, "_FLAGS", ("-std=gnu11", "-O0"))
     run("export", trained, "--to", "onnx", "--out", tmp_path / "model.onnx")
     checking = [] if trained.parent.name == "shufflenet_v2_x0_5" else ["--no-check"]
     run("export", trained, "--to", "c", "--out", tmp_path / "model", *checking)
