@@ -23,6 +23,7 @@ from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.quantization.calibration import calibrate
 from shufflenet.quantization.trainable import QuantizedNetwork
+from shufflenet.training import train as training_run
 from training_runs import one_thread
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,17 @@ def test_training_makes_up_for_a_coarse_range() -> None:
 
 def train(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli.commands, ["train", *map(str, arguments)])
+
+
+def test_says_what_is_lost(float_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, start = make(tmp_path / "shapes", 6, 2), tmp_path / "float.safetensors"
+    model_file.save(float_model, start)
+    for bound, told in ((-101, True), (101, False)):  # as if more than so many points were too many
+        monkeypatch.setattr(training_run, "MOST_LOSS", bound)
+        with one_thread():
+            result = train(data, "--from", start, "--quantize", "--epochs", "1", "--out", tmp_path / str(told))
+        assert result.exit_code == 0, result.output
+        assert ("points to float32: lower --learning-rate" in result.stderr) == told
 
 
 def test_command(float_model: Model, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from shufflenet import model_file
 from shufflenet.networks.module import module_with_weights
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.dataset import Dataset
+from shufflenet.quantization.gate import MOST_LOSS
 from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.threads import map_in_order
 from shufflenet.training import calibrated, nearest, parallel, result, teacher, training_data, validate
@@ -214,6 +215,7 @@ class _Run:
         self.progress = Progress(shown=parallel.rank() == 0)
         self.record = Record(folder, self.progress, stop, checkpoint_minutes)
         self.state = State.new(job, self.device)
+        self.float_error = math.nan  # in percent, of the model that is trained in 8 bits
 
     def run(self, command: str, workers: int, skip_broken: bool) -> None:
         """Restores the newest checkpoint, trains what is left, and says where a stopped run goes on."""
@@ -272,6 +274,8 @@ class _Run:
         for name, network in zip(("float32", "8 bits"), networks, strict=False):
             error, _ = validate.errors(network, data.val, data.val_targets, self.job.preprocessing, self.stop.check)
             self.progress.say(f"{name:9} top-1 error {error:.2f} %{', calibrated' * (name == '8 bits')}")
+            if name == "float32":
+                self.float_error = error
 
     def _steps(self, network: nn.Module, loss_of: Loss, ask: teacher.Teacher | None, workers: int) -> None:
         state, per_epoch = self.state, self.batches.per_epoch
@@ -367,6 +371,11 @@ class _Run:
                     found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self.stop.check)
                 errors, about = (errors, {}) if found is None else (found.errors, {"unknown": found.record})
                 self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
+                if self.recipe.quantize and (lost := errors[0] - self.float_error) > MOST_LOSS:
+                    self.progress.say(
+                        f"lost       {lost:.2f} points to float32: lower --learning-rate, or take what "
+                        "`shufflenet quantize` makes of the float model"
+                    )
                 name = self.job.name or self.folder.path.resolve().name
                 model = result.model(network, self.job, self.batches.data, *errors, command, name)
                 model.training |= about
