@@ -2,19 +2,26 @@
 
 enum { INT8_COLUMN_TILES = 4 }; // at once: they share each pixel, and hide the latency of one another's dot products
 
-// Writes one pixel of mr outputs from the products of their sums; factors: of what is added.
-ALWAYS_INLINE void write_column(const struct int8_convolution *s, size_t mr, const float *product,
-                                const int32_t *factors, const uint32_t *out, const uint32_t *residual, uint8_t *y)
+// Writes one pixel of mr outputs, at most VECTOR_FLOATS, from the products of their sums, which are the lanes. factors: of what
+// is added.
+ALWAYS_INLINE void write_column(const struct int8_convolution *s, size_t mr, vector product, const int32_t *factors,
+                                const uint32_t *out, const uint32_t *residual, uint8_t *y)
 {
-    for (size_t m = 0; m < mr; m++) {
-        float value = product[m];
-        if (s->writes == QUADS_ADDED) {
-            float factor;
-            memcpy(&factor, factors + m, sizeof factor);
-            value += float_product((float)y[(size_t)4 * residual[m / 4] + m % 4], factor);
-        }
-        y[s->writes == BYTES_WRITTEN ? (size_t)4 * out[m] : (size_t)4 * out[m / 4] + m % 4] = byte_of_float(value, 127);
+    uint8_t bytes[VECTOR_FLOATS] = {0};
+    if (s->writes == QUADS_ADDED) {
+        for (size_t m = 0; m < VECTOR_FLOATS && m < mr; m += 4)
+            memcpy(bytes + m, y + (size_t)4 * residual[m / 4], 4);
+        const words added = __builtin_convertvector(*(const byte_per_lane *)bytes, words);
+        product += product_of(float_of(added), load((const float *)factors));
     }
+    store_bytes(bytes, rounded(product));
+    if (s->writes == BYTES_WRITTEN) {
+        for (size_t m = 0; m < VECTOR_FLOATS && m < mr; m++)
+            y[(size_t)4 * out[m]] = bytes[m];
+        return;
+    }
+    for (size_t m = 0; m < VECTOR_FLOATS && m < mr; m += 4)
+        memcpy(y + (size_t)4 * out[m / 4], bytes + m, 4);
 }
 
 // A pixel behind whole vectors by itself, of tiles tiles: their outputs are the lanes, of which those from mr on are of no use.
@@ -36,8 +43,7 @@ ALWAYS_INLINE void int8_column(const size_t tiles, const struct int8_convolution
     }
 #pragma GCC unroll 4
     for (size_t t = 0; t < tiles; t++) {
-        float product[VECTOR_FLOATS];
-        store(product, product_of(float_of(sum[t]), load((const float *)(packed + t * tile_words))));
+        const vector product = product_of(float_of(sum[t]), load((const float *)(packed + t * tile_words)));
         write_column(s, mr, product, packed + t * tile_words + mr, out, residual, y);
         out += s->writes == BYTES_WRITTEN ? mr : mr / 4;
         residual += added ? mr / 4 : 0;

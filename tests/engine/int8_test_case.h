@@ -261,6 +261,13 @@ static void write_factors(const struct test_case *t, uint8_t *start)
     }
 }
 
+// Threads wait long for one another where processors are busy, so a team has one run in five, of every level.
+static int is_teams_turn(void)
+{
+    static uint32_t runs;
+    return TEAM > 1 && ++runs % 5 == 0;
+}
+
 static int run_case(struct test_case *t, const char *only)
 {
     cases++;
@@ -284,17 +291,19 @@ static int run_case(struct test_case *t, const char *only)
             continue;
         uint8_t *got = run(isa, plan, bytes, start, t, picture, got_logits, 1);
         failures += compare(t, isa, want, got, start);
-        uint8_t *by_team = run(isa, plan, bytes, start, t, picture, team_logits, TEAM);
         const size_t logits = t->logits ? sizeof(float) * t->classes : 0;
-        if (TEAM > 1 && (memcmp(got, by_team, (size_t)4 * t->arena_words) || memcmp(got_logits, team_logits, logits))) {
-            fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, isa, TEAM);
-            failures++;
+        if (is_teams_turn()) {
+            uint8_t *by_team = run(isa, plan, bytes, start, t, picture, team_logits, TEAM);
+            if (memcmp(got, by_team, (size_t)4 * t->arena_words) || memcmp(got_logits, team_logits, logits)) {
+                fprintf(stderr, "FAILED %s, %s: a team of %d threads gives other results\n", t->name, isa, TEAM);
+                failures++;
+            }
+            free(by_team);
         }
         if (memcmp(want_logits, got_logits, logits)) {
             fprintf(stderr, "FAILED %s, %s: logits are not the reference's\n", t->name, isa);
             failures++;
         }
-        free(by_team);
         free(got);
     }
     free(want);
