@@ -48,7 +48,7 @@ wheel: .venv/bin/python
 	touch $@
 
 .venv/dev: $(ENGINE) | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' --config-settings=cmake.define.SHUFFLENET_WERROR=ON
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]' --config-settings=cmake.define.SHUFFLENET_WERROR=ON
 	touch $@ .venv/base
 
 .venv/bin/python:
