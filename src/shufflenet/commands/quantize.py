@@ -42,6 +42,7 @@ def quantize(
         from shufflenet.quantization import gate
         from shufflenet.quantization import quantize as quantizing
         from shufflenet.quantization import report as reports
+        from shufflenet.quantization.calibration import MOST_LOSS
         from shufflenet.quantization.layer_costs import layer_costs
         from shufflenet.quantization.step_times import step_times
     from shufflenet import model_file
@@ -68,7 +69,7 @@ def quantize(
         with refusing(ValueError, OSError), progress_line("evaluating") as progress:
             loss = gate.measure(loaded, quantized.quantized, evaluation, progress)
         quantized.accuracy = loss.accuracy_record(evaluation)
-    allowed = gate.MOST_LOSS if most_loss is None else most_loss
+    allowed = MOST_LOSS if most_loss is None else most_loss
     refused = loss is not None and loss.points > allowed
     costs, times = [], []
     if refused or report is not None:

@@ -43,6 +43,7 @@ from shufflenet.quantization.float_network import FloatNetwork
 from shufflenet.quantization.units import unit_of, units_of_inputs
 
 LEAST_PICTURES = 16
+MOST_LOSS = 0.5  # points of top-1 accuracy that 8 bits may lose, unless a user allows more
 _MOST_PIXELS = 1 << 26  # of all pictures
 _BATCH = 50
 _PICTURES_OF_WEIGHTS = 2048  # at most, that weights and biases are found on

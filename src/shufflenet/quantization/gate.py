@@ -14,7 +14,6 @@ from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Quantized
 from shufflenet.quantization.layer_costs import LayerCost
 
-MOST_LOSS = 0.5
 _NAMED = 3  # layers in the message of a refusal
 
 

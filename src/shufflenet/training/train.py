@@ -23,7 +23,7 @@ from shufflenet import model_file
 from shufflenet.networks.module import module_with_weights
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.dataset import Dataset
-from shufflenet.quantization.gate import MOST_LOSS
+from shufflenet.quantization.calibration import MOST_LOSS
 from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.threads import map_in_order
 from shufflenet.training import calibrated, nearest, parallel, result, teacher, training_data, validate
