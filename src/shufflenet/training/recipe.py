@@ -134,7 +134,7 @@ RECIPES = {
         Recipe(
             "quantize",
             epochs=4,
-            learning_rate=0.002,  # batch norm is folded, and bounds no step: ten times as much lost six points
+            learning_rate=0.002,  # batch norm is folded, and bounds no step
             min_crop_area=0.5,
             weight_decay=0,
             ema_epochs=0.5,
