@@ -1,13 +1,6 @@
 // Depthwise 5x5, each channel by itself. As in 3x3, the products of a line's pixels with each column of taps are summed up
 // first, and then shifted to the windows that they belong to.
 
-ALWAYS_INLINE void broadcast_taps_5x5(const float *weights, size_t channel, vector *w)
-{
-#pragma GCC unroll 25
-    for (size_t tap = 0; tap < 25; tap++)
-        w[tap] = broadcast(weights[channel * 25 + tap]);
-}
-
 // The lines around one, and where it lies itself.
 struct five_rows {
     const float *of[5];
@@ -35,21 +28,18 @@ ALWAYS_INLINE struct five_columns sum_five_columns(const vector *w, vector bias,
 static void depthwise_5x5_stride1(const struct depthwise *s, const float *x, float *y, struct share share)
 {
     const size_t pitch = s->in_pitch, pixels = (size_t)(s->height - 1) * pitch + s->width;
-    const struct range all = {0, pixels};
-    const size_t vectors = (pixels + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
-    const struct range channels = by_pixels ? (struct range){0, s->channels} : range_of(share, s->channels);
-    const struct range some = by_pixels ? pixels_in(all, range_of(share, vectors)) : all;
+    const struct part part = part_of_rows(s->channels, (struct range){0, pixels}, share);
+    const struct range some = part.pixels;
     const size_t period = s->period * VECTOR_FLOATS;
     const int32_t *inside = s->masks + 2 * period;
     const vector lower_bound = broadcast(s->lower_bound);
-    for (size_t c = channels.begin; c < channels.end; c++) {
+    for (size_t c = part.rows.begin; c < part.rows.end; c++) {
         const float *plane = x + s->in[c];
         float *out = y + s->out[c];
         const struct five_rows rows = {{plane - 2 * pitch, plane - pitch, plane, plane + pitch, plane + 2 * pitch}};
         const vector bias = broadcast(s->bias[c]);
         vector w[25];
-        broadcast_taps_5x5(s->weights, c, w);
+        broadcast_each(25, s->weights + 25 * c, w);
         struct five_columns before = {{{0}}}, here = sum_five_columns(w, bias, rows, some.begin);
         if (some.begin > 0)
             before = sum_five_columns(w, bias, rows, some.begin - VECTOR_FLOATS);
@@ -117,7 +107,7 @@ static void depthwise_5x5_stride2(const struct depthwise *s, const float *x, flo
         const float *end = line + out_height * s->out_pitch;
         const vector bias = broadcast(s->bias[c]);
         vector w[25];
-        broadcast_taps_5x5(s->weights, c, w);
+        broadcast_each(25, s->weights + 25 * c, w);
         for (size_t i = 0; i < out_height; i++, line += s->out_pitch) {
             struct five_rows rows;
             for (size_t row = 0; row < 5; row++) {

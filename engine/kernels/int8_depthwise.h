@@ -92,13 +92,11 @@ ALWAYS_INLINE void int8_depthwise_stride1(const struct int8_depthwise *s, const 
     const ptrdiff_t pitch = (ptrdiff_t)s->in_pitch, padding = (ptrdiff_t)window.size / 2;
     const size_t plane = (size_t)(s->height - 1) * s->in_pitch + s->width;
     const struct range all = pixels_in_lines(lines, s->in_pitch, plane);
-    const size_t vectors = (all.end - all.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
-    const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
-    const struct range quads = by_pixels ? (struct range){0, s->quads} : range_of(share, s->quads);
-    const struct range some = by_pixels ? pixels_in(all, range_of(share, vectors)) : all;
+    const struct part part = part_of_rows(s->quads, all, share);
+    const struct range some = part.pixels;
     const size_t period = (size_t)s->period * VECTOR_FLOATS;
     const int gaps = s->in_pitch > s->width;
-    for (size_t q = quads.begin; q < quads.end; q++) {
+    for (size_t q = part.rows.begin; q < part.rows.end; q++) {
         const struct four_channels four = four_channels_of(s, q, x);
         uint8_t *row = y + (size_t)4 * s->out[q];
         size_t phase = some.begin % period;

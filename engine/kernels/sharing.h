@@ -18,3 +18,21 @@ ALWAYS_INLINE struct range pixels_in(struct range all, struct range vectors)
     const struct range pixels = {all.begin + vectors.begin * VECTOR_FLOATS, end < all.end ? end : all.end};
     return pixels;
 }
+
+// What a thread computes of rows that all have the same pixels.
+struct part {
+    struct range rows, pixels;
+};
+
+// Some pixels of all rows, as of the convolutions around: the thread finds what it has written itself. Of small planes all
+// pixels of some rows.
+ALWAYS_INLINE struct part part_of_rows(size_t rows, struct range pixels, struct share share)
+{
+    const size_t vectors = (pixels.end - pixels.begin + VECTOR_FLOATS - 1) / VECTOR_FLOATS;
+    const int by_pixels = vectors >= (size_t)SHARED_VECTORS * share.parts;
+    const struct part part = {
+        by_pixels ? (struct range){0, rows} : range_of(share, rows),
+        by_pixels ? pixels_in(pixels, range_of(share, vectors)) : pixels,
+    };
+    return part;
+}

@@ -1,5 +1,5 @@
-// What 3x3 windows of stride 2 see of their input: shared by the depthwise convolution and the pools. They compute the left
-// columns' part for the columns to the right, and shift it by a window.
+// What windows of stride 2 see of their input: shared by the depthwise convolutions and the pools. They compute the left columns'
+// part for the columns to the right, and shift it by a window.
 
 struct three_rows {
     const float *of[3];

@@ -29,6 +29,7 @@ static const uint8_t widest_tile[MAX_TILE_ROWS + 1] = {TILE_TABLE(WIDEST)};
 #include "../kernels/stem.h"
 #include "../kernels/stride2.h"
 // These need stride2.h or line_ends.h.
+#include "../kernels/depthwise_3x3.h"
 #include "../kernels/depthwise_5x5.h"
 #include "../kernels/depthwise.h"
 #include "../kernels/pool_windows.h"

@@ -96,6 +96,14 @@ ALWAYS_INLINE vector broadcast(float value)
     return value - (vector){0};
 }
 
+// Each of count values in all lanes of a vector of its own.
+ALWAYS_INLINE void broadcast_each(const size_t count, const float *values, vector *v)
+{
+#pragma GCC unroll 25
+    for (size_t i = 0; i < count; i++)
+        v[i] = broadcast(values[i]);
+}
+
 // Lane 0 of v in all lanes, bit for bit.
 ALWAYS_INLINE vector first_lane(vector v)
 {

@@ -119,14 +119,7 @@ def runs_depthwise(node: Node) -> bool:
 
 def runs_depthwise_in_int8(node: Node) -> bool:
     """Whether the engine's int8 kernels for depthwise convolutions run it."""
-    return (
-        isinstance(node, Convolution)
-        and node.depthwise
-        and not isinstance(node.inputs[0], Input)
-        and node.kernel_size in (3, 5)
-        and node.padding == node.kernel_size // 2
-        and node.stride in (1, 2)
-    )
+    return runs_depthwise(node) and not isinstance(node.inputs[0], Input)
 
 
 def keeps_size(node: Convolution, sizes: Mapping[Node, tuple[int, int]]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from shufflenet.engine.layout import ROW_ALIGNMENT, Layout, halo, planes_of, planes_pitch, round_up, runs_depthwise
 from shufflenet.engine.steps import MOST_GROUP_STEPS
@@ -99,19 +100,22 @@ def _members(
 def _can_join(node: Node, layout: Layout) -> bool:
     if isinstance(node, Shuffle) or _skips_lines(node):
         return not isinstance(node.inputs[0], Input)
-    if not isinstance(node, Convolution) or (node.depthwise and node.kernel_size == 5):
+    if not isinstance(node, Convolution):
         return False
     if runs_depthwise(node):
         whole_vectors = layout.pitch == round_up(layout.width, ROW_ALIGNMENT)
-        return whole_vectors and not isinstance(node.inputs[0], Input)
+        return _runs_by_lines(node) and whole_vectors and not isinstance(node.inputs[0], Input)
     return node.pointwise or isinstance(node.inputs[0], Input)
 
 
 def _skips_lines(node: Node) -> bool:
     """Whether it reads windows of 3 lines, one for every second line."""
-    if isinstance(node, Convolution):
-        return runs_depthwise(node) and node.kernel_size == 3 and node.stride == 2
-    return isinstance(node, Pool)
+    return isinstance(node, Pool) or (_runs_by_lines(node) and node.stride == 2)
+
+
+def _runs_by_lines(node: Node) -> TypeGuard[Convolution]:
+    """Whether a kernel for depthwise convolutions runs it that can write some lines only."""
+    return isinstance(node, Convolution) and runs_depthwise(node) and node.kernel_size == 3
 
 
 def origin(node: Node) -> Node:

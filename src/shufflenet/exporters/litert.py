@@ -75,8 +75,8 @@ def set_input(network: Interpreter, x: Floats) -> None:
     pixels = x.transpose(0, 2, 3, 1).copy()
     if np.issubdtype(wanted["dtype"], np.integer):
         scale, zero_point = wanted["quantization"]
-        range_ = np.iinfo(wanted["dtype"])
-        pixels = np.rint(pixels / scale + zero_point).clip(range_.min, range_.max).astype(wanted["dtype"])
+        limits = np.iinfo(wanted["dtype"])
+        pixels = np.rint(pixels / scale + zero_point).clip(limits.min, limits.max).astype(wanted["dtype"])
     network.set_tensor(wanted["index"], pixels)
 
 
@@ -84,7 +84,7 @@ def invoke(network: Interpreter) -> Floats:
     """Runs the network; returns its logits [N, classes]."""
     network.invoke()
     (given,) = network.get_output_details()
-    logits: Floats = network.get_tensor(given["index"]).astype(np.float32)
+    logits: Floats = network.get_tensor(given["index"]).astype(np.float32, copy=False)
     if np.issubdtype(given["dtype"], np.integer):
         scale, zero_point = given["quantization"]
         logits = (logits - np.float32(zero_point)) * np.float32(scale)

@@ -270,12 +270,14 @@ class _Run:
     def _tell_begin(self, data: training_data.TrainingData) -> None:
         """Says what the float model's error is, and that of its calibration in 8 bits."""
         assert self.job.start is not None
-        networks = [module_with_weights(self.job.start)] + [self.state.network] * (self.state.step == 0)
-        for name, network in zip(("float32", "8 bits"), networks, strict=False):
-            error, _ = validate.errors(network, data.val, data.val_targets, self.job.preprocessing, self.stop.check)
-            self.progress.say(f"{name:9} top-1 error {error:.2f} %{', calibrated' * (name == '8 bits')}")
-            if name == "float32":
-                self.float_error = error
+
+        def error_of(network: Trainable) -> float:
+            return validate.errors(network, data.val, data.val_targets, self.job.preprocessing, self.stop.check)[0]
+
+        self.float_error = error_of(module_with_weights(self.job.start))
+        self.progress.say(f"float32   top-1 error {self.float_error:.2f} %")
+        if self.state.step == 0:
+            self.progress.say(f"8 bits    top-1 error {error_of(self.state.network):.2f} %, calibrated")
 
     def _steps(self, network: nn.Module, loss_of: Loss, ask: teacher.Teacher | None, workers: int) -> None:
         state, per_epoch = self.state, self.batches.per_epoch
