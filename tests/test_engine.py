@@ -16,6 +16,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from float_levels import FAST_ISAS, FLOAT_ISAS
 from random_network import random_input, random_network
 from shufflenet.engine.engine import Engine, Sizes, _aligned, _library, _Network, isas
 from shufflenet.engine.plan import make_plan
@@ -25,10 +26,6 @@ from shufflenet.networks.shufflenet_v1 import SCALES, STAGE2_CHANNELS, ShuffleNe
 from shufflenet.threads import usable_cores
 
 SIZES = [(32, 32), (64, 64), (97, 131), (224, 224), (160, 320)]
-# Without levels that differ in 8 bits alone.
-FLOAT_ISAS = [name for name in isas() if not name.endswith("_vnni")]
-# The plain reference is slow, so it sees the small pictures of every network and some large.
-FAST_ISAS = [name for name in FLOAT_ISAS if name != "reference"]
 
 
 def assert_equal_logits(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:
@@ -58,7 +55,8 @@ def compare(arch: ShuffleNetV1, sizes: list[tuple[int, int]], levels: list[str])
     ],
 )
 def test_equals_pytorch(groups: int, scale: float) -> None:
-    compare(ShuffleNetV1(groups, scale), SIZES if scale < 1 else [(97, 131), (224, 224)], FAST_ISAS)
+    """The plain reference sees the small pictures of every network, and below some large."""
+    compare(ShuffleNetV1(groups, scale), SIZES, FAST_ISAS)
     compare(ShuffleNetV1(groups, scale), [(32, 32)], ["reference"])
 
 

@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from exported import QUICK
 from random_network import random_input, random_network
 from random_quantized import random_quantized
 from shufflenet.classifier import Classifier
@@ -37,7 +38,6 @@ pytestmark = [
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 MAP_NORESERVE = 0x4000
-QUICK = ("-std=gnu11", "-O0")  # builds in a fifth of the time
 
 
 def command(*arguments: str | Path, folder: Path) -> str:

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from exported import Case, apart, largest_errors
+from exported import QUICK, Case, apart, largest_errors
 from random_network import every_import, random_graph_network, random_input, random_network
 from shufflenet import model_file
 from shufflenet.exporters import TARGETS, c, export
@@ -41,8 +41,7 @@ ONE_SIZE = ("litert", "coreml", "executorch")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds exported C in a fifth of the time."""
-    monkeypatch.setattr(c, "_FLAGS", ("-std=gnu11", "-O0"))
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
 
 
 def needs(target: str) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("torch")
 import labelled_shapes
+from exported import QUICK
 from shufflenet import cli, model_file
 from shufflenet.evaluation import evaluate
 from shufflenet.exporters import c
@@ -75,7 +76,7 @@ def test_predict_takes_it(trained: Path, shapes: Path) -> None:
 
 def test_export_takes_it(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each result runs beside the engine; in C only one network's, since a compiler takes long."""
-    monkeypatch.setattr(c, "_FLAGS", ("-std=gnu11", "-O0"))
+    monkeypatch.setattr(c, "_FLAGS", QUICK)
     run("export", trained, "--to", "onnx", "--out", tmp_path / "model.onnx")
     checking = [] if trained.parent.name == "shufflenet_v2_x0_5" else ["--no-check"]
     run("export", trained, "--to", "c", "--out", tmp_path / "model", *checking)

@@ -5,18 +5,13 @@
 #include "int8_steps.h"
 #include "plan.h"
 #include "shufflenet.h"
+#include "team.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __wasm__ // without threads
-enum { TEAM = 1 };
-#else
-#include "team/pool.h"
-enum { TEAM = 3 };
-#endif
 enum { MAX_TABLE = 4096, MAX_BLOCKS = 4, MAX_WEIGHTS = 1 << 18, MAX_ARENA = 1 << 18, MAX_PICTURE = 4 * 200 * 200 };
 
 struct test_case {
@@ -158,30 +153,6 @@ static char *make_plan(const struct test_case *t, size_t *bytes)
     return plan;
 }
 
-static void check(shufflenet_status status, const char *what)
-{
-    if (status != SHUFFLENET_OK) {
-        fprintf(stderr, "%s: %s\n", what, shufflenet_message(status));
-        exit(1);
-    }
-}
-
-static void run_team(const shufflenet_network *network, uint8_t *arena, size_t arena_bytes, const float *picture,
-                     float *logits)
-{
-#ifdef __wasm__
-    (void)network, (void)arena, (void)arena_bytes, (void)picture, (void)logits;
-#else
-    shufflenet_pool *pool = shufflenet_pool_create(TEAM);
-    if (!pool) {
-        fprintf(stderr, "no threads\n");
-        exit(1);
-    }
-    check(shufflenet_pool_run(pool, network, arena, arena_bytes, picture, 1, logits), "team");
-    shufflenet_pool_destroy(pool);
-#endif
-}
-
 // The arena of exactly the bytes that the engine asks for, so that a sanitizer sees a stray access.
 static uint8_t *run(const char *isa, const char *plan, size_t plan_bytes, const uint8_t *start,
                     const struct test_case *t, const float *picture, float *logits, uint32_t threads)
@@ -259,13 +230,6 @@ static void write_factors(const struct test_case *t, uint8_t *start)
         const float factor = (float)random_below(1000) / 1000;
         memcpy(start + (size_t)4 * (t->tables[p->factors] + c), &factor, sizeof factor);
     }
-}
-
-// Threads wait long for one another where processors are busy, so a team has one run in five, of every level.
-static int is_teams_turn(void)
-{
-    static uint32_t runs;
-    return TEAM > 1 && ++runs % 5 == 0;
 }
 
 static int run_case(struct test_case *t, const char *only)

@@ -6,18 +6,13 @@
 
 #include "kernels.h"
 #include "shufflenet.h"
+#include "team.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __wasm__ // without threads
-enum { TEAM = 1 };
-#else
-#include "team/pool.h"
-enum { TEAM = 3 };
-#endif
 enum {
     MAX_TABLE = 4096,
     MAX_BLOCKS = 2,
@@ -139,30 +134,6 @@ static char *make_plan(const struct test_case *t, const uint32_t *weights, size_
     return plan;
 }
 
-static void check(shufflenet_status status, const char *what)
-{
-    if (status != SHUFFLENET_OK) {
-        fprintf(stderr, "%s: %s\n", what, shufflenet_message(status));
-        exit(1);
-    }
-}
-
-static void run_team(const shufflenet_network *network, uint32_t threads, float *arena, size_t arena_bytes,
-                     const float *picture, float *logits)
-{
-#ifdef __wasm__
-    (void)network, (void)threads, (void)arena, (void)arena_bytes, (void)picture, (void)logits;
-#else
-    shufflenet_pool *pool = shufflenet_pool_create(threads);
-    if (!pool) {
-        fprintf(stderr, "no threads\n");
-        exit(1);
-    }
-    check(shufflenet_pool_run(pool, network, arena, arena_bytes, picture, 1, logits), "team");
-    shufflenet_pool_destroy(pool);
-#endif
-}
-
 // The arena of exactly the bytes that the engine asks for, so that a sanitizer sees a stray access.
 static float *run(const char *isa, const char *plan, size_t plan_bytes, const float *start, const struct test_case *t,
                   const float *picture, float *logits, uint32_t threads)
@@ -179,7 +150,7 @@ static float *run(const char *isa, const char *plan, size_t plan_bytes, const fl
     if (threads == 1)
         check(shufflenet_run(network, arena, arena_bytes, picture, 1, logits), t->name);
     else
-        run_team(network, threads, arena, arena_bytes, picture, logits);
+        run_team(network, arena, arena_bytes, picture, logits);
     for (size_t i = t->arena_floats; threads == 1 && i < arena_bytes / sizeof(float); i++)
         if (!isnan(arena[i])) {
             fprintf(stderr, "FAILED %s, %s: wrote float %zu behind the arena\n", t->name, isa, i - t->arena_floats);
@@ -214,13 +185,6 @@ static int compare(const struct test_case *t, const char *isa, const float *want
     }
     free(written);
     return failures;
-}
-
-// Threads wait long for one another where processors are busy, so a team has one run in five, of every level.
-static int is_teams_turn(void)
-{
-    static uint32_t runs;
-    return TEAM > 1 && ++runs % 5 == 0;
 }
 
 static int run_case(struct test_case *t, const char *only)
