@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,25 @@ def test_embeddings_are_pytorchs(model: Model, model_path: Path, photos: Path) -
     with torch.inference_mode():
         network(torch.from_numpy(x)[None])
     np.testing.assert_allclose(classifier.embed(photos / "cat.jpg"), seen[0], rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_of_a_model_in_8_bits(model: Model, model_path: Path, photos: Path, tmp_path: Path) -> None:
+    """The last layer's bytes, on what was embedded, make the logits of the model in 8 bits."""
+    pytest.importorskip("torch")
+    from shufflenet import model_file
+    from shufflenet.quantization.calibration import calibrate
+    from shufflenet.quantization.units import real_weights
+
+    inputs = np.random.default_rng(0).normal(0, 1, (32, 3, 64, 64)).astype(np.float32)
+    in_8_bits = replace(model, tensors={}, quantized=calibrate(model, inputs))
+    model_file.save(in_8_bits, tmp_path / "int8.safetensors")
+    classifier = shufflenet.Classifier(tmp_path / "int8.safetensors")
+    row = classifier.embed(photos / "cat.jpg")[0]
+    assert in_8_bits.quantized is not None
+    weight, bias = (part.numpy() for part in real_weights(model, in_8_bits.quantized, model.graph.nodes[-1]))  # type: ignore[arg-type]
+    x, _ = classifier._input(photos / "cat.jpg", 10**8)
+    np.testing.assert_allclose(row @ weight.T + bias, classifier.logits(x)[0], rtol=1e-4, atol=1e-4)
+    assert np.corrcoef(row, shufflenet.Classifier(model_path).embed(photos / "cat.jpg")[0])[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("threads", [1, 2])

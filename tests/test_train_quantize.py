@@ -13,15 +13,17 @@ from click.testing import CliRunner, Result
 
 from labelled_shapes import CLASSES, make
 from random_network import random_input, random_network
-from shufflenet import cli, model_file
+from shufflenet import cli, known, model_file
 from shufflenet.bench.samples import Samples, like_trained, synthetic
 from shufflenet.engine.engine import Engine
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Activation, Layer, Quantized
 from shufflenet.networks.quantized_tensors import tensors_of
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
+from shufflenet.pictures.dataset import open_dataset
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.quantization.calibration import calibrate
+from shufflenet.quantization.quantize import read_some
 from shufflenet.quantization.trainable import QuantizedNetwork
 from shufflenet.training import train as training_run
 from training_runs import one_thread
@@ -95,6 +97,26 @@ def test_says_what_is_lost(float_model: Model, tmp_path: Path, monkeypatch: pyte
             result = train(data, "--from", start, "--quantize", "--epochs", "1", "--out", tmp_path / str(told))
         assert result.exit_code == 0, result.output
         assert ("points to float32: lower --learning-rate" in result.stderr) == told
+
+
+def test_without_epochs_the_last_layer_is_trained(float_model: Model, tmp_path: Path) -> None:
+    data, start, out = make(tmp_path / "shapes", 6, 2), tmp_path / "float.safetensors", tmp_path / "run"
+    model_file.save(float_model, start)
+    with one_thread():
+        result = train(data, "--from", start, "--quantize", "--out", out)
+        assert result.exit_code == 0, result.output
+        assert "only the last layer is trained" in result.stderr
+        assert (
+            "this run is finished" in train(data, "--from", start, "--quantize", "--epochs", "0", "--out", out).stderr
+        )
+        pictures = open_dataset(data).train.pictures
+        calibrated = calibrate(float_model, read_some(float_model, data, pictures, CLASSES).x)
+    model = model_file.load(out / "model.safetensors")
+    assert model.quantized is not None
+    assert known.is_calibrated(model.training)
+    for name, layer in calibrated.layers.items():
+        same = np.array_equal(layer.weight, model.quantized.layers[name].weight)
+        assert same == (name != "fc")
 
 
 def test_command(float_model: Model, tmp_path: Path) -> None:

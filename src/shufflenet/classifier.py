@@ -203,7 +203,7 @@ class Classifier:
         Raises:
             ImageError: a picture can't be read, or its features are not finite.
             TypeError: ``images`` is none of these.
-            ValueError: the model is in 8 bits, or does not end with a fully connected layer.
+            ValueError: the network does not end with a fully connected layer.
         """
         if errors not in ("raise", "yield"):
             raise ValueError(f"errors must be 'raise' or 'yield', not {errors!r}")

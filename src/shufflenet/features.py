@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks import families
 from shufflenet.networks.graph import FullyConnected
 from shufflenet.networks.model import Model
+from shufflenet.networks.quantized import Layer, activation_of
 
 
 def classifier_weights(model: Model) -> tuple[str, str]:
-    """The names of the last layer's weight and bias.
+    """The names of a float model's weight and bias of its last layer.
 
     Raises:
         ValueError: the model is in 8 bits, or does not end with a fully connected layer.
     """
     model.require_float()
-    last = model.graph.nodes[-1]
-    if not isinstance(last, FullyConnected) or last.activation != "linear":
-        raise ValueError(f"{model.graph.name} does not end with a fully connected layer, which reads its features")
+    last = _last_layer(model)
     return f"{last.name}.weight", f"{last.name}.bias"
 
 
 def feature_model(model: Model) -> Model:
     """The same network, whose outputs are what its classifier reads: features in the place of classes.
 
-    The classifier's weights are the identity, so that the engine and every export compute the features as they are.
+    The classifier's weights are the identity, so that the engine and every export compute the features as they are. Of
+    a model in 8 bits, these are the real values that its bytes stand for.
 
     Raises:
-        ValueError: see `classifier_weights`.
+        ValueError: the network does not end with a fully connected layer.
     """
-    weight, bias = classifier_weights(model)
-    count = model.graph.nodes[-1].inputs[0].channels
+    last = _last_layer(model)
+    count = last.inputs[0].channels
     graph = families.with_classes(model.graph, count)
-    identity = np.eye(count, dtype=np.float32).reshape(graph.tensor_shapes()[weight])
-    tensors = {**model.tensors, weight: identity, bias: np.zeros(count, dtype=np.float32)}
-    return Model(graph=graph, tensors=tensors, preprocessing=model.preprocessing)
+    shape = graph.tensor_shapes()[f"{last.name}.weight"]
+    if model.quantized is not None:
+        read = activation_of(last.inputs[0], model.quantized.activations)
+        layer = Layer(np.eye(count, dtype=np.int8).reshape(shape), read.scale, -read.zero_point.astype(np.int32))
+        quantized = replace(model.quantized, layers={**model.quantized.layers, last.name: layer})
+        return Model(graph=graph, tensors={}, preprocessing=model.preprocessing, quantized=quantized)
+    identity = np.eye(count, dtype=np.float32).reshape(shape)
+    layers = {f"{last.name}.weight": identity, f"{last.name}.bias": np.zeros(count, dtype=np.float32)}
+    return Model(graph=graph, tensors={**model.tensors, **layers}, preprocessing=model.preprocessing)
+
+
+def _last_layer(model: Model) -> FullyConnected:
+    last = model.graph.nodes[-1]
+    if not isinstance(last, FullyConnected) or last.activation != "linear":
+        raise ValueError(f"{model.graph.name} does not end with a fully connected layer, which reads its features")
+    return last
 
 
 def with_classifier(model: Model, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Model:

@@ -74,7 +74,9 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     type=click.IntRange(32, 4096),
     help="Side of the square input, in pixels.  [default: --from's, else the pictures' up to 96, else 128]",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
+@click.option(
+    "--epochs", type=click.IntRange(0), help="Passes over the data; 0: only the last layer of --from is trained."
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(2),
@@ -121,7 +123,9 @@ def _show_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     type=click.FloatRange(0, 1, max_open=True),
     help="Average the result with --from's weights at this share, such as 0.3; often better than either.",
 )
-@click.option("--quantize", is_flag=True, help="Fine-tune --from in 8 bits, where calibration alone loses too much.")
+@click.option(
+    "--quantize", is_flag=True, help="Fine-tune --from in 8 bits: the last layer alone, or all with --epochs."
+)
 @click.option("--amp", is_flag=True, help="Mixed precision in bfloat16: faster on GPUs, slower on CPUs.")
 @click.option(
     "--device", metavar="NAME", help="Train on cpu, cuda, cuda:1 or mps.  [default: cuda where there is one, else cpu]"

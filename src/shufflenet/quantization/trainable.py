@@ -25,6 +25,7 @@ from shufflenet.networks.quantized import (
     input_of,
     pixel_input,
 )
+from shufflenet.quantization import rounding
 from shufflenet.quantization.emulation import EmulatedLayer, Emulation
 from shufflenet.quantization.units import real_weights, units_of_inputs
 
@@ -74,6 +75,16 @@ class QuantizedNetwork(nn.Module):
             layers[node.name] = Layer(whole, frame.layers[node.name].scale.copy(), bias.numpy().astype(np.int32))
         made = {name: Activation(a.scale.copy(), a.zero_point.copy()) for name, a in frame.activations.items()}
         return Quantized(layers, made, self.about)
+
+    @torch.no_grad()
+    def set_layer(self, node: Convolution | FullyConnected, weight: Tensor, bias: Tensor) -> None:
+        """Gives a layer these real weights, shaped as the graph says, and biases [M]; scales become what holds them."""
+        scale, _ = units_of_inputs(node, self.model, self._frame())
+        most = MOST_OF_PIXELS if input_of(node) else MOST
+        real = weight.double().view(len(scale), -1, scale.shape[2]) * scale
+        for kind, values in ("weight", weight.view(_shape(node))), ("bias", bias):
+            getattr(self, f"{kind}_of_{_key(node.name)}").copy_(values)
+        self._kept(node.name, "scale").copy_(rounding.nearest(real, most)[1].flatten())
 
     def _whole(self, node: Convolution | FullyConnected, frame: Quantized) -> tuple[Tensor, Tensor]:
         """Rounded weights [groups, M / groups, K] and biases [M] of a layer."""

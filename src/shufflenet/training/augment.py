@@ -44,7 +44,7 @@ def choose(recipe: Recipe, step: int) -> Choices:
     random = np.random.default_rng((recipe.seed, 1, step))
     count = recipe.batch_size
     area = random.uniform(recipe.min_crop_area, 1, count)
-    log_aspect = random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT, count)
+    log_aspect = random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT, count) * (recipe.min_crop_area < 1)
     place = random.uniform(0, 1, (count, 2))
     flip = (random.integers(0, 2, count) == 1) & recipe.flip
     partner = random.permutation(count)

@@ -1,12 +1,13 @@
-"""The last layer of a trained network, written anew so that its probabilities and its score of the unknown are right.
+"""The last layer of a trained network, written anew: fitted to whole pictures, and with probabilities that are right.
 
-Validation pictures decide, which the network was not trained on; see `known.calibrate`.
+It is fitted on training pictures (`last_layer`). Then validation pictures, which the network was not trained on, decide
+how sure it is of an answer, and what it does not know; see `known.calibrate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,22 @@ from numpy.typing import NDArray
 
 from shufflenet import known
 from shufflenet.engine.engine import Engine
-from shufflenet.features import classifier_weights, feature_model
-from shufflenet.networks.model import Model
-from shufflenet.networks.module import Network
-from shufflenet.networks.network import tensors_of
-from shufflenet.training import augment
+from shufflenet.features import feature_model
+from shufflenet.networks.graph import FullyConnected
+from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
+from shufflenet.quantization.units import real_weights
+from shufflenet.threads import map_in_order
+from shufflenet.training import augment, last_layer
 from shufflenet.training.job import Job
+from shufflenet.training.on_engine import model_of
 from shufflenet.training.pixels import Pixels
 from shufflenet.training.training_data import TrainingData
 
-_TRAIN_PICTURES = 2000  # whose features' mean is taken
+_MOST_PICTURES = 100_000  # that the layer is fitted on
+_MOST_VALUES = 1 << 27  # of their features
 _BATCH = 64
+
+Tell = Callable[[str, int, int], None]  # told what is being done, how many pictures are, and of how many
 
 
 @dataclass(frozen=True)
@@ -36,49 +42,61 @@ class Result:
     record: dict[str, Any]
 
 
-def calibrate(network: Network, job: Job, data: TrainingData, check: Callable[[], None]) -> Result | None:
+def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> Result | None:
     """Changes the network's last layer in place; None: it is not fully connected, and stays.
 
     Args:
         network: on the CPU.
-        check: called between batches; raises to end the pass.
+        tell: called between batches; raises to end the pass.
     """
-    model = Model(job.graph, tensors_of(network), job.preprocessing)
-    try:
-        names = classifier_weights(model)
-    except ValueError:
+    model, last = model_of(network), job.graph.nodes[-1]
+    if not isinstance(last, FullyConnected) or last.activation != "linear":
         return None
     run = Engine(feature_model(model)).run
-    weight, bias = (model.tensors[name].astype(np.float64) for name in names)
-    step = max(1, len(data.train) // _TRAIN_PICTURES)
-    trained = _features(run, data.train, range(0, len(data.train), step), job, check)
-    val = _features(run, data.val, range(len(data.val)), job, check)
-    found = known.calibrate(
-        weight.reshape(len(bias), -1), bias, trained.mean(axis=0, dtype=np.float64), val, data.val_targets
-    )
-    for name, values in zip(names, (found.weight, found.bias), strict=True):
-        parameter = network.get_parameter(name)
-        parameter.data = torch.from_numpy(values).view_as(parameter).clone()
+    if model.quantized is not None:
+        weight, bias = (values.double().numpy() for values in real_weights(model, model.quantized, last))
+    else:
+        weight, bias = (model.tensors[f"{last.name}.{kind}"].astype(np.float64) for kind in ("weight", "bias"))
+    weight = weight.reshape(len(bias), -1)
+    most = min(len(data.train), _MOST_PICTURES, _MOST_VALUES // weight.shape[1])
+    chosen = np.linspace(0, len(data.train) - 1, most).astype(np.int64)
+    trained = _features(run, data.train, chosen, job, tell)
+    classes = len(bias)
+    class_weights = data.class_weights(classes) if job.recipe.class_weights else np.ones(classes)
+    weight, bias = last_layer.fit(weight, bias, trained, data.targets[chosen], class_weights)
+    val = _features(run, data.val, np.arange(len(data.val)), job, tell)
+    found = known.calibrate(weight, bias, trained.mean(axis=0, dtype=np.float64), val, data.val_targets)
+    tensors = torch.from_numpy(found.weight), torch.from_numpy(found.bias)
+    if isinstance(network, QuantizedNetwork):
+        network.set_layer(last, *tensors)
+        kept = [values.numpy() for values in real_weights(model, network.quantized(), last)]
+        found = replace(found, weight=kept[0].reshape(classes, -1), bias=kept[1])
+    else:
+        for kind, values in zip(("weight", "bias"), tensors, strict=True):
+            parameter = network.get_parameter(f"{last.name}.{kind}")
+            parameter.data = values.view_as(parameter).clone()
     return Result(found.errors(val, data.val_targets), known.record(found))
 
 
 def _features(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     pictures: Pixels,
-    places: range,
+    places: NDArray[np.int64],
     job: Job,
-    check: Callable[[], None],
+    tell: Tell,
 ) -> NDArray[np.float32]:
     """What the network finds in whole pictures as validation shows them: [len(places), features]."""
     size, keep = job.preprocessing.size, job.preprocessing.size / job.preprocessing.resize
 
-    def rows() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(places), _BATCH):
-            check()
-            part = np.array(places[start : start + _BATCH])
-            stored = [pictures[index] for index in part.tolist()]
-            whole = all(picture.shape[:2] == (size, size) for picture in stored)
-            shown = np.stack(stored) if whole else augment.centre(pictures, part, size, keep)
-            yield run(augment.normalise(shown, job.preprocessing).numpy())
+    def look(start: int) -> NDArray[np.float32]:
+        part = places[start : start + _BATCH]
+        stored = [pictures[index] for index in part.tolist()]
+        whole = all(picture.shape[:2] == (size, size) for picture in stored)
+        shown = np.stack(stored) if whole else augment.centre(pictures, part, size, keep)
+        return run(augment.normalise(shown, job.preprocessing).numpy())
 
-    return np.concatenate(list(rows()))
+    rows = []
+    for found in map_in_order(look, range(0, len(places), _BATCH), torch.get_num_threads()):
+        rows.append(found)
+        tell("whole pictures", min(len(places), len(rows) * _BATCH), len(places))
+    return np.concatenate(rows)

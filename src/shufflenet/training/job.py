@@ -79,7 +79,8 @@ class Job:
 
     def describe(self) -> str:
         """Data, network, recipe, start and teacher, a line each."""
-        dataset, recipe, size, sizes = self.dataset, self.recipe, self.preprocessing.size, self.input_sizes()
+        dataset, recipe, size = self.dataset, self.recipe, self.preprocessing.size
+        sizes = self.input_sizes() or [size]
         peak = recipe.learning_rate * recipe.batch_size / 1024
         made_by = self.graph.architecture
         stem = f", stem stride {made_by.stem_stride}" if made_by is not None else ""
@@ -97,6 +98,8 @@ class Job:
         ]
         if recipe.name == NEAREST:
             lines[-1] = "recipe    nearest: nothing is trained, the last layer is found in closed form"
+        if recipe.epochs == 0:
+            lines[-1] = f"recipe    {recipe.name}: only the last layer is trained; more with --epochs"
         if self.recipe.quantize:
             lines.append(f"from      {self.start_name}, in 8 bits")
         elif self.start is not None:
@@ -104,7 +107,7 @@ class Job:
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
             share = f"; in the result they count {recipe.start_share:.0%}" if recipe.start_share else ""
             lines.append(f"from      {self.start_name}: {kept}{frozen}{share}")
-        if self.teacher is not None:
+        if self.teacher is not None and recipe.epochs:
             lines.append(f"teacher   {self.teacher}")
         if self.start is None and len(dataset.train) < _FEW * len(dataset.classes):
             lines.append(
@@ -168,6 +171,11 @@ def prepare(
     if recipe.quantize:
         _check_quantizing(recipe, model, dataset, size)
         teacher = teacher or start
+    if recipe.epochs == 0 and (model is None or model.classes != dataset.classes):
+        raise JobError(
+            "--epochs 0 trains the last layer alone, which needs --from and a model of the same classes; "
+            "a last layer for other classes is what --recipe nearest finds"
+        )
     if recipe.quantize and model is not None:
         preprocessing = model.preprocessing
     else:
@@ -220,7 +228,7 @@ def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) ->
         if recipe not in RECIPES and not recipe.endswith(".toml"):
             raise ValueError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}, or a file that ends in .toml")
         recipe = RECIPES[recipe] if recipe in RECIPES else recipe_file.read(recipe)
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value not in (None, False)}
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None and value is not False}
     if changes.get("flip") is False:  # the one that recipes switch on
         given["flip"] = False
     return replace(recipe, **given)

@@ -51,8 +51,9 @@ def fit(job: Job, start: Model, skip_broken: bool, tell: Tell) -> Nearest:
 
     Raises:
         DataError: a picture can't be read, unless ``skip_broken``; or no picture of a class is left.
-        ValueError: ``start`` has no features, see `feature_model`.
+        ValueError: ``start`` is in 8 bits, or has no features, see `feature_model`.
     """
+    start.require_float()
     shown = replace(start, preprocessing=job.preprocessing)
     run = Engine(feature_model(shown)).run
     classes = len(job.dataset.classes)

@@ -27,7 +27,7 @@ def on_engine(network: Trainable) -> Callable[[Tensor], Tensor]:
 
     It runs as many pictures at once as PyTorch has threads.
     """
-    engine, threads = Engine(_model(network)), torch.get_num_threads()
+    engine, threads = Engine(model_of(network)), torch.get_num_threads()
 
     def answer(x: Tensor) -> Tensor:
         parts = torch.tensor_split(x, min(threads, len(x)))
@@ -37,7 +37,8 @@ def on_engine(network: Trainable) -> Callable[[Tensor], Tensor]:
     return answer
 
 
-def _model(network: Trainable) -> Model:
+def model_of(network: Trainable) -> Model:
+    """The network's graph and weights of this moment, and its preprocessing if it is in 8 bits."""
     if isinstance(network, QuantizedNetwork):
         return replace(network.model, quantized=network.quantized())
     graph = network.graph if isinstance(network, GraphNetwork) else network.arch.graph()

@@ -17,14 +17,16 @@ class Recipe:
     """
 
     name: Annotated[str, "what the run calls it"]
-    epochs: Annotated[int, "passes over the pictures"]
+    epochs: Annotated[int, "passes over the pictures; 0: only the last layer is trained"]
     batch_size: Annotated[int, "over all processes; fewer for small data"] = 128
     learning_rate: Annotated[float, "the highest, for a batch of 1024; scaled linearly to batch_size (section 4)"] = 0.5
     warmup_epochs: Annotated[float, "epochs in which the learning rate rises"] = 0.0
     momentum: Annotated[float, "of the optimizer"] = 0.9
     weight_decay: Annotated[float, "none on batch norm and biases"] = 4e-5
     label_smoothing: Annotated[float, "the share of the answer that goes to all classes alike"] = 0.1
-    min_crop_area: Annotated[float, "the smallest share of the picture in random crops, of aspect 3/4 to 4/3"] = 0.25
+    min_crop_area: Annotated[
+        float, "the smallest share of the picture in random crops, of aspect 3/4 to 4/3; 1: no crops"
+    ] = 0.25
     flip: Annotated[bool, "half of the pictures are mirrored, left to right"] = True
     vertical_flip: Annotated[bool, "half of the pictures stand upside down"] = False
     rotate: Annotated[float, "the largest angle by which pictures are turned, in degrees"] = 0.0
@@ -45,7 +47,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
-            "epochs": (1, 100_000),
+            "epochs": (0, 100_000),
             "batch_size": (2, 65_536),
             "learning_rate": (0, 1000),
             "momentum": (0, 0.999),
@@ -130,15 +132,15 @@ RECIPES = {
             progressive=(0.6, 0.7, 0.8),  # all below the final size, as above
             ema_epochs=2,
         ),
-        # Whole pictures and the final size, for which the ranges were found, and small steps from where they begin.
+        # The last layer alone, which takes minutes. In epochs, if there are some, whole pictures of the final size, for
+        # which the ranges were found, and small steps from where they begin.
         Recipe(
             "quantize",
-            epochs=4,
-            learning_rate=0.002,  # batch norm is folded, and bounds no step
-            min_crop_area=0.5,
+            epochs=0,
+            learning_rate=0.01,  # batch norm is folded, and bounds no step
+            min_crop_area=1,
             weight_decay=0,
             ema_epochs=0.5,
-            teacher_weight=0.9,
             quantize=True,
         ),
     )

@@ -42,8 +42,9 @@ def result(state: State, job: Job, whole_pictures: Iterable[Tensor]) -> Trainabl
             parameter.data.lerp_(start, job.recipe.start_share)
     round_fully_connected(network)
     set_training(network, job.recipe.freeze)
-    validate.estimate_batch_norm(network, whole_pictures)
-    parallel.average_statistics(network)
+    if job.recipe.epochs:
+        validate.estimate_batch_norm(network, whole_pictures)
+        parallel.average_statistics(network)
     return network
 
 

@@ -31,11 +31,18 @@ def of(job: Job, device: torch.device, inputs: Inputs) -> Teacher | None:
     """The teacher of the job, as `load` gives it; None: it has none."""
     if job.teacher is None:
         return None
-    return load(job.teacher, job.dataset.classes, job.dataset.labels, job.preprocessing, device, inputs)
+    # A network in 8 bits has its batch norm folded, with statistics of whole pictures: so has its teacher.
+    seen = None if job.recipe.quantize else inputs
+    return load(job.teacher, job.dataset.classes, job.dataset.labels, job.preprocessing, device, seen)
 
 
 def load(
-    name: str, classes: list[str], labels: list[str], preprocessing: Preprocessing, device: torch.device, inputs: Inputs
+    name: str,
+    classes: list[str],
+    labels: list[str],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    inputs: Inputs | None,
 ) -> Teacher:
     """A function of the student's input, float32 [N, 3, S, S], that gives logits [N, classes] in the student's order.
 
@@ -49,7 +56,8 @@ def load(
         name: of a model file, or of a torchvision network.
         classes: the student's class folders; ``labels`` are their texts.
         preprocessing: the student's.
-        inputs: gives some batches of input size S, for the batch norm of a model file's network.
+        inputs: gives some batches of input size S, whose statistics a model file's batch norm takes; None: it keeps its
+            own.
 
     Raises:
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
@@ -80,7 +88,7 @@ def load(
     def network_for(size: int) -> Teacher:
         if model is None:
             return cast(Teacher, network)
-        return _fitted(model, map(as_own, inputs(size)), device)
+        return _answers(model, None if inputs is None else map(as_own, inputs(size)), device)
 
     @torch.no_grad()
     def answer(x: Tensor) -> Tensor:
@@ -89,11 +97,12 @@ def load(
     return answer
 
 
-def _fitted(model: Model, inputs: Iterable[Tensor], device: torch.device) -> Teacher:
-    """The model's network with batch norm's statistics of ``inputs``; its own are those of whole pictures."""
-    network = module_with_weights(model).to(device).train()
-    with torch.autocast(device.type, enabled=False):
-        estimate_batch_norm(network, inputs)
+def _answers(model: Model, inputs: Iterable[Tensor] | None, device: torch.device) -> Teacher:
+    """What the network says, with batch norm's statistics of ``inputs`` in the place of its own, of whole pictures."""
+    network = module_with_weights(model).to(device)
+    if inputs is not None:
+        with torch.autocast(device.type, enabled=False):
+            estimate_batch_norm(network.train(), inputs)
     return answers(network)
 
 

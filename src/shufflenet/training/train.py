@@ -24,7 +24,7 @@ from shufflenet.networks.module import module_with_weights
 from shufflenet.networks.network import ShuffleNet
 from shufflenet.pictures.dataset import Dataset
 from shufflenet.quantization.calibration import MOST_LOSS
-from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
+from shufflenet.quantization.trainable import Trainable
 from shufflenet.threads import map_in_order
 from shufflenet.training import calibrated, nearest, parallel, result, teacher, training_data, validate
 from shufflenet.training.batches import Batches
@@ -367,10 +367,7 @@ class _Run:
         network, errors = self._result(self.recipe.batch_norm_pictures)
         if parallel.rank() == 0:
             try:
-                # Of a network in 8 bits the last layer stays: its weights are what its scale can hold.
-                found = None
-                if not isinstance(network, QuantizedNetwork):
-                    found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self.stop.check)
+                found = calibrated.calibrate(network.cpu(), self.job, self.batches.data, self._tell)
                 errors, about = (errors, {}) if found is None else (found.errors, {"unknown": found.record})
                 self.progress.say(f"result     {shown_errors(*errors, self.job.graph.classes)}")
                 if self.recipe.quantize and (lost := errors[0] - self.float_error) > MOST_LOSS:
