@@ -32,8 +32,8 @@ WAY = """
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
     training.loss training.state training.progress training.curves training.run_folder training.training_data
-    training.batches training.stop training.record training.result training.nearest training.calibrated
-    training.train training.dry_run
+    training.batches training.stop training.record training.result training.nearest training.last_layer
+    training.calibrated training.train training.dry_run
     confusion evaluation measured_card model_list pictures.mirror pictures.doctor
     quantization.gate quantization.step_times quantization.report
     exporters

@@ -22,6 +22,7 @@ def test_the_papers_recipe() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_learning_rate_rises_and_falls_in_straight_lines(recipe: Recipe) -> None:
+    recipe = replace(recipe, epochs=recipe.epochs or 4)
     peak, warm = recipe.learning_rate * recipe.batch_size / 1024, recipe.warmup_epochs
     assert recipe.learning_rate_at(warm / 2) == pytest.approx(peak / 2 if warm else peak)
     assert recipe.learning_rate_at(warm) == pytest.approx(peak)
@@ -50,7 +51,7 @@ def test_small_data_takes_small_batches(pictures: int, batch: int) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epochs", 0),
+        ("epochs", -1),
         ("learning_rate", -1),
         ("min_crop_area", 2),
         ("freeze", "stage5"),
