@@ -68,6 +68,8 @@ def _step(
                 sums = _convolution(node, first, layer.weight.astype(np.int64), padding) + layer.bias[:, None, None]
             else:
                 sums = layer.weight.astype(np.int64).reshape(len(layer.bias), -1) @ first + layer.bias
+            shift = constants_of(carried.get(node, node), quantized, carried).shift
+            sums = sums + shift.astype(np.int64).reshape(-1, *[1] * (sums.ndim - 1))
             assert np.abs(sums).max() < 1 << 31
             constants = constants_of(node, quantized, carried)
             if node in carried:
@@ -150,6 +152,8 @@ def _rounded(
         t = t * constants.multiplier.reshape(shape)
     if residual is not None:
         assert constants.residual_multiplier is not None
+        if constants.function in ("linear", "relu"):
+            t = (t + np.float32(12582912)) - np.float32(12582912)
         t = t + residual.astype(np.float32) * constants.residual_multiplier.reshape(shape)
     return _finished(t, constants)
 

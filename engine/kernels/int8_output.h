@@ -58,13 +58,20 @@ ALWAYS_INLINE vector finished(vector t, vector gain, vector zero, const enum pla
     return product_of(activation_of(t, activation), gain) + zero;
 }
 
+// What a residual is added to: whole, so that a runtime that adds bytes has the same result, unless a function follows that takes
+// real values.
+ALWAYS_INLINE vector before_addition(vector t, const enum plan_activation activation)
+{
+    return activation == PLAN_LINEAR || activation == PLAN_RELU ? whole(t) : t;
+}
+
 // A vector of pixels of one channel; added: bytes of another row, or NULL.
 ALWAYS_INLINE words byte_of_sum(words sum, const struct int8_output *output, const words *added,
                                 const enum plan_activation activation)
 {
     vector t = product_of(float_of(sum), broadcast(output->factor));
     if (added)
-        t += product_of(float_of(*added), broadcast(output->residual_factor));
+        t = before_addition(t, activation) + product_of(float_of(*added), broadcast(output->residual_factor));
     t += broadcast(output->offset);
     return rounded(finished(t, broadcast(output->gain), broadcast(output->zero), activation));
 }

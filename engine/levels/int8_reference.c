@@ -69,6 +69,13 @@ static float activated(enum plan_activation activation, float x)
     return x;
 }
 
+// What a residual is added to.
+static float before_addition(uint32_t activation, float value)
+{
+    const volatile float shifted = value + 12582912;
+    return activation > PLAN_RELU ? value : shifted - 12582912;
+}
+
 // What precedes the activation as a byte.
 static uint8_t byte_of(const struct int8_output *output, uint32_t activation, float value)
 {
@@ -137,7 +144,8 @@ static void convolution(const struct int8_convolution *s, const uint8_t *x, uint
                 constants.residual_factor = as_float(packed[(2 + s->k) * mr]);
             float value = product_of((float)sum, constants.factor);
             if (s->writes == QUADS_ADDED)
-                value += product_of(*byte_at(s, s->residual, y, output, p), constants.residual_factor);
+                value = before_addition(s->outputs ? s->activation : PLAN_RELU, value) +
+                        product_of(*byte_at(s, s->residual, y, output, p), constants.residual_factor);
             const uint8_t byte = byte_of(&constants, s->outputs ? s->activation : PLAN_RELU, value + constants.offset);
             *byte_at(s, s->out, y, output, p) = p % s->pitch >= s->width ? 0 : byte;
         }
@@ -272,7 +280,8 @@ static void scale(const struct int8_scale *s, uint8_t *arena, struct share share
             const float x = arena[(size_t)4 * (s->in[c / 4] + p) + c % 4];
             float value = product_of(x - s->zeros[c], product_of(factors[c], output->factor));
             if (s->residual)
-                value += product_of(arena[(size_t)4 * (s->residual[c / 4] + p) + c % 4], output->residual_factor);
+                value = before_addition(s->activation, value) +
+                        product_of(arena[(size_t)4 * (s->residual[c / 4] + p) + c % 4], output->residual_factor);
             const uint8_t byte = byte_of(output, s->activation, value + output->offset);
             arena[(size_t)4 * (s->out[c / 4] + p) + c % 4] = p % s->pitch >= s->width ? 0 : byte;
         }

@@ -109,6 +109,12 @@ ALWAYS_INLINE words rounded(vector v)
 }
 #endif
 
+// The nearest whole numbers, halves to even, of values below 2^22.
+ALWAYS_INLINE vector whole(vector v)
+{
+    return (v + 12582912.0f) - 12582912.0f;
+}
+
 // One value, clamped to 0..most, as a byte.
 ALWAYS_INLINE uint8_t byte_of_float(float value, float most)
 {

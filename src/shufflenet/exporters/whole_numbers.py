@@ -73,7 +73,8 @@ def _tensors_of(node: Node, graph: Graph, quantized: Quantized, carried: dict[No
             if node is graph.nodes[-1]:
                 return {"weight": layer.weight, "bias": layer.bias, "multiplier": layer.scale}
             constants = constants_of(carried.get(node, node), quantized, carried)
-            bias = layer.bias + np.rint(constants.offset / constants.multiplier.astype(np.float64)).astype(np.int32)
+            left = np.rint(constants.offset / constants.multiplier.astype(np.float64)).astype(np.int32)
+            bias = layer.bias + constants.shift + left
             return {"weight": layer.weight, "bias": bias, "multiplier": constants.multiplier}
         case Pool(kind="average") | AdaptiveAveragePool(size=1):
             return {"multiplier": _without_offset(node, constants_of(node, quantized, carried)).multiplier}

@@ -39,6 +39,7 @@ Floats: TypeAlias = NDArray[np.float32]
 SCHEME = "int8 weights per channel, activations 0..127 per channel"
 _FUNCTIONS = ("linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish")  # the activations that 8 bits serve
 MOST = 127  # the largest activation and the largest weight
+_NEAR, _MOST_SHIFT = 1e-3, 1 << 24
 MOST_OF_PIXELS = 63  # the largest weight of what reads the picture, whose values go up to 255
 
 
@@ -169,18 +170,22 @@ def activation_of(node: Node, made: Mapping[str, Activation]) -> Activation:
 class Requantised:
     """From a sum to an activation, all in float32, each operation rounded, none contracted to a fused multiply-add:
 
-        t = float(sum) * multiplier;  t = t + float(residual) * residual_multiplier  (if there is one)
+        t = float(sum + shift) * multiplier
+        t = (t + 12582912) - 12582912;  t = t + float(residual) * residual_multiplier  (if there is a residual)
         t = t + offset;  t = function(t) * gain + zero  (behind an activation that is neither linear nor a ReLU)
         t = min(max(t, 0), 127);  q = (t + 12582912) - 12582912  (rounds to even)
 
     What is not made a byte, logits and the factors of a `Scale`, is t, or function(t): gain and zero are None. The
     functions are those of quantization/emulation.py.
 
-    All are [M]. Each is computed in float64 and rounded once.
+    All are [M]. Each is computed in float64 and rounded once. ``shift`` is int32: a zero point that is a whole number
+    of a layer's sums is part of them, so that a runtime which adds it to the bias has the same bits; ``offset`` is what
+    is left.
     """
 
     multiplier: Floats
     offset: Floats
+    shift: NDArray[np.int32]
     residual_multiplier: Floats | None = None
     function: Function = "linear"
     gain: Floats | None = None
@@ -225,7 +230,7 @@ def _constants_to(
     made = quantized.activations
     match node:
         case Convolution() | FullyConnected():
-            return _requantised(quantized.layers[node.name].scale, 1, to)
+            return _shifted(_requantised(quantized.layers[node.name].scale, 1, to))
         case Pool():
             read = activation_of(node.inputs[0], made)
             pixels = node.kernel_size**2
@@ -242,7 +247,7 @@ def _constants_to(
             carrier = carrier_of(node, carried)
             residual = activation_of(next(source for source in node.inputs if source is not carrier), made)
             if isinstance(carrier, Convolution):
-                return _requantised(quantized.layers[carrier.name].scale, 1, to, residual)
+                return _shifted(_requantised(quantized.layers[carrier.name].scale, 1, to, residual))
             if isinstance(carrier, Scale):
                 return _requantised(to.scale, 1, to, residual)
             left, residual = (activation_of(source, made) for source in node.inputs)
@@ -271,8 +276,18 @@ def _requantised(
     return Requantised(
         ratio.astype(np.float32),
         offset.astype(np.float32),
+        np.zeros(len(offset), np.int32),
         None if residual_ratio is None else residual_ratio.astype(np.float32),
     )
+
+
+def _shifted(constants: Requantised) -> Requantised:
+    """With the offset as a part of the sums where that changes no byte by more than a thousandth."""
+    offset = constants.offset.astype(np.float64)
+    whole = np.rint(offset / constants.multiplier)
+    near = (np.abs(whole * constants.multiplier - offset) < _NEAR) & (np.abs(whole) < _MOST_SHIFT)
+    shift = np.where(near, whole, 0).astype(np.int32)
+    return replace(constants, shift=shift, offset=np.where(near, 0, constants.offset).astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ def _check_multipliers(graph: Graph, quantized: Quantized, farthest: Mapping[Nod
     for node in (*requantising(graph), *carried):
         constants = constants_of(node, quantized, carried)
         taps = node.kernel_size**2 if isinstance(node, Pool) else 1
-        reach = np.abs(constants.multiplier.astype(np.float64)) * farthest.get(node, np.int64(MOST * taps))
+        sums = farthest.get(node, np.int64(MOST * taps)) + np.abs(constants.shift.astype(np.int64))
+        if np.max(sums) >= 1 << 31:
+            raise ValueError(f"the zero points of {node.name} make sums beyond 32 bits")
+        reach = np.abs(constants.multiplier.astype(np.float64)) * sums
         reach = reach + np.abs(constants.offset)
         if constants.residual_multiplier is not None:
             reach = reach + MOST * np.abs(constants.residual_multiplier)

@@ -78,8 +78,11 @@ class Emulation:
         """What an operator makes of its inputs' bytes: bytes, or sums, factors or logits in float32."""
         match node:
             case Convolution() | FullyConnected():
-                sums = self.sums(node, read[0]).float()
-                return sums if node in self.carried else self._rounded(node, sums)
+                sums = self.sums(node, read[0])
+                shift = constants_of(self.carried.get(node, node), self.quantized, self.carried).shift
+                if shift.any():
+                    sums = sums + _per_channel(shift, sums).to(sums.dtype)
+                return sums.float() if node in self.carried else self._rounded(node, sums.float())
             case Pool(kind="max"):
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():
@@ -128,6 +131,8 @@ class Emulation:
         t, residual = (right, left) if carrier is node.inputs[1] else (left, right)
         if not isinstance(carrier, Scale):
             t = t * _per_channel(constants.multiplier, t)
+        if constants.function in ("linear", "relu"):
+            t = (t + _ROUNDS) - _ROUNDS
         return self._finished(node, constants, t + residual * _per_channel(constants.residual_multiplier, t))
 
     def _scale(self, node: Scale, x: Tensor, factors: Tensor) -> Tensor:
@@ -236,5 +241,5 @@ def _clamped(t: Tensor) -> Tensor:
     return t.clamp_(0, MOST).add_(_ROUNDS).sub_(_ROUNDS)
 
 
-def _per_channel(values: NDArray[np.float32], like: Tensor) -> Tensor:
+def _per_channel(values: NDArray[np.float32] | NDArray[np.int32], like: Tensor) -> Tensor:
     return torch.from_numpy(values).view(-1, *[1] * (like.dim() - 2))
