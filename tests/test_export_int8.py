@@ -52,6 +52,30 @@ def test_what_is_added_has_one_scale(model: Model) -> None:
         np.testing.assert_array_equal(constants.residual_multiplier, np.float32(1))
 
 
+def test_zero_points_are_whole_numbers_of_sums(model: Model) -> None:
+    """So they are part of the sums, and no layer of a calibrated model adds anything behind its multiplier."""
+    assert model.quantized is not None
+    carried, shifted = carriers(model.graph), 0
+    for node in model.graph.nodes:
+        if isinstance(node, Convolution):
+            constants = constants_of(carried.get(node, node), model.quantized, carried)
+            assert not constants.offset.any()
+            zero = np.zeros(node.channels) if node in carried else model.quantized.activations[node.name].zero_point
+            np.testing.assert_allclose(constants.shift * constants.multiplier.astype(np.float64), zero, atol=1e-3)
+            shifted += int(constants.shift.any())
+    assert shifted == 16  # depthwise convolutions, which no ReLU follows
+
+
+def test_onnx_runtime_has_the_engines_bits(model: Model, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    export(model, "onnx", tmp_path / "net.onnx", check=False)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    for size in (SIZE, 49):
+        x = random_input(16, size, size)
+        np.testing.assert_array_equal(session.run(["logits"], {"input": x})[0], Engine(model).run(x))
+
+
 @pytest.mark.parametrize("target", [name for name in TARGETS if TARGETS[name].rounds_int8])
 def test_the_engines_answers(target: str, model: Model, tmp_path: Path) -> None:
     writes_with = TARGETS[target].writes_int8_with or TARGETS[target].writes_with

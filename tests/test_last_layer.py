@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from labelled_shapes import CLASSES as CLASS_NAMES
 from labelled_shapes import make
 from shufflenet import cli, model_file
+from shufflenet.networks import families
+from shufflenet.networks.random_model import random_model
+from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.training import last_layer
 
 CLASSES, FEATURES = 4, 12
@@ -95,7 +100,24 @@ def test_a_run_without_epochs_changes_the_last_layer_alone(tmp_path: Path) -> No
         "this run is finished"
         in train(data, "--from", first / "model.safetensors", "--epochs", "0", "--out", again).stderr
     )
-    for start in ((), ("--from", "shufflenet_g3_x0_5")):
-        refused = train(data, *start, "--epochs", "0", "--out", tmp_path / "other")
+    for options, reason in (
+        ((), "--epochs 0 trains the last layer alone, which needs --from"),
+        (("--from", "shufflenet_g3_x0_5"), "--epochs 0 trains the last layer alone, which needs --from"),
+        (
+            ("--from", str(first / "model.safetensors"), "--mixup", "1"),
+            "--epochs 0 trains the last layer alone: leave --mix",
+        ),
+        (("--from", "shufflenet_g3_x0_5_int8"), "the model is in 8 bits"),
+    ):
+        refused = train(data, *options, "--epochs", "0", "--out", tmp_path / "other")
         assert refused.exit_code == 2
-        assert refused.stderr.startswith("Error: --epochs 0 trains the last layer alone")
+        assert reason in refused.stderr
+
+
+def test_networks_without_a_fully_connected_end_are_refused(tmp_path: Path) -> None:
+    data = make(tmp_path / "shapes", 2, 1)
+    squeezenet = random_model(families.architecture("squeezenet1_0", classes=3).graph())
+    start = replace(squeezenet, preprocessing=Preprocessing(64, 64), labels=CLASS_NAMES, classes=CLASS_NAMES)
+    model_file.save(start, tmp_path / "squeezenet.safetensors")
+    refused = train(data, "--from", tmp_path / "squeezenet.safetensors", "--epochs", "0", "--out", tmp_path / "run")
+    assert "squeezenet1_0 does not end with a fully connected layer: give --epochs 1 or more" in refused.stderr

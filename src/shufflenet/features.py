@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.networks import families
-from shufflenet.networks.graph import FullyConnected
+from shufflenet.networks.graph import FullyConnected, Graph
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Layer, activation_of
 
@@ -47,9 +47,15 @@ def feature_model(model: Model) -> Model:
     return Model(graph=graph, tensors={**model.tensors, **layers}, preprocessing=model.preprocessing)
 
 
+def ends_fully_connected(graph: Graph) -> bool:
+    """Whether logits are a linear function of features."""
+    last = graph.nodes[-1]
+    return isinstance(last, FullyConnected) and last.activation == "linear"
+
+
 def _last_layer(model: Model) -> FullyConnected:
     last = model.graph.nodes[-1]
-    if not isinstance(last, FullyConnected) or last.activation != "linear":
+    if not isinstance(last, FullyConnected) or not ends_fully_connected(model.graph):
         raise ValueError(f"{model.graph.name} does not end with a fully connected layer, which reads its features")
     return last
 

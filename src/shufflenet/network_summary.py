@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 
-from shufflenet.models import load_model, run_folder_model
+from shufflenet.models import embedded_models, load_model, run_folder_model
 from shufflenet.networks import complexity, families
 from shufflenet.networks.complexity import Complexity
 from shufflenet.networks.graph import Graph
@@ -39,7 +39,9 @@ def summary(
 
 def _is_model(name: str) -> bool:
     """Whether this is a model file, a run folder or a public network, rather than the name of an architecture."""
-    return name.endswith(".safetensors") or ":" in name or os.path.isfile(name) or run_folder_model(name) is not None
+    in_8_bits = name in embedded_models() and name not in families.names()
+    path = name.endswith(".safetensors") or ":" in name or os.path.isfile(name) or run_folder_model(name) is not None
+    return path or in_8_bits
 
 
 def _graph(

@@ -24,9 +24,9 @@ from shufflenet.probabilities import softmax
 
 TOLERANCE = 1e-4  # accepted error of a logit, relative to the largest logit of the same picture
 PROBABILITY_TOLERANCE = 1e-3  # accepted error of a probability
-# The same where a runtime rounds 8 bits by itself. A value in the middle between two bytes may become either, which the
-# last bit of a float32 decides. This is as far as 8 bits themselves change a probability of the float model's; on 1,000
-# pictures no runtime was farther off than 0.15 (docs/export.md).
+# The same where a runtime may round 8 bits by itself. A value in the middle between two bytes may become either, which
+# the last bit of a float32 decides. This is as far as 8 bits themselves change a probability of the float model's; on
+# 1,000 pictures no runtime was farther off than 0.15 (docs/export.md).
 INT8_PROBABILITY_TOLERANCE = 0.2
 
 _RUNS = 7  # timed runs of each network on each picture

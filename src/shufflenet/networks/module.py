@@ -53,6 +53,7 @@ def create_model(name: str = DEFAULT_MODEL, classes: int | None = None, pretrain
         fields = {} if classes is None else {"classes": classes}
         return module_of(families.architecture(name, **fields).graph())
     model = load_model(name)
+    model.require_float()
     if classes in (None, model.graph.classes):
         return module_with_weights(model).train()
     network = module_of(families.with_classes(model.graph, classes))

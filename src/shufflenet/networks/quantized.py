@@ -39,7 +39,7 @@ Floats: TypeAlias = NDArray[np.float32]
 SCHEME = "int8 weights per channel, activations 0..127 per channel"
 _FUNCTIONS = ("linear", "relu", "sigmoid", "hard_sigmoid", "hard_swish")  # the activations that 8 bits serve
 MOST = 127  # the largest activation and the largest weight
-_NEAR, _MOST_SHIFT = 1e-3, 1 << 24
+_NEAR, _MOST_SHIFT = 1e-3, 1 << 29
 MOST_OF_PIXELS = 63  # the largest weight of what reads the picture, whose values go up to 255
 
 
@@ -220,7 +220,9 @@ def constants_of(
             return replace(constants, function=function)
         gain = (1 / to.scale.astype(np.float64)).astype(np.float32)
         return replace(constants, function=function, gain=gain, zero=to.zero_point.astype(np.float32))
-    return replace(_constants_to(node, quantized, carried, to, (height, width)), function=function)
+    constants = replace(_constants_to(node, quantized, carried, to, (height, width)), function=function)
+    layer = carrier_of(node, carried) if isinstance(node, Add) else node
+    return _shifted(constants) if isinstance(layer, Convolution | FullyConnected) else constants
 
 
 def _constants_to(
@@ -230,7 +232,7 @@ def _constants_to(
     made = quantized.activations
     match node:
         case Convolution() | FullyConnected():
-            return _shifted(_requantised(quantized.layers[node.name].scale, 1, to))
+            return _requantised(quantized.layers[node.name].scale, 1, to)
         case Pool():
             read = activation_of(node.inputs[0], made)
             pixels = node.kernel_size**2
@@ -247,7 +249,7 @@ def _constants_to(
             carrier = carrier_of(node, carried)
             residual = activation_of(next(source for source in node.inputs if source is not carrier), made)
             if isinstance(carrier, Convolution):
-                return _shifted(_requantised(quantized.layers[carrier.name].scale, 1, to, residual))
+                return _requantised(quantized.layers[carrier.name].scale, 1, to, residual)
             if isinstance(carrier, Scale):
                 return _requantised(to.scale, 1, to, residual)
             left, residual = (activation_of(source, made) for source in node.inputs)

@@ -55,6 +55,7 @@ class Emulation:
         self.graph, self.quantized, self.pixels = graph, quantized, pixels
         self.carried = carriers(graph)
         self._last = {source: node for node in graph.nodes for source in node.inputs}
+        self._shifts: dict[str, NDArray[np.int32]] = {}
         self.layers: dict[str, EmulatedLayer] = {}  # made when they are needed, of those that are not here
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,9 +80,11 @@ class Emulation:
         match node:
             case Convolution() | FullyConnected():
                 sums = self.sums(node, read[0])
-                shift = constants_of(self.carried.get(node, node), self.quantized, self.carried).shift
-                if shift.any():
-                    sums = sums + _per_channel(shift, sums).to(sums.dtype)
+                if node.name not in self._shifts:
+                    to = self.carried.get(node, node)
+                    self._shifts[node.name] = constants_of(to, self.quantized, self.carried).shift
+                if (shift := self._shifts[node.name]).any():
+                    sums = sums.double() + _per_channel(shift, sums)
                 return sums.float() if node in self.carried else self._rounded(node, sums.float())
             case Pool(kind="max"):
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)

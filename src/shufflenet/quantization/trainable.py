@@ -29,6 +29,8 @@ from shufflenet.quantization import rounding
 from shufflenet.quantization.emulation import EmulatedLayer, Emulation
 from shufflenet.quantization.units import real_weights, units_of_inputs
 
+_MOST_BEGIN = 1 << 30  # of where a sum begins, which has 32 bits
+
 
 class QuantizedNetwork(nn.Module):
     """float32 [N, C, H, W] -> logits [N, classes]; on a CPU.
@@ -84,7 +86,8 @@ class QuantizedNetwork(nn.Module):
         real = weight.double().view(len(scale), -1, scale.shape[2]) * scale
         for kind, values in ("weight", weight.view(_shape(node))), ("bias", bias):
             getattr(self, f"{kind}_of_{_key(node.name)}").copy_(values)
-        self._kept(node.name, "scale").copy_(rounding.nearest(real, most)[1].flatten())
+        unit = rounding.nearest(real, most)[1].flatten()
+        self._kept(node.name, "scale").copy_(unit.maximum(2 * bias.abs() / _MOST_BEGIN))
 
     def _whole(self, node: Convolution | FullyConnected, frame: Quantized) -> tuple[Tensor, Tensor]:
         """Rounded weights [groups, M / groups, K] and biases [M] of a layer."""
@@ -95,7 +98,8 @@ class QuantizedNetwork(nn.Module):
         groups = len(scale)
         real = weight.view(groups, -1, scale.shape[2]) * scale / unit.view(groups, -1, 1)
         whole = _rounded(real.clamp(-most, most))
-        return whole, _rounded(bias / unit - (whole * zero_point).sum(dim=2).flatten())
+        begin = bias / unit - (whole * zero_point).sum(dim=2).flatten()
+        return whole, _rounded(begin.clamp(-_MOST_BEGIN, _MOST_BEGIN))
 
     def _frame(self) -> Quantized:
         """Scales and zero points; layers without weights."""

@@ -27,6 +27,7 @@ _MAX_LOG_ASPECT = float(np.log(4 / 3))
 class Choices:
     """The random choices of one step."""
 
+    whole: bool  # pictures as validation shows them, in the place of crops
     area: NDArray[np.float64]  # [N] the crop's, as a share of the picture's central square
     log_aspect: NDArray[np.float64]  # [N] the logarithm of the crop's width over its height
     place: NDArray[np.float64]  # [N, 2] the crop's, 0 to 1: from the leftmost and topmost place to the last
@@ -44,7 +45,7 @@ def choose(recipe: Recipe, step: int) -> Choices:
     random = np.random.default_rng((recipe.seed, 1, step))
     count = recipe.batch_size
     area = random.uniform(recipe.min_crop_area, 1, count)
-    log_aspect = random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT, count) * (recipe.min_crop_area < 1)
+    log_aspect = random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT, count)
     place = random.uniform(0, 1, (count, 2))
     flip = (random.integers(0, 2, count) == 1) & recipe.flip
     partner = random.permutation(count)
@@ -62,7 +63,8 @@ def choose(recipe: Recipe, step: int) -> Choices:
     vertical_flip = (random.integers(0, 2, count) == 1) & recipe.vertical_flip
     angle = random.uniform(-1, 1, count) * recipe.rotate
     colour = 1 + random.uniform(-1, 1, (count, 3)) * recipe.colour
-    return Choices(area, log_aspect, place, flip, vertical_flip, angle, colour, partner, share, box)
+    whole = recipe.min_crop_area == 1
+    return Choices(whole, area, log_aspect, place, flip, vertical_flip, angle, colour, partner, share, box)
 
 
 def make_input(
@@ -75,12 +77,12 @@ def make_input(
         rows: the rows that this process makes.
         size: S.
     """
-    own = list(rows)
+    own, keep = list(rows), preprocessing.size / preprocessing.resize
     if choices.share == 1:
-        return normalise(_crops(pixels, batch, own, choices, size), preprocessing), 1.0
+        return normalise(_crops(pixels, batch, own, choices, size, keep), preprocessing), 1.0
     partners = choices.partner[own].tolist()
     needed = sorted({*own, *partners})
-    x = normalise(_crops(pixels, batch, needed, choices, size), preprocessing)
+    x = normalise(_crops(pixels, batch, needed, choices, size, keep), preprocessing)
     where = {row: place for place, row in enumerate(needed)}
     first, second = (x[[where[row] for row in those]] for those in (own, partners))
     if choices.box is None:
@@ -103,23 +105,36 @@ def centre(pixels: Pixels, indices: NDArray[np.int64], size: int, keep: float) -
     for place, index in enumerate(indices.tolist()):
         picture = pixels[index]
         height, width = picture.shape[:2]
-        side = min(height, width) * keep
-        left, top = (width - side) / 2, (height - side) / 2
-        result[place] = _resized(picture, size, (left, top, left + side, top + side))
+        result[place] = _resized(picture, size, _centre_box(width, height, keep))
     return result
 
 
-def _crops(pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: Choices, size: int) -> NDArray[np.uint8]:
-    """The crops of some rows of a batch, turned, flipped and coloured as chosen: uint8 [len(rows), S, S, 3]."""
+def _centre_box(width: int, height: int, keep: float) -> tuple[float, float, float, float]:
+    side = min(height, width) * keep
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _crops(
+    pixels: Pixels, batch: NDArray[np.int64], rows: list[int], choices: Choices, size: int, keep: float
+) -> NDArray[np.uint8]:
+    """The crops of some rows of a batch, turned, flipped and coloured as chosen: uint8 [len(rows), S, S, 3].
+
+    Args:
+        keep: the share of the shorter side that validation shows.
+    """
     result = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     for place, row in enumerate(rows):
         picture = pixels[int(batch[row])]
         height, width = picture.shape[:2]
-        # The area is a share of the central square, so that a long picture is not shown at a smaller scale.
-        side, stretch = min(height, width) * choices.area[row] ** 0.5, np.exp(choices.log_aspect[row] / 2)
-        across, down = min(float(side * stretch), width), min(float(side / stretch), height)
-        left, top = choices.place[row] * (width - across, height - down)
-        box = (left, top, min(left + across, width), min(top + down, height))
+        if choices.whole:
+            box = _centre_box(width, height, keep)
+        else:
+            # The area is a share of the central square, so that a long picture is not shown at a smaller scale.
+            side, stretch = min(height, width) * choices.area[row] ** 0.5, np.exp(choices.log_aspect[row] / 2)
+            across, down = min(float(side * stretch), width), min(float(side / stretch), height)
+            left, top = choices.place[row] * (width - across, height - down)
+            box = (left, top, min(left + across, width), min(top + down, height))
         angle = float(choices.angle[row])
         cropped = _turned(picture, size, box, angle) if angle else _resized(picture, size, box)
         if (choices.colour[row] != 1).any():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,18 @@ from numpy.typing import NDArray
 
 from shufflenet import known
 from shufflenet.engine.engine import Engine
-from shufflenet.features import feature_model
+from shufflenet.features import ends_fully_connected, feature_model
 from shufflenet.networks.graph import FullyConnected
 from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.quantization.units import real_weights
-from shufflenet.threads import map_in_order
-from shufflenet.training import augment, last_layer
+from shufflenet.threads import map_in_order, usable_cores
+from shufflenet.training import augment, last_layer, parallel
 from shufflenet.training.job import Job
 from shufflenet.training.on_engine import model_of
 from shufflenet.training.pixels import Pixels
 from shufflenet.training.training_data import TrainingData
 
-_MOST_PICTURES = 100_000  # that the layer is fitted on
+MOST_PICTURES = 100_000  # that the layer is fitted on
 _MOST_VALUES = 1 << 27  # of their features
 _BATCH = 64
 
@@ -50,7 +51,7 @@ def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> R
         tell: called between batches; raises to end the pass.
     """
     model, last = model_of(network), job.graph.nodes[-1]
-    if not isinstance(last, FullyConnected) or last.activation != "linear":
+    if not isinstance(last, FullyConnected) or not ends_fully_connected(job.graph):
         return None
     run = Engine(feature_model(model)).run
     if model.quantized is not None:
@@ -58,12 +59,13 @@ def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> R
     else:
         weight, bias = (model.tensors[f"{last.name}.{kind}"].astype(np.float64) for kind in ("weight", "bias"))
     weight = weight.reshape(len(bias), -1)
-    most = min(len(data.train), _MOST_PICTURES, _MOST_VALUES // weight.shape[1])
+    most = min(len(data.train), MOST_PICTURES, _MOST_VALUES // weight.shape[1])
     chosen = np.linspace(0, len(data.train) - 1, most).astype(np.int64)
     trained = _features(run, data.train, chosen, job, tell)
     classes = len(bias)
     class_weights = data.class_weights(classes) if job.recipe.class_weights else np.ones(classes)
-    weight, bias = last_layer.fit(weight, bias, trained, data.targets[chosen], class_weights)
+    step = partial(tell, "fitting the last layer, step")
+    weight, bias = last_layer.fit(weight, bias, trained, data.targets[chosen], class_weights, step)
     val = _features(run, data.val, np.arange(len(data.val)), job, tell)
     found = known.calibrate(weight, bias, trained.mean(axis=0, dtype=np.float64), val, data.val_targets)
     tensors = torch.from_numpy(found.weight), torch.from_numpy(found.bias)
@@ -95,8 +97,12 @@ def _features(
         shown = np.stack(stored) if whole else augment.centre(pictures, part, size, keep)
         return run(augment.normalise(shown, job.preprocessing).numpy())
 
-    rows = []
-    for found in map_in_order(look, range(0, len(places), _BATCH), torch.get_num_threads()):
-        rows.append(found)
-        tell("whole pictures", min(len(places), len(rows) * _BATCH), len(places))
-    return np.concatenate(rows)
+    rows: NDArray[np.float32] | None = None
+    threads = torch.get_num_threads() if parallel.world_size() == 1 else usable_cores()  # the other processes wait
+    for done, found in enumerate(map_in_order(look, range(0, len(places), _BATCH), threads)):
+        if rows is None:
+            rows = np.empty((len(places), found.shape[1]), np.float32)
+        rows[done * _BATCH : done * _BATCH + len(found)] = found
+        tell("whole pictures", min(len(places), (done + 1) * _BATCH), len(places))
+    assert rows is not None
+    return rows

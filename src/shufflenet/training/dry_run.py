@@ -16,6 +16,7 @@ from shufflenet.pictures import images
 from shufflenet.quantization.calibration import LEAST_PICTURES
 from shufflenet.quantization.trainable import Trainable
 from shufflenet.training import pixels, teacher
+from shufflenet.training.calibrated import MOST_PICTURES
 from shufflenet.training.job import Job
 from shufflenet.training.on_engine import on_engine
 from shufflenet.training.planar import by_kernels
@@ -91,10 +92,12 @@ def _validate_s(job: Job, network: Trainable) -> float:
     by_kernels(network)(x)
     passed = time.perf_counter()
     answer(x)
-    answers_s = (time.perf_counter() - passed) / len(x) * len(job.dataset.val)
+    answer_s = (time.perf_counter() - passed) / len(x)
+    answers_s, last_layer_s = answer_s * len(job.dataset.val), answer_s * min(MOST_PICTURES, len(job.dataset.train))
 
     def statistics_s(pictures: int) -> float:
         return (passed - began) * max(1, min(pictures, len(job.dataset.train)) // len(x))
 
     each = statistics_s(EPOCH_PICTURES) + answers_s
-    return each * recipe.epochs + statistics_s(recipe.batch_norm_pictures) + answers_s
+    last = statistics_s(recipe.batch_norm_pictures) if recipe.epochs else 0.0
+    return each * recipe.epochs + last + answers_s + last_layer_s

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from shufflenet.features import ends_fully_connected
 from shufflenet.models import DEFAULT_MODEL, embedded_models, load_model
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
@@ -107,7 +108,7 @@ class Job:
             frozen = "" if recipe.freeze == "none" else f"; up to {recipe.freeze} they stay as they are"
             share = f"; in the result they count {recipe.start_share:.0%}" if recipe.start_share else ""
             lines.append(f"from      {self.start_name}: {kept}{frozen}{share}")
-        if self.teacher is not None and recipe.epochs:
+        if self.teacher is not None:
             lines.append(f"teacher   {self.teacher}")
         if self.start is None and len(dataset.train) < _FEW * len(dataset.classes):
             lines.append(
@@ -164,18 +165,17 @@ def prepare(
     default = "quantize" if changes.get("quantize") else "finetune" if start else "paper"
     recipe = _recipe(recipe or default, {"bf16": amp, "min_crop_area": crop, **changes})
     model = load_model(start) if start else None
+    if model is not None:
+        model.require_float()
     if recipe.freeze != "none" and model is None:
         raise JobError("--freeze needs --from: there are no trained weights to keep")
     if recipe.start_share and (model is None or model.classes != dataset.classes):
         raise JobError("--start-share needs --from and a model of the same classes: only then are all weights its own")
     if recipe.quantize:
         _check_quantizing(recipe, model, dataset, size)
-        teacher = teacher or start
-    if recipe.epochs == 0 and (model is None or model.classes != dataset.classes):
-        raise JobError(
-            "--epochs 0 trains the last layer alone, which needs --from and a model of the same classes; "
-            "a last layer for other classes is what --recipe nearest finds"
-        )
+        teacher = (teacher or start) if recipe.epochs else None
+    if recipe.epochs == 0:
+        _check_last_layer(model, dataset, {"teacher": teacher, "amp": amp, "crop": crop, **changes})
     if recipe.quantize and model is not None:
         preprocessing = model.preprocessing
     else:
@@ -211,7 +211,6 @@ def _check_quantizing(recipe: Recipe, model: Model | None, dataset: Dataset, siz
     """Raises ValueError if a run in 8 bits can't start from ``model``, or has options that contradict it."""
     if model is None:
         raise JobError("--quantize needs --from: a trained float model")
-    model.require_float()
     check_served(model.graph)
     if model.classes != dataset.classes:
         raise JobError("--quantize needs a model of the same classes as DATA: fine-tune it on them first")
@@ -220,6 +219,20 @@ def _check_quantizing(recipe: Recipe, model: Model | None, dataset: Dataset, siz
     given = {"--freeze": recipe.freeze != "none", "--start-share": recipe.start_share, "--amp": recipe.bf16}
     for option in (name for name, value in given.items() if value):
         raise JobError(f"{option} does not go with --quantize: leave it out")
+
+
+def _check_last_layer(model: Model | None, dataset: Dataset, others: Mapping[str, Any]) -> None:
+    """Raises ValueError if the last layer of ``model`` can't be trained alone; ``others``: choices that were made."""
+    if model is None or model.classes != dataset.classes:
+        raise JobError(
+            "--epochs 0 trains the last layer alone, which needs --from and a model of the same classes; "
+            "a last layer for other classes is what --recipe nearest finds"
+        )
+    if not ends_fully_connected(model.graph):
+        raise JobError(f"{model.graph.name} does not end with a fully connected layer: give --epochs 1 or more")
+    meant = {"epochs", "quantize", "seed", "class_weights"}
+    if given := [name for name, value in others.items() if name not in meant and value not in (None, False)]:
+        raise JobError(f"--epochs 0 trains the last layer alone: leave --{given[0].replace('_', '-')} out")
 
 
 def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) -> Recipe:

@@ -25,7 +25,7 @@ class Recipe:
     weight_decay: Annotated[float, "none on batch norm and biases"] = 4e-5
     label_smoothing: Annotated[float, "the share of the answer that goes to all classes alike"] = 0.1
     min_crop_area: Annotated[
-        float, "the smallest share of the picture in random crops, of aspect 3/4 to 4/3; 1: no crops"
+        float, "the smallest share of the picture in random crops, of aspect 3/4 to 4/3; 1: whole pictures"
     ] = 0.25
     flip: Annotated[bool, "half of the pictures are mirrored, left to right"] = True
     vertical_flip: Annotated[bool, "half of the pictures stand upside down"] = False

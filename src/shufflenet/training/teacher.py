@@ -62,10 +62,12 @@ def load(
     Raises:
         TeacherError: no such teacher, torchvision or its weights are missing, or a class the teacher does not know.
         ModelFileError: the model file can't be used.
+        ValueError: the model is in 8 bits.
     """
     model, network = None, None
     if is_model(name):
         model = load_model(name)
+        model.require_float()
         own, known = model.preprocessing, [model.classes, model.labels]
     else:
         network, own, categories = _from_torchvision(name)

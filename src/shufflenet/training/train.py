@@ -97,7 +97,7 @@ def train(
         start: a model that is fine-tuned: a name that comes with the package, or a model file.
         arch: name of the network, of any family; default: shufflenet_g3_x0_5.
         size: side of the square input, in pixels.
-        epochs: passes over the data.
+        epochs: passes over the data; 0: only the last layer of ``start`` is trained.
         batch_size: pictures in a step, over all processes.
         learning_rate: the highest, for a batch of 1024; it is scaled with the batch.
         seed: of every random choice.
@@ -114,7 +114,7 @@ def train(
         teacher: a model file or torchvision network whose answers are learned too (distillation, arXiv 1503.02531).
         freeze: the last part that keeps its weights: "stem", "stage2", "stage3" or "stage4".
         start_share: share of the weights of ``start`` in the result, 0 to 1.
-        quantize: train ``start`` in 8 bits, from where calibration ends; the result is a model in 8 bits.
+        quantize: train ``start`` in 8 bits, from where calibration ends: the last layer, or with ``epochs`` all of it.
         amp: matrix products in bfloat16: faster on GPUs, slower on CPUs.
         device: "cpu", "cuda", "cuda:1" or "mps"; default: "cuda" where there is one, else "cpu".
         sync_bn: batch norm statistics over all processes; otherwise over each one's pictures.
