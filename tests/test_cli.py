@@ -138,7 +138,7 @@ def test_summary_of_an_embedded_name_says_how_its_model_differs() -> None:
 @pytest.mark.parametrize(
     ("words", "typed", "offered"),
     [
-        (["predict", "--model"], "shuff", {"shufflenet_g3_x0_5", "shufflenet_g3_x1_0"}),
+        (["predict", "--model"], "shuffle", {f"shufflenet_g3_{x}" for x in ("x0_5", "x0_5_int8", "x1_0", "x1_0_int8")}),
         (["evaluate"], "pytorchcv:shufflenet_g8", {"pytorchcv:shufflenet_g8_w1"}),
         (["export", "m.safetensors", "--to"], "on", {"onnx"}),
         (["train", "--recipe"], "s", {"short"}),
