@@ -89,7 +89,7 @@ def test_the_limit_is_on_the_stored_size() -> None:
 # At 32 and 48 pixels, which it was not trained for, the 0.5x model finds two labels of a photo nearly equal.
 @pytest.mark.parametrize(
     ("name", "size", "enlarged"),
-    [("shufflenet_g3_x0_5", size, 1.0) for size in (40, 56)]
+    [("shufflenet_g3_x0_5", 40, 1.0)]
     + [("shufflenet_g3_x1_0", size, 1.0) for size in (32, 40, 48)]
     + [(name, 64, enlarged) for name in ("shufflenet_g3_x0_5", "shufflenet_g3_x1_0") for enlarged in (1.5, 2.0)],
 )
