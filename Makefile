@@ -16,7 +16,7 @@ ENGINE := $(shell find engine python training CMakeLists.txt pyproject.toml -typ
 
 demo: .venv/base
 	$(BIN)/shufflenet info shufflenet_g3_x0_5
-	$(BIN)/shufflenet predict photos --sheet demo.png --unknown 0.35
+	$(BIN)/shufflenet predict photos --sheet demo.png --unknown 0.7
 
 test: .venv/dev
 	$(PYTEST) -m "not timing"
