@@ -209,13 +209,11 @@ class _Planner:
 
     def _bias(self, node: Convolution | FullyConnected) -> NDArray[np.int32]:
         """Where a layer's sums begin."""
-        bias: NDArray[np.int32] = self.quantized.layers[node.name].bias + self._constants(node).shift
-        return bias
+        return self.quantized.layers[node.name].bias + self._constants(node).shift
 
     def _constants(self, node: Node) -> Requantised:
         """Those of what ``node`` hands to an addition lead to the addition's bytes."""
-        height, width = self.sizes[node.inputs[0]]
-        return constants_of(self.carried.get(node, node), self.quantized, self.carried, height, width)
+        return constants_of(self.carried.get(node, node), self.quantized, self.carried, *self.sizes[node.inputs[0]])
 
     def _activation(self, node: Node) -> int:
         return ACTIVATIONS[getattr(self.carried.get(node, node), "activation", "linear")]

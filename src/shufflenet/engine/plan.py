@@ -64,8 +64,7 @@ def step_names(model: Model, height: int, width: int, sliding_words: int = SLIDI
     """The name of each step of the plan: that of the layer that it computes, where it is one.
 
     Raises:
-        ValueError: the size is below 32 or so large that the arena would not fit the plan's 32-bit offsets; or the
-            tensors are not the network's.
+        ValueError: the size is below 32 or too large for the plan's 32-bit offsets; or the tensors are not its own.
     """
     return _plan(model, height, width, sliding_words).names
 
