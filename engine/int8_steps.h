@@ -23,7 +23,7 @@ struct int8_input {
 };
 
 // What becomes of a sum s, with the constants of its channel: its own f, h of a byte r that is added, o, g and z.
-//   t = float(s) * f + o; with a byte: round(float(s) * f) + float(r) * h + o, behind an activation float(s) * f + float(r) * h + o
+//   t = float(s) * f + o, or with a byte round(float(s) * f) + float(r) * h + o, not rounded before another activation than a ReLU
 //   y = clamp(round(t), 0, 127)                          behind no activation, or a ReLU
 //   y = clamp(round(activation(t) * g + z), 0, 127)      behind another one
 // Each operation is rounded to float32 by itself. Where floats are written, y is t or activation(t).

@@ -86,10 +86,14 @@ def test_the_limit_is_on_the_stored_size() -> None:
         decode(jpeg(halves(640, 520)), max_pixels=332_799, resize=32)
 
 
-# At 32 and 48 pixels, which it was not trained for, the 0.5x model finds two labels of a photo nearly equal.
+# Of this photo the 0.5x model finds two labels nearly equal: which of them comes first is the decoder's to decide.
+UNSURE = ("shufflenet_g3_x0_5", 48, "china.jpg")
+
+
+# At 32 pixels, half of what it was trained for, it does so of more.
 @pytest.mark.parametrize(
     ("name", "size", "enlarged"),
-    [("shufflenet_g3_x0_5", 40, 1.0)]
+    [("shufflenet_g3_x0_5", size, 1.0) for size in (40, 48)]
     + [("shufflenet_g3_x1_0", size, 1.0) for size in (32, 40, 48)]
     + [(name, 64, enlarged) for name in ("shufflenet_g3_x0_5", "shufflenet_g3_x1_0") for enlarged in (1.5, 2.0)],
 )
@@ -108,5 +112,8 @@ def test_the_photos_keep_their_labels(photos: Path, name: str, size: int, enlarg
         assert 255 * 0.23 * np.abs(expected - found).mean() < 1.5, "levels of 255"
         logits, others = net.logits(np.stack([expected, found]))
         assert np.abs(logits - others).max() < 0.1 * np.abs(logits).max()
-        assert logits.argmax() == others.argmax()
+        if (name, size, path.name) == UNSURE:
+            assert set(np.argsort(logits)[-2:]) == set(np.argsort(others)[-2:])
+        else:
+            assert logits.argmax() == others.argmax()
     assert reduced >= 5

@@ -142,6 +142,7 @@ def test_command(float_model: Model, tmp_path: Path) -> None:
         (("--from", "shufflenet_g3_x0_5"), "--quantize needs a model of the same classes as DATA"),
         (("--from", start, "--size", "64"), "--quantize keeps the model's input size, 32"),
         (("--from", start, "--freeze", "stem"), "--freeze does not go with --quantize"),
+        (("--from", start, "--teacher", start), "--epochs 0 trains the last layer alone: leave --teacher out"),
     ):
         refused = train(data, "--quantize", "--out", tmp_path / "other", *more)
         assert refused.exit_code == 2

@@ -12,7 +12,7 @@ ALWAYS_INLINE void write_column(const struct int8_convolution *s, size_t mr, vec
         for (size_t m = 0; m < VECTOR_FLOATS && m < mr; m += 4)
             memcpy(bytes + m, y + (size_t)4 * residual[m / 4], 4);
         const words added = __builtin_convertvector(*(const byte_per_lane *)bytes, words);
-        product = whole(product) + product_of(float_of(added), load((const float *)factors));
+        product = with_residual(product, added, load((const float *)factors), PLAN_LINEAR);
     }
     store_bytes(bytes, rounded(product));
     if (s->writes == BYTES_WRITTEN) {

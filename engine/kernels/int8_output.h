@@ -58,11 +58,12 @@ ALWAYS_INLINE vector finished(vector t, vector gain, vector zero, const enum pla
     return product_of(activation_of(t, activation), gain) + zero;
 }
 
-// What a residual is added to: whole, so that a runtime that adds bytes has the same result, unless a function follows that takes
-// real values.
-ALWAYS_INLINE vector before_addition(vector t, const enum plan_activation activation)
+// With a residual, of bytes. It is added to a whole number, so that a runtime that adds bytes has the same result, unless a function
+// follows that takes real values.
+ALWAYS_INLINE vector with_residual(vector t, words residual, vector factor, const enum plan_activation activation)
 {
-    return activation == PLAN_LINEAR || activation == PLAN_RELU ? whole(t) : t;
+    const int real = activation != PLAN_LINEAR && activation != PLAN_RELU;
+    return (real ? t : whole(t)) + product_of(float_of(residual), factor);
 }
 
 // A vector of pixels of one channel; added: bytes of another row, or NULL.
@@ -71,7 +72,7 @@ ALWAYS_INLINE words byte_of_sum(words sum, const struct int8_output *output, con
 {
     vector t = product_of(float_of(sum), broadcast(output->factor));
     if (added)
-        t = before_addition(t, activation) + product_of(float_of(*added), broadcast(output->residual_factor));
+        t = with_residual(t, *added, broadcast(output->residual_factor), activation);
     t += broadcast(output->offset);
     return rounded(finished(t, broadcast(output->gain), broadcast(output->zero), activation));
 }

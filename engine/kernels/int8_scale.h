@@ -22,8 +22,8 @@ ALWAYS_INLINE void scale_quads(const struct int8_scale *s, size_t quad, uint8_t 
             for (size_t c = 0; c < 4; c++) {
                 vector t = product_of(float_of(byte_of(quads, c)) - zero[c], factor[c]);
                 if (residual)
-                    t = before_addition(t, activation) + product_of(float_of(byte_of(load_words(residual + 4 * p), c)),
-                                                                    broadcast(output[c].residual_factor));
+                    t = with_residual(t, byte_of(load_words(residual + 4 * p), c), broadcast(output[c].residual_factor),
+                                      activation);
                 t += broadcast(output[c].offset);
                 t = finished(t, broadcast(output[c].gain), broadcast(output[c].zero), activation);
                 value[c] = rounded(limited(t, 127)); // factors may be of any size

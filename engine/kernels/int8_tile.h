@@ -56,7 +56,7 @@ ALWAYS_INLINE words requantized_quads(words (*sum)[MAX_TILE_VECTORS], size_t v, 
     for (size_t i = 0; i < 4; i++) {
         vector real = product_of(float_of(sum[i][v]), broadcast(factor[i]));
         if (adds)
-            real = whole(real) + product_of(float_of(byte_of(added, i)), broadcast(added_factor[i]));
+            real = with_residual(real, byte_of(added, i), broadcast(added_factor[i]), PLAN_LINEAR);
         value[i] = rounded(real);
     }
     return quads_of(value[0], value[1], value[2], value[3]);

@@ -13,15 +13,10 @@ from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import Layer, activation_of
 
 
-def classifier_weights(model: Model) -> tuple[str, str]:
-    """The names of a float model's weight and bias of its last layer.
-
-    Raises:
-        ValueError: the model is in 8 bits, or does not end with a fully connected layer.
-    """
-    model.require_float()
-    last = _last_layer(model)
-    return f"{last.name}.weight", f"{last.name}.bias"
+def last_layer(graph: Graph) -> FullyConnected | None:
+    """The fully connected layer that makes logits of features; None: the network does not end with one."""
+    last = graph.nodes[-1]
+    return last if isinstance(last, FullyConnected) and last.activation == "linear" else None
 
 
 def feature_model(model: Model) -> Model:
@@ -47,27 +42,24 @@ def feature_model(model: Model) -> Model:
     return Model(graph=graph, tensors={**model.tensors, **layers}, preprocessing=model.preprocessing)
 
 
-def ends_fully_connected(graph: Graph) -> bool:
-    """Whether logits are a linear function of features."""
-    last = graph.nodes[-1]
-    return isinstance(last, FullyConnected) and last.activation == "linear"
-
-
-def _last_layer(model: Model) -> FullyConnected:
-    last = model.graph.nodes[-1]
-    if not isinstance(last, FullyConnected) or not ends_fully_connected(model.graph):
-        raise ValueError(f"{model.graph.name} does not end with a fully connected layer, which reads its features")
-    return last
-
-
 def with_classifier(model: Model, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Model:
     """The network with another last layer: ``weight`` [classes, features] and ``bias`` [classes]; nothing else is kept.
 
     Raises:
-        ValueError: see `classifier_weights`.
+        ValueError: the model is in 8 bits, or does not end with a fully connected layer.
     """
-    names = classifier_weights(model)
+    model.require_float()
+    last = _last_layer(model)
     graph = families.with_classes(model.graph, len(bias))
-    shape = graph.tensor_shapes()[names[0]]
-    layer = (weight.astype(np.float32).reshape(shape), bias.astype(np.float32))
-    return Model(graph, {**model.tensors, **dict(zip(names, layer, strict=True))}, model.preprocessing)
+    shape = graph.tensor_shapes()[f"{last.name}.weight"]
+    layer = {
+        f"{last.name}.weight": weight.astype(np.float32).reshape(shape),
+        f"{last.name}.bias": bias.astype(np.float32),
+    }
+    return Model(graph, {**model.tensors, **layer}, model.preprocessing)
+
+
+def _last_layer(model: Model) -> FullyConnected:
+    if (last := last_layer(model.graph)) is None:
+        raise ValueError(f"{model.graph.name} does not end with a fully connected layer, which reads its features")
+    return last

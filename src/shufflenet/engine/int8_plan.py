@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shufflenet.engine import int8_weights
 from shufflenet.engine.int8_weights import arranged, outputs_of, per_window
@@ -207,10 +206,6 @@ class _Planner:
             raise ValueError(f"{node.name}: what a depthwise convolution pads must have one zero point in all channels")
         return int(zero_points[0])
 
-    def _bias(self, node: Convolution | FullyConnected) -> NDArray[np.int32]:
-        """Where a layer's sums begin."""
-        return self.quantized.layers[node.name].bias + self._constants(node).shift
-
     def _constants(self, node: Node) -> Requantised:
         """Those of what ``node`` hands to an addition lead to the addition's bytes."""
         return constants_of(self.carried.get(node, node), self.quantized, self.carried, *self.sizes[node.inputs[0]])
@@ -311,6 +306,7 @@ class _Planner:
     ) -> _Value:
         """``weight``: [M, K, LANES]."""
         target, residual, places = self._target(node)
+        layer, constants = self.quantized.layers[node.name], self._constants(node)
         groups, m = node.groups, node.channels // node.groups
         out, added, order = target, residual, np.arange(node.channels)
         if places is not None:
@@ -325,8 +321,8 @@ class _Planner:
             writes=BYTES_WRITTEN if places is None else QUADS_WRITTEN if residual is None else QUADS_ADDED,
             activation=self._activation(node), around=layout.around if isinstance(layout, ByteLayout) else 0,
             input=taps, output=out, residual=NO_TABLE if added is None else added,
-            weights=arranged(weight, order), bias=arranged(self._bias(node), order),
-            outputs=outputs_of(self._constants(node), order),
+            weights=arranged(weight, order), bias=arranged(layer.bias + constants.shift, order),
+            outputs=outputs_of(constants, order),
         )  # fmt: skip
         return _Value(target, places)
 
@@ -358,7 +354,7 @@ class _Planner:
 
     def _depthwise(self, node: Convolution) -> _Value:
         (source,) = node.inputs
-        layer, (height, width) = self.quantized.layers[node.name], self.sizes[source]
+        layer, constants, (height, width) = self.quantized.layers[node.name], self._constants(node), self.sizes[source]
         rows = self._byte_rows(source)
         target, residual, places = self._target(node)
         assert places is not None
@@ -371,8 +367,9 @@ class _Planner:
             in_pitch=width, out_pitch=self._layout(node).pitch,
             activation=self._activation(node), around=self._around(source),
             input=rows[np.maximum(order, 0)], output=target,
-            weights=arranged(layer.weight.reshape(node.channels, -1), order), bias=arranged(self._bias(node), order),
-            outputs=outputs_of(self._constants(node), order),
+            weights=arranged(layer.weight.reshape(node.channels, -1), order),
+            bias=arranged(layer.bias + constants.shift, order),
+            outputs=outputs_of(constants, order),
         )  # fmt: skip
         if self.values[source].places is not None:
             self.steps.release(rows)
@@ -449,6 +446,7 @@ class _Planner:
 
     def _fully_connected(self, node: FullyConnected) -> _Value:
         source, layer = self.values[node.inputs[0]], self.quantized.layers[node.name]
+        constants = self._constants(node)
         assert source.places is not None
         k = int(source.places.max()) // LANES + 1
         order, is_last = np.arange(node.channels), node is self.graph.nodes[-1]
@@ -462,8 +460,8 @@ class _Planner:
             node.name, "int8_fully_connected",
             k=k, m=len(order), activation=self._activation(node), writes_bytes=int(makes_bytes),
             input=source.rows, output=NO_TABLE if is_last else target,
-            weights=arranged(weights, order), bias=arranged(self._bias(node), order),
-            outputs=outputs_of(self._constants(node), order),
+            weights=arranged(weights, order), bias=arranged(layer.bias + constants.shift, order),
+            outputs=outputs_of(constants, order),
         )  # fmt: skip
         return _Value(target, order)
 

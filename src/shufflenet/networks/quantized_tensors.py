@@ -111,8 +111,8 @@ def _check_multipliers(graph: Graph, quantized: Quantized, farthest: Mapping[Nod
     """Refuses scales that make numbers of sums which 32 bits may not hold before they are cut off at 0 and 127."""
     carried = carriers(graph)
     for node in (*requantising(graph), *carried):
-        sums_of = carried[node] if isinstance(node, Convolution) and node in carried else node
-        constants = constants_of(sums_of, quantized, carried)
+        target = carried.get(node, node) if isinstance(node, Convolution) else node
+        constants = constants_of(target, quantized, carried)
         taps = node.kernel_size**2 if isinstance(node, Pool) else 1
         sums = farthest.get(node, np.int64(MOST * taps)) + np.abs(constants.shift.astype(np.int64))
         if np.max(sums) >= 1 << 31:

@@ -55,7 +55,7 @@ class Emulation:
         self.graph, self.quantized, self.pixels = graph, quantized, pixels
         self.carried = carriers(graph)
         self._last = {source: node for node in graph.nodes for source in node.inputs}
-        self._shifts: dict[str, NDArray[np.int32]] = {}
+        self._constants: dict[str, Requantised] = {}
         self.layers: dict[str, EmulatedLayer] = {}  # made when they are needed, of those that are not here
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,13 +79,13 @@ class Emulation:
         """What an operator makes of its inputs' bytes: bytes, or sums, factors or logits in float32."""
         match node:
             case Convolution() | FullyConnected():
-                sums = self.sums(node, read[0])
-                if node.name not in self._shifts:
-                    to = self.carried.get(node, node)
-                    self._shifts[node.name] = constants_of(to, self.quantized, self.carried).shift
-                if (shift := self._shifts[node.name]).any():
-                    sums = sums.double() + _per_channel(shift, sums)
-                return sums.float() if node in self.carried else self._rounded(node, sums.float())
+                sums, constants = self.sums(node, read[0]), self._constants_of(node)
+                if constants.shift.any():
+                    sums = sums.double() + _per_channel(constants.shift, sums)
+                sums = sums.float()
+                if node in self.carried:
+                    return sums
+                return self._finished(node, constants, sums * _per_channel(constants.multiplier, sums))
             case Pool(kind="max"):
                 return functional.max_pool2d(read[0], 3, stride=2, padding=node.padding, ceil_mode=node.ceil)
             case Pool():
@@ -124,6 +124,12 @@ class Emulation:
             self.layers[node.name] = EmulatedLayer.of(self.quantized.layers[node.name])
         return self.layers[node.name]
 
+    def _constants_of(self, node: Convolution | FullyConnected) -> Requantised:
+        """Those of a layer's sums, or of the addition that they go into."""
+        if node.name not in self._constants:
+            self._constants[node.name] = constants_of(self.carried.get(node, node), self.quantized, self.carried)
+        return self._constants[node.name]
+
     def _rounded(self, node: Node, sums: Tensor, height: int = 1, width: int = 1) -> Tensor:
         constants = constants_of(node, self.quantized, self.carried, height, width)
         return self._finished(node, constants, sums * _per_channel(constants.multiplier, sums))
@@ -135,7 +141,7 @@ class Emulation:
         if not isinstance(carrier, Scale):
             t = t * _per_channel(constants.multiplier, t)
         if constants.function in ("linear", "relu"):
-            t = (t + _ROUNDS) - _ROUNDS
+            t = _whole(t)
         return self._finished(node, constants, t + residual * _per_channel(constants.residual_multiplier, t))
 
     def _scale(self, node: Scale, x: Tensor, factors: Tensor) -> Tensor:
@@ -154,13 +160,18 @@ class Emulation:
         return _clamped(t)
 
 
+def _whole(t: Tensor) -> Tensor:
+    """The nearest whole numbers, halves to even."""
+    return (t + _ROUNDS) - _ROUNDS
+
+
 def _sigmoid(x: Tensor) -> Tensor:
     return 1 / (1 + _exponential(-x.clamp(-30, 30)))
 
 
 def _exponential(x: Tensor) -> Tensor:
     """e^x for x from -30 to 30: 2^n times a polynomial of the rest, which is at most ln(2) / 2."""
-    n = ((x * 1.44269504 + _ROUNDS) - _ROUNDS).detach()  # so that the derivative is that of e^x
+    n = _whole(x * 1.44269504).detach()  # so that the derivative is that of e^x
     rest = x - n * 0.693359375 + n * 2.12194440e-4  # ln(2) in two parts
     total = torch.full_like(rest, 1 / 720)
     for factor in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
@@ -185,7 +196,7 @@ FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 def quantized_pixels(x: Tensor, pixels: PixelInput) -> Tensor:
     """The network's float32 input [N, C, H, W] as bytes of pixels, likewise."""
     t = x * _per_channel(pixels.multiplier, x) + _per_channel(pixels.offset, x)
-    return (t.clamp(0, 255) + _ROUNDS) - _ROUNDS
+    return _whole(t.clamp(0, 255))
 
 
 @dataclass(frozen=True)

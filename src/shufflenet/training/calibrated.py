@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 
 from shufflenet import known
 from shufflenet.engine.engine import Engine
-from shufflenet.features import ends_fully_connected, feature_model
-from shufflenet.networks.graph import FullyConnected
+from shufflenet.features import feature_model, last_layer
 from shufflenet.quantization.trainable import QuantizedNetwork, Trainable
 from shufflenet.quantization.units import real_weights
 from shufflenet.threads import map_in_order, usable_cores
-from shufflenet.training import augment, last_layer, parallel
+from shufflenet.training import augment, parallel
 from shufflenet.training.job import Job
+from shufflenet.training.last_layer import fit
 from shufflenet.training.on_engine import model_of
-from shufflenet.training.pixels import Pixels
 from shufflenet.training.training_data import TrainingData
 
 MOST_PICTURES = 100_000  # that the layer is fitted on
@@ -50,8 +49,8 @@ def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> R
         network: on the CPU.
         tell: called between batches; raises to end the pass.
     """
-    model, last = model_of(network), job.graph.nodes[-1]
-    if not isinstance(last, FullyConnected) or not ends_fully_connected(job.graph):
+    model, last = model_of(network), last_layer(job.graph)
+    if last is None:
         return None
     run = Engine(feature_model(model)).run
     if model.quantized is not None:
@@ -61,12 +60,15 @@ def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> R
     weight = weight.reshape(len(bias), -1)
     most = min(len(data.train), MOST_PICTURES, _MOST_VALUES // weight.shape[1])
     chosen = np.linspace(0, len(data.train) - 1, most).astype(np.int64)
-    trained = _features(run, data.train, chosen, job, tell)
+    keep = job.preprocessing.size / job.preprocessing.resize
+    trained = _features(
+        run, lambda some: augment.centre(data.train, chosen[some], job.preprocessing.size, keep), most, job, tell
+    )
     classes = len(bias)
     class_weights = data.class_weights(classes) if job.recipe.class_weights else np.ones(classes)
     step = partial(tell, "fitting the last layer, step")
-    weight, bias = last_layer.fit(weight, bias, trained, data.targets[chosen], class_weights, step)
-    val = _features(run, data.val, np.arange(len(data.val)), job, tell)
+    weight, bias = fit(weight, bias, trained, data.targets[chosen], class_weights, step)
+    val = _features(run, lambda some: np.stack([data.val[i] for i in some]), len(data.val), job, tell)
     found = known.calibrate(weight, bias, trained.mean(axis=0, dtype=np.float64), val, data.val_targets)
     tensors = torch.from_numpy(found.weight), torch.from_numpy(found.bias)
     if isinstance(network, QuantizedNetwork):
@@ -82,27 +84,23 @@ def calibrate(network: Trainable, job: Job, data: TrainingData, tell: Tell) -> R
 
 def _features(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    pictures: Pixels,
-    places: NDArray[np.int64],
+    show: Callable[[range], NDArray[np.uint8]],
+    count: int,
     job: Job,
     tell: Tell,
 ) -> NDArray[np.float32]:
-    """What the network finds in whole pictures as validation shows them: [len(places), features]."""
-    size, keep = job.preprocessing.size, job.preprocessing.size / job.preprocessing.resize
+    """What the network finds in ``count`` whole pictures, of which ``show`` gives some: [count, features]."""
 
     def look(start: int) -> NDArray[np.float32]:
-        part = places[start : start + _BATCH]
-        stored = [pictures[index] for index in part.tolist()]
-        whole = all(picture.shape[:2] == (size, size) for picture in stored)
-        shown = np.stack(stored) if whole else augment.centre(pictures, part, size, keep)
+        shown = show(range(start, min(start + _BATCH, count)))
         return run(augment.normalise(shown, job.preprocessing).numpy())
 
     rows: NDArray[np.float32] | None = None
     threads = torch.get_num_threads() if parallel.world_size() == 1 else usable_cores()  # the other processes wait
-    for done, found in enumerate(map_in_order(look, range(0, len(places), _BATCH), threads)):
+    for done, found in enumerate(map_in_order(look, range(0, count, _BATCH), threads)):
         if rows is None:
-            rows = np.empty((len(places), found.shape[1]), np.float32)
+            rows = np.empty((count, found.shape[1]), np.float32)
         rows[done * _BATCH : done * _BATCH + len(found)] = found
-        tell("whole pictures", min(len(places), (done + 1) * _BATCH), len(places))
+        tell("whole pictures", min(count, (done + 1) * _BATCH), count)
     assert rows is not None
     return rows

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shufflenet.features import ends_fully_connected
+from shufflenet.features import last_layer
 from shufflenet.models import DEFAULT_MODEL, embedded_models, load_model
 from shufflenet.networks import families
 from shufflenet.networks.graph import Graph
@@ -173,7 +173,7 @@ def prepare(
         raise JobError("--start-share needs --from and a model of the same classes: only then are all weights its own")
     if recipe.quantize:
         _check_quantizing(recipe, model, dataset, size)
-        teacher = (teacher or start) if recipe.epochs else None
+        teacher = teacher or (start if recipe.epochs else None)
     if recipe.epochs == 0:
         _check_last_layer(model, dataset, {"teacher": teacher, "amp": amp, "crop": crop, **changes})
     if recipe.quantize and model is not None:
@@ -202,8 +202,8 @@ def prepare(
 
 def _nearest(others: Mapping[str, Any]) -> Recipe:
     """The recipe of a run that trains nothing; ``others`` are choices that have no meaning there."""
-    if given := [name for name, value in others.items() if value not in (None, False)]:
-        raise JobError(f"--recipe nearest trains nothing, so --{given[0].replace('_', '-')} has no meaning with it")
+    for option in _given(others):
+        raise JobError(f"--recipe nearest trains nothing, so {option} has no meaning with it")
     return replace(RECIPES["finetune"], name=NEAREST)
 
 
@@ -216,8 +216,7 @@ def _check_quantizing(recipe: Recipe, model: Model | None, dataset: Dataset, siz
         raise JobError("--quantize needs a model of the same classes as DATA: fine-tune it on them first")
     if size not in (None, model.preprocessing.size):
         raise JobError(f"--quantize keeps the model's input size, {model.preprocessing.size}: leave --size out")
-    given = {"--freeze": recipe.freeze != "none", "--start-share": recipe.start_share, "--amp": recipe.bf16}
-    for option in (name for name, value in given.items() if value):
+    for option in _given({"freeze": recipe.freeze != "none", "start_share": recipe.start_share, "amp": recipe.bf16}):
         raise JobError(f"{option} does not go with --quantize: leave it out")
 
 
@@ -228,11 +227,16 @@ def _check_last_layer(model: Model | None, dataset: Dataset, others: Mapping[str
             "--epochs 0 trains the last layer alone, which needs --from and a model of the same classes; "
             "a last layer for other classes is what --recipe nearest finds"
         )
-    if not ends_fully_connected(model.graph):
+    if last_layer(model.graph) is None:
         raise JobError(f"{model.graph.name} does not end with a fully connected layer: give --epochs 1 or more")
     meant = {"epochs", "quantize", "seed", "class_weights"}
-    if given := [name for name, value in others.items() if name not in meant and value not in (None, False)]:
-        raise JobError(f"--epochs 0 trains the last layer alone: leave --{given[0].replace('_', '-')} out")
+    for option in _given({name: value for name, value in others.items() if name not in meant}):
+        raise JobError(f"--epochs 0 trains the last layer alone: leave {option} out")
+
+
+def _given(choices: Mapping[str, Any]) -> list[str]:
+    """The options of the choices that were made."""
+    return [f"--{name.replace('_', '-')}" for name, value in choices.items() if value not in (None, False)]
 
 
 def _recipe(recipe: Recipe | str | os.PathLike[str], changes: dict[str, Any]) -> Recipe:
