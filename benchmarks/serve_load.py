@@ -2,9 +2,10 @@
 
     python benchmarks/serve_load.py FOLDER [SECONDS] [SOAK_MINUTES]
 
-wrk posts the pictures of FOLDER in turn, over loopback and on the same cores. In turns with `shufflenet predict` on the
-same pictures: as many as can be (16 connections); then half of that, in random intervals; then twice of it, from 256
-connections; last, half for SOAK_MINUTES. Lines of JSON: pictures/s, statuses, latencies in ms, the server's memory.
+wrk posts the .jpg files in FOLDER and its folders in turn, over loopback and on the same cores. In turns with
+`shufflenet predict` on the same pictures: as many as can be (16 connections); then half of that, in random intervals;
+then twice of it, from 256 connections; last, half for SOAK_MINUTES. Lines of JSON: pictures/s, statuses, latencies in
+ms, the server's memory.
 """
 
 from __future__ import annotations
@@ -45,17 +46,23 @@ end
 
 
 class Server:
-    """`shufflenet serve` in a process of its own, and wrk against it."""
+    """`shufflenet serve` in a process of its own, which ends with the block, and wrk against it."""
 
     def __init__(self, listing: Path) -> None:
         self._listing = listing
-        began = time.monotonic()
+        self._began = time.monotonic()
         command = [*_SHUFFLENET, "serve", "--port", "0"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Server:
         assert self._process.stdout
         self.address = self._process.stdout.readline().strip()
-        self.label(Path(listing.read_text().splitlines()[0]))
-        self.start_s = time.monotonic() - began
+        self.label(Path(self._listing.read_text().splitlines()[0]))
+        self.start_s = time.monotonic() - self._began
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def label(self, picture: Path) -> Any:
         with urllib.request.urlopen(f"{self.address}/predict", picture.read_bytes()) as answer:
@@ -102,33 +109,40 @@ def predict(listing: Path) -> tuple[float, dict[str, Any]]:
     return len(lines) / (all_s - start_s), rows
 
 
-def main(folder: Path, seconds: float, soak_minutes: float) -> None:
+def main(folder: Path, seconds: float = 10, soak_minutes: float = 0) -> None:
+    pictures = sorted(folder.resolve().rglob("*.jpg"))
+    if not pictures:
+        sys.exit(f"{folder} has no .jpg file")
     with tempfile.NamedTemporaryFile("w") as file:
-        file.write("\n".join(str(path) for path in sorted(folder.resolve().glob("*.jpg"))))
+        file.write("\n".join(map(str, pictures)))
         file.flush()
-        listing = Path(file.name)
-        server = Server(listing)
-        print(json.dumps({"start_to_first_answer_s": round(server.start_s, 2), "memory_mb": server.memory_mb()}))
-        shares = []
-        for _ in range(_TURNS):
-            command_per_s, rows = predict(listing)
-            loaded = server.load(seconds, 16)
-            shares.append(loaded["labelled_per_s"] / command_per_s)
-            print(json.dumps({"predict_per_s": round(command_per_s, 1), "share": round(shares[-1], 3), **loaded}))
-        print(json.dumps({"share_of_predict_median": round(statistics.median(shares), 3)}))
-        some = list(rows)[:50]
-        print(
-            json.dumps({"equal_answers": sum(server.label(Path(name)) == rows[name] for name in some), "of": len(some)})
-        )
-        most = loaded["labelled_per_s"]
-        for load in (0.5, 2):
-            print(json.dumps({"load": load, **server.load(seconds, 16 if load < 1 else 256, load * most)}), flush=True)
-        if soak_minutes:
-            before = server.memory_mb()
-            soak = server.load(60 * soak_minutes, 16, most / 2)
-            print(json.dumps({"soak_minutes": soak_minutes, "memory_before_mb": before, **soak}))
-        print(json.dumps({"exit_code": server.end()}))
+        with Server(Path(file.name)) as server:
+            measure(server, Path(file.name), seconds, soak_minutes)
+
+
+def measure(server: Server, listing: Path, seconds: float, soak_minutes: float) -> None:
+    say(start_to_first_answer_s=round(server.start_s, 2), memory_mb=server.memory_mb())
+    shares = []
+    for _ in range(_TURNS):
+        command_per_s, rows = predict(listing)
+        loaded = server.load(seconds, 16)
+        shares.append(loaded["labelled_per_s"] / command_per_s)
+        say(predict_per_s=round(command_per_s, 1), share=round(shares[-1], 3), **loaded)
+    say(share_of_predict_median=round(statistics.median(shares), 3))
+    some = list(rows)[:50]
+    say(equal_answers=sum(server.label(Path(name)) == rows[name] for name in some), of=len(some))
+    most = loaded["labelled_per_s"]
+    for load in (0.5, 2):
+        say(load=load, **server.load(seconds, 16 if load < 1 else 256, load * most))
+    if soak_minutes:
+        before = server.memory_mb()
+        say(soak_minutes=soak_minutes, memory_before_mb=before, **server.load(60 * soak_minutes, 16, most / 2))
+    say(exit_code=server.end())
+
+
+def say(**found: Any) -> None:
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 10, float([*sys.argv, 0, 0, 0][3]))
+    main(Path(sys.argv[1]), *map(float, sys.argv[2:]))

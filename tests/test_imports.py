@@ -27,8 +27,9 @@ WAY = """
     batch serve model_info model_card hub_folder
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
     networks.published networks.network networks.graph_network networks.module timm
-    quantization.emulation quantization.float_network quantization.units quantization.ranges quantization.rounding
-    quantization.calibration quantization.quantize quantization.layer_costs quantization.trainable
+    quantization.emulation quantization.float_network quantization.units quantization.short_multipliers
+    quantization.ranges quantization.rounding quantization.calibration quantization.quantize quantization.layer_costs
+    quantization.trainable
     training.kernels training.parallel training.planar training.on_engine
     training.pixels training.augment training.validate training.teacher
     training.loss training.state training.progress training.curves training.run_folder training.training_data

@@ -36,6 +36,7 @@ from shufflenet.quantization.calibration import CalibrationError, Method, calibr
 from shufflenet.quantization.emulation import Emulation
 from shufflenet.quantization.layer_costs import layer_costs
 from shufflenet.quantization.quantize import read_pictures
+from shufflenet.quantization.short_multipliers import SCALE_BITS, short, with_whole_zero
 from shufflenet.quantization.step_times import _together, step_times
 
 FEW_OPERATORS = ["shufflenet_g2_x0_25", "every_operator", "shufflenet_v2_x0_5"]
@@ -175,7 +176,10 @@ def test_least_squares_keeps_sums_nearer_than_rounding_to_the_nearest() -> None:
     inputs = inputs.double()
     wanted = weights @ inputs
     errors = []
-    for whole, scale in (rounding.nearest(weights, 15), rounding.least_squares(weights, inputs, inputs, 15)):
+    fitted, moments = rounding.fitted(weights, inputs, inputs)
+    torch.testing.assert_close(fitted, weights)
+    scale = rounding.least_scale(weights, 15)
+    for whole in (rounding.nearest(weights, scale, 15), rounding.in_turn(weights, scale, moments, 15)):
         assert whole.abs().max() <= 15
         assert torch.equal(whole, whole.round())
         off = whole * scale[..., None] @ inputs - wanted
@@ -191,8 +195,43 @@ def test_least_squares_makes_up_for_changed_inputs() -> None:
     inputs = wanted.clone()
     inputs[:, 1] = 0
     weights = torch.tensor([[[1.0, 0.5, 0.25]]], dtype=torch.float64)
-    whole, scale = rounding.least_squares(weights, wanted, inputs, 127)
+    fitted, moments = rounding.fitted(weights, wanted, inputs)
+    scale = rounding.least_scale(fitted, 127)
+    whole = rounding.in_turn(fitted, scale, moments, 127)
     assert (whole * scale[..., None])[0, 0].tolist() == pytest.approx([1.5, 0.5, 0.25], abs=0.03)
+
+
+def test_short() -> None:
+    values = np.array([1.0, 63 / 64, 1.001, 33.0, 33.001, 65.0, 1e-30])
+    rounded = short(values, 6)
+    assert rounded[:6].tolist() == [1.0, 63 / 64, 33 / 32, 33.0, 34.0, 66.0]
+    assert values[6] <= rounded[6] <= values[6] * 33 / 32
+
+
+@pytest.mark.parametrize("movable", [False, True])
+def test_zero_points_are_whole_numbers_of_sums(movable: bool) -> None:
+    """With a scale that still holds the range, and little larger than it has to be."""
+    zero_point = np.arange(128, dtype=np.uint8)
+    scale = short(np.random.default_rng(0).uniform(0.01, 0.1, 128), SCALE_BITS).astype(np.float32)
+    least = np.random.default_rng(1).uniform(1e-5, 1e-3, 128)
+    least[80] = 1e-9
+    made, unit = with_whole_zero(Activation(scale, zero_point), least, movable)
+    multiplier = unit / made.scale
+    np.testing.assert_array_equal(multiplier, short(multiplier, 6))
+    np.testing.assert_array_equal(unit, unit.astype(np.float32))
+    sums = made.zero_point / multiplier
+    np.testing.assert_array_equal(sums, np.round(sums))
+    assert (unit >= least * (1 - 1e-15)).all()
+    assert multiplier.min() >= 2**-11
+    before, after = (each.astype(np.float64) for each in (zero_point, made.zero_point))
+    assert (made.scale * after >= scale * before * (1 - 1e-9)).all()
+    assert (made.scale * (127 - after) >= scale * (127 - before) * (1 - 1e-9)).all()
+    assert (np.abs(after - before) <= (2 if movable else 0)).all()
+    assert made.zero_point[0] == 0
+    assert made.zero_point[127] == 127
+    cost = (unit / np.maximum(least, scale / 2**11) * made.scale / scale)[40:90]
+    assert cost.max() < (1.25 if movable else 2.1)
+    assert cost.mean() < (1.1 if movable else 1.5)
 
 
 def test_every_part_of_the_method_helps() -> None:

@@ -28,11 +28,12 @@ from shufflenet.networks.graph import (
     Split,
 )
 from shufflenet.networks.quantized import MOST, PixelInput, input_of, pixel_input
+from shufflenet.quantization.short_multipliers import SCALE_BITS, short
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import OperatorT, TensorT
 
-_UNIT = float(np.float32(6 / MOST))
+_UNIT = float(short(np.array(6 / MOST), SCALE_BITS))  # so that multipliers times it are exact
 _LOWEST = -128  # the zero point of values that are not negative
 # The table of an operator's options in the file, and its version if that is not 1.
 _OPTIONS = {

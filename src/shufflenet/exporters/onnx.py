@@ -33,12 +33,15 @@ def write(order: Order, file: Path) -> None:
     file.write_bytes(proto.SerializeToString())
 
 
-def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning: bool = False) -> ModelProto:
+def make(
+    model: Model, name: str, size: tuple[int, int] | None = None, aligning: bool = False, adds_bytes: bool = True
+) -> ModelProto:
     """The ONNX model: ``input`` float32 [batch, in_channels, height, width] -> ``logits`` float32 [batch, classes].
 
     Args:
         size: height and width of the input; None: any.
         aligning: pad channels for ONNX Runtime, see `aligned`; for other runtimes the padding would be a waste.
+        adds_bytes: see `Int8OnnxGraph`; OpenVINO rounds no byte between a convolution and an addition.
 
     Raises:
         ExportError: the network needs a ``size``, or can't have this one.
@@ -47,7 +50,7 @@ def make(model: Model, name: str, size: tuple[int, int] | None = None, aligning:
 
     if model.quantized is not None:
         moved, tensors = whole_numbers(model)
-        graph: OnnxGraph = Int8OnnxGraph(with_gathers(moved), tensors, size, model.preprocessing)
+        graph: OnnxGraph = Int8OnnxGraph(with_gathers(moved), tensors, size, model.preprocessing, adds_bytes)
     else:
         tuned = gathered(move_shuffles(model))
         if aligning:

@@ -36,6 +36,7 @@ class Int8OnnxGraph(OnnxGraph):
 
     Args:
         preprocessing: of the model, from whose input pixels are made again.
+        adds_bytes: the sums that an addition reads are made bytes; otherwise they are rounded, and stay real.
     """
 
     element_type = 2  # TensorProto.UINT8
@@ -46,14 +47,16 @@ class Int8OnnxGraph(OnnxGraph):
         tensors: Mapping[str, NDArray[Any]],
         size: tuple[int, int] | None,
         preprocessing: Preprocessing,
+        adds_bytes: bool,
     ) -> None:
         super().__init__(graph, tensors, size)
         self.pixels = pixel_input(preprocessing.mean, preprocessing.std)
-        self.before_addition = added(graph)
+        self.before_addition, self.adds_bytes = added(graph), adds_bytes
         self.limits = [self._constant(name, np.array(x, np.uint8)) for name, x in (("least", 0), ("most", MOST))]
         self.one = self._constant("one", np.array(1, np.float32))
         self.zero_points = {
-            zero: self._constant(f"zero_point_{zero}", np.array(zero, np.uint8)) for zero in (0, MIDDLE)
+            zero: self._constant(f"zero_point_{zero}", np.array(zero, np.uint8))
+            for zero in ((0, MIDDLE) if adds_bytes else (0,))
         }
 
     def names_of(self, node: Node) -> list[str]:
@@ -94,9 +97,13 @@ class Int8OnnxGraph(OnnxGraph):
                 self._node("Gather", real, *reals, self._constant(f"{node.name}.order", node.order), axis=1)
             case _:
                 raise TypeError(f"no ONNX operator of 8 bits for {type(node).__name__}")
-        if real != OUTPUT:
-            before_addition = node in self.before_addition
-            self._quantize(node.name, real, MIDDLE if before_addition else 0, not before_addition and _grows(node))
+        if node in self.before_addition:
+            if self.adds_bytes:
+                self._quantize(node.name, real, MIDDLE)
+            else:
+                self._node("Round", f"{node.name}.real", real)
+        elif real != OUTPUT:
+            self._quantize(node.name, real, 0, _grows(node))
 
     def _pixels(self, node: Convolution, source: str) -> str:
         """Makes bytes of pixels of the network's input, in a border of what is nearest to 0; returns their real values.

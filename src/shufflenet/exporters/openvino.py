@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def write(order: Order, folder: Path) -> None:
     import openvino
 
-    proto = onnx.make(order.model, order.name, (order.height, order.width) if order.fixed else None)
+    size = (order.height, order.width) if order.fixed else None
+    proto = onnx.make(order.model, order.name, size, adds_bytes=False)
     folder.mkdir()
     with converting("OpenVINO"):
         network = openvino.Core().read_model(io.BytesIO(proto.SerializeToString()))

@@ -40,6 +40,7 @@ from shufflenet.networks.quantized import (
 from shufflenet.quantization import ranges, rounding
 from shufflenet.quantization.emulation import Emulation, quantized_pixels
 from shufflenet.quantization.float_network import FloatNetwork
+from shufflenet.quantization.short_multipliers import unit_of_sums, with_whole_zero
 from shufflenet.quantization.units import unit_of, units_of_inputs
 
 LEAST_PICTURES = 16
@@ -50,7 +51,7 @@ _PICTURES_OF_WEIGHTS = 2048  # at most, that weights and biases are found on
 _MOST_VALUES = 1 << 27  # float32 of one operator for all pictures; several such are held at once
 _PLACES, _PLACES_OF_DEPTHWISE = 32768, 8192  # that a layer's weights are fitted on
 _PICTURES_OF_PLACES = 64  # at least, that these are in
-_MOST_INPUTS = 4608  # of an output; the weights of more are rounded to the nearest
+_MOST_WORK = 2e10  # multiply-adds to round weights in turn; those of larger layers are rounded to the nearest
 
 
 class CalibrationError(ValueError):
@@ -149,6 +150,7 @@ class _Walk:
         self.float_network = FloatNetwork(self.model)
         self.emulation = Emulation(self.model.graph, self.quantized, pixels)
         self.carried, self.readers = self.emulation.carried, self.model.graph.readers()
+        self.added = ranges.added(self.model.graph)
         self.random = torch.Generator().manual_seed(0)
 
     def begin(self, x: Tensor) -> None:
@@ -170,21 +172,37 @@ class _Walk:
         scale, zero_point = units_of_inputs(node, self.model, self.quantized)
         real = weight.double().reshape(groups, node.channels // groups, -1) * scale
         most = MOST_OF_PIXELS if input_of(node) else MOST
-        if self.method.weights == "nearest" or real.shape[2] > _MOST_INPUTS:
-            whole, unit = rounding.nearest(real, most)
+        if self.method.weights == "nearest" or real.numel() * real.shape[2] > _MOST_WORK:
+            unit = self._unit(node, rounding.least_scale(real, most))
+            whole = rounding.nearest(real, unit, most)
         else:
             wanted, got = self._columns(node)
-            whole, unit = rounding.least_squares(real, wanted / scale.movedim(1, 2).float(), got, most)
-        unit = unit.reshape(node.channels).float()
-        begin = bias.double() / unit.double() - (whole * zero_point).sum(dim=2).reshape(node.channels)
+            real, moments = rounding.fitted(real, wanted / scale.movedim(1, 2).float(), got)
+            unit = self._unit(node, rounding.least_scale(real, most))
+            whole = rounding.in_turn(real, unit, moments, most)
+        unit = unit.flatten()
+        begin = bias.double() / unit - (whole * zero_point).sum(dim=2).flatten()
         weight_bytes = whole.reshape(weight.shape).numpy().astype(np.int8)
-        layer = Layer(weight_bytes, unit.numpy(), _whole(begin))
+        layer = Layer(weight_bytes, unit.float().numpy(), _whole(begin))
         if self.method.bias_correction:
-            layer = replace(layer, bias=_whole(begin + self._lacking(node, layer) / unit.double()))
+            layer = replace(layer, bias=_whole(begin + self._lacking(node, layer) / unit))
         self.quantized.layers[node.name] = layer
-        if node.name in self.quantized.activations:
-            made = self.quantized.activations[node.name]
-            self.quantized.activations[node.name] = ranges.with_whole_zero(made, layer.scale)
+
+    def _unit(self, node: Convolution | FullyConnected, least: Tensor) -> Tensor:
+        """The scales of a layer's sums, which are no smaller than ``least``; changes the layer's zero points to suit.
+
+        Both are [groups, M / groups].
+        """
+        target = self.carried.get(node, node)
+        made, smallest = self.quantized.activations.get(target.name), least.flatten().numpy()
+        if made is None:  # logits and factors
+            unit = smallest.astype(np.float32).astype(np.float64)
+        elif target is not node or target.activation not in ("linear", "relu"):
+            unit = unit_of_sums(smallest, made, real=target.activation not in ("linear", "relu"))
+        else:
+            movable = node not in self.added and ranges.kind_of(node, self.readers) == "signed"
+            self.quantized.activations[node.name], unit = with_whole_zero(made, smallest, movable)
+        return torch.from_numpy(unit).view(least.shape)
 
     def _columns(self, node: Convolution | FullyConnected) -> tuple[Tensor, Tensor]:
         """What a layer reads at some places in the float and the quantized network, [groups, K, places] each."""

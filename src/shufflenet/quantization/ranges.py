@@ -6,13 +6,12 @@ Pictures come in batches, and of each channel only the outermost values or a sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from shufflenet.networks.graph import (
@@ -30,6 +29,7 @@ from shufflenet.networks.graph import (
     Split,
 )
 from shufflenet.networks.quantized import MOST, Activation, activation_of, carriers
+from shufflenet.quantization.short_multipliers import SCALE_BITS, short
 
 Way = Literal["percentile", "error", "largest"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -85,7 +85,7 @@ class Range:
         zero_point = torch.round(-low.double() / scale).clamp(0, MOST)
         if self.kind == "padded":
             zero_point[:] = common
-        return Activation(scale.numpy().astype(np.float32), zero_point.numpy().astype(np.uint8))
+        return Activation(short(scale.numpy(), SCALE_BITS).astype(np.float32), zero_point.numpy().astype(np.uint8))
 
     def _bounds(self) -> tuple[Tensor, Tensor]:
         """The lowest and the highest value that are kept of each channel, [C] each; 0 is always between them."""
@@ -144,19 +144,22 @@ def with_shared_scales(graph: Graph, made: Mapping[str, Activation]) -> dict[str
     }
 
 
-def with_whole_zero(made: Activation, unit: NDArray[np.float32]) -> Activation:
-    """The activation with scales changed by so little that each zero point is a whole number of a layer's sums.
+def added(graph: Graph) -> set[Node]:
+    """The operators with bytes that are added to others, whose scales are shared."""
+    found: set[Node] = set()
+    for add in graph.nodes:
+        if isinstance(add, Add):
+            found |= {add, *_makers(add.inputs)}
+    return found
 
-    Other runtimes have one zero point for all channels, so that those of single ones have to be part of the biases.
 
-    Args:
-        unit: what 1 of the sums stands for, [C].
-    """
-    zero, unit = made.zero_point.astype(np.float64), unit.astype(np.float64)
-    whole = np.rint(zero * made.scale / unit)
-    changed = (zero > 0) & (whole > 0)
-    scale = np.where(changed, whole * unit / np.where(zero > 0, zero, 1), made.scale)
-    return replace(made, scale=scale.astype(np.float32))
+def _makers(sources: Sequence[Node]) -> Iterator[Node]:
+    """What the bytes of ``sources`` come from, behind operators that pass them on."""
+    for source in sources:
+        if _passes_on(source):
+            yield from _makers(source.inputs)
+        else:
+            yield source
 
 
 def _outermost(flat: Tensor, before: Tensor | None, count: int, *, largest: bool) -> Tensor:

@@ -13,14 +13,18 @@ _DAMPING = 0.01  # at least, of an input's mean square, added to all: keeps weig
 _LEAST_SCALE = 1e-12
 
 
-def nearest(weights: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Whole numbers from -most to most [..., M, K], and the scale of each output [..., M]; both float64."""
-    scale = (weights.abs().amax(dim=-1) / most).clamp(min=_LEAST_SCALE)
-    return torch.round(weights / scale[..., None]).clamp(-most, most), scale
+def least_scale(weights: Tensor, most: int) -> Tensor:
+    """The scale of each output [..., M] with which weights [..., M, K] are at most ``most``."""
+    return (weights.abs().amax(dim=-1) / most).clamp(min=_LEAST_SCALE)
 
 
-def least_squares(weights: Tensor, wanted: Tensor, inputs: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Whole weights whose sums over ``inputs`` are nearest to those of ``weights`` over ``wanted``, up to a constant.
+def nearest(weights: Tensor, scale: Tensor, most: int) -> Tensor:
+    """Whole numbers from -most to most; ``scale``: of each output, [..., M]."""
+    return torch.round(weights / scale[..., None]).clamp(-most, most)
+
+
+def fitted(weights: Tensor, wanted: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Real weights whose sums over ``inputs`` are nearest to those of ``weights`` over ``wanted``, up to a constant.
 
     Args:
         weights: [G, M, K] float64, G groups.
@@ -28,7 +32,7 @@ def least_squares(weights: Tensor, wanted: Tensor, inputs: Tensor, most: int) ->
         inputs: [G, K, S] what the quantized network's layer reads there, in the same unit.
 
     Returns:
-        as `nearest`: [G, M, K] and [G, M].
+        the weights, and the damped second moments of ``inputs`` for `in_turn`, [G, K, K].
     """
     wanted, inputs = (x - x.mean(dim=2, keepdim=True) for x in (wanted.double(), inputs.double()))
     moments = inputs @ inputs.transpose(1, 2) / inputs.shape[2]
@@ -37,22 +41,20 @@ def least_squares(weights: Tensor, wanted: Tensor, inputs: Tensor, most: int) ->
     damping = share * moments.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-6
     damped = moments + damping[:, None, None] * torch.eye(moments.shape[1], dtype=moments.dtype)
     lacking = weights @ ((wanted - inputs) @ inputs.transpose(1, 2) / inputs.shape[2])
-    fitted = weights + torch.linalg.solve(damped, lacking.transpose(1, 2)).transpose(1, 2)
-    return _round_in_turn(fitted, damped, most)
+    return weights + torch.linalg.solve(damped, lacking.transpose(1, 2)).transpose(1, 2), damped
 
 
-def _round_in_turn(weights: Tensor, moments: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Rounds the weights of the inputs with the largest moments first, each time changing those that are left."""
+def in_turn(weights: Tensor, scale: Tensor, moments: Tensor, most: int) -> Tensor:
+    """As `nearest`, but the inputs with the largest moments first, each time changing the weights that are left."""
     order = moments.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True)  # [G, K]
     columns = order[:, None, :]
     moments = moments.gather(1, order[:, :, None].expand_as(moments)).gather(2, columns.expand_as(moments))
     share = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True)  # [G, K, K]
     left = weights.gather(2, columns.expand_as(weights))
-    scale = (weights.abs().amax(dim=2) / most).clamp(min=_LEAST_SCALE)
     whole = torch.empty_like(left)
     for k in range(left.shape[2]):
         whole[:, :, k] = torch.round(left[:, :, k] / scale).clamp(-most, most)
         error = (left[:, :, k] - whole[:, :, k] * scale) / share[:, k, k, None]
         left[:, :, k + 1 :] -= error[:, :, None] * share[:, k, None, k + 1 :]
     back = order.argsort(dim=1)[:, None, :]
-    return whole.gather(2, back.expand_as(whole)), scale
+    return whole.gather(2, back.expand_as(whole))

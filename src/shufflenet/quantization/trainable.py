@@ -86,7 +86,7 @@ class QuantizedNetwork(nn.Module):
         real = weight.double().view(len(scale), -1, scale.shape[2]) * scale
         for kind, values in ("weight", weight.view(_shape(node))), ("bias", bias):
             getattr(self, f"{kind}_of_{_key(node.name)}").copy_(values)
-        unit = rounding.nearest(real, most)[1].flatten()
+        unit = rounding.least_scale(real, most).flatten()
         self._kept(node.name, "scale").copy_(unit.maximum(2 * bias.abs() / _MOST_BEGIN))
 
     def _whole(self, node: Convolution | FullyConnected, frame: Quantized) -> tuple[Tensor, Tensor]:
