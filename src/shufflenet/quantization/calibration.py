@@ -51,7 +51,7 @@ _PICTURES_OF_WEIGHTS = 2048  # at most, that weights and biases are found on
 _MOST_VALUES = 1 << 27  # float32 of one operator for all pictures; several such are held at once
 _PLACES, _PLACES_OF_DEPTHWISE = 32768, 8192  # that a layer's weights are fitted on
 _PICTURES_OF_PLACES = 64  # at least, that these are in
-_MOST_WORK = 2e10  # multiply-adds to round weights in turn; those of larger layers are rounded to the nearest
+_MOST_WORK = 1.2e10  # multiply-adds to round weights in turn; those of larger layers are rounded to the nearest
 
 
 class CalibrationError(ValueError):
