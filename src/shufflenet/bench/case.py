@@ -15,7 +15,8 @@ from shufflenet.networks import complexity
 from shufflenet.networks.model import Model
 
 if TYPE_CHECKING:
-    from shufflenet.bench.samples import Samples  # it imports PyTorch
+    from shufflenet.bench.samples import Samples  # they import PyTorch
+    from shufflenet.quantization.calibration import Method
 
 _SEED = 1707
 
@@ -30,6 +31,7 @@ class Case:
     threads: int  # of every runtime
     samples: Samples | None = None  # for precisions below float32
     file: Path | None = None  # the ONNX file that the model was imported from, which other runtimes may like better
+    method: Method | None = None  # by which 8 bits are found; None: that of `shufflenet quantize`
 
     @property
     def batch(self) -> int:
@@ -57,11 +59,11 @@ class Case:
 
     @cached_property
     def quantized(self) -> Model:
-        """The model in 8 bits, as `shufflenet quantize` makes it of the samples."""
+        """The model in 8 bits, as `method` makes it of the samples."""
         assert self.samples is not None
         from shufflenet.quantization.calibration import calibrate  # by PyTorch
 
-        return replace(self.model, tensors={}, quantized=calibrate(self.model, self.samples.calibration))
+        return replace(self.model, tensors={}, quantized=calibrate(self.model, self.samples.calibration, self.method))
 
     @cached_property
     def classes(self) -> NDArray[np.int64]:
