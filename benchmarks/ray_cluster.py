@@ -9,6 +9,7 @@ of JSON: what was done, seconds, whether the files are equal, and how many parts
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,15 +28,31 @@ _SHARE = 0.3  # of the parts that are done when something is taken away
 
 
 def start_node(*options: str) -> subprocess.Popen[bytes]:
-    """A node with one core, which ends with the process."""
+    """A node with one core: a process whose children are Ray's."""
     command = [*_RAY, "start", "--block", "--num-cpus=1", "--disable-usage-stats", *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def kill(node: subprocess.Popen[bytes]) -> None:
+    """Kills a process and all that have come from it, which have process groups of their own."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            _, _, fields = status.read_text().rpartition(")")
+            parents[int(status.parent.name)] = int(fields.split()[1])
+    family = {node.pid}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    node.wait()
+
+
+def nodes(address: str) -> int:
+    """How many nodes of the cluster are alive, in the eyes of a program that asks."""
+    asks = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    return int(subprocess.run([sys.executable, "-c", asks, address], capture_output=True, check=True).stdout)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -74,14 +91,15 @@ def main(source: Path) -> None:
             began = time.monotonic()
             predict("two", "--on", f"ray:{address}").wait()
             equal = digests(folder / "two") == right
-            say("two nodes", seconds=round(time.monotonic() - began, 1), equal=equal)
+            say("two nodes", nodes=nodes(address), seconds=round(time.monotonic() - began, 1), equal=equal)
 
             command = predict("lost", "--on", f"ray:{address}")
             wait_for(folder / "lost", int(_SHARE * len(right)), command)
             kill(second)
             done = len(digests(folder / "lost"))
             code = command.wait()
-            say("a node killed", after_parts=done, exit_code=code, equal=digests(folder / "lost") == right)
+            equal = digests(folder / "lost") == right
+            say("a node killed", nodes=nodes(address), after_parts=done, exit_code=code, equal=equal)
 
             second = start_node(f"--address={address}")
             time.sleep(8)
