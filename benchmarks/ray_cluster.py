@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 _PORT = 6399
+_CURRENT = Path("/tmp/ray/ray_current_cluster")  # where other programs would look for this cluster after its end
 _RAY = [str(Path(sys.executable).with_name("ray"))]
 _PREDICT = [sys.executable, "-m", "shufflenet", "predict"]
 _SHARE = 0.3  # of the parts that are done when something is taken away
@@ -115,6 +116,7 @@ def main(source: Path) -> None:
         finally:
             kill(second)
             kill(head)
+            _CURRENT.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

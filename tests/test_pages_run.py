@@ -85,14 +85,13 @@ def test_command(line: str, page: str, folder: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks run one after the other as they stand, but for the length of training and what would be downloaded."""
+    """Each block runs alone as it stands, but for the length of training and what would be downloaded."""
     monkeypatch.chdir(folder)
     with one_thread():
         _run_blocks(page)
 
 
 def _run_blocks(page: str) -> None:
-    names: dict[str, object] = {}
     for block in blocks(page, "python"):
         if "network.eval()" in block:  # a network of the reader's own
             continue
@@ -102,4 +101,4 @@ def _run_blocks(page: str) -> None:
         block = block.replace("epochs=20, size=160", 'epochs=1, size=32, out="runs/python"')
         block = block.replace('weights="DEFAULT"', "weights=None")
         block = block.replace("engine.run(x)", "engine.run(__import__('numpy').zeros((1, 3, 64, 64), 'float32'))")
-        exec(compile(block, page, "exec"), names)
+        exec(compile(block, page, "exec"), {})

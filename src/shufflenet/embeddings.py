@@ -21,8 +21,10 @@ def writer(out: Path) -> Writer:
     """The function that writes ``out``: from paths, rows and the number of features; it returns a sentence about it.
 
     Raises:
-        ValueError: the name's suffix is another, or pyarrow is missing.
+        ValueError: the name's suffix is another, its folder doesn't exist, or pyarrow is missing.
     """
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"{out}: the folder {out.parent} does not exist")
     if out.suffix == ".npy":
         return lambda paths, rows, features: _write_npy(out, paths, rows, features)
     if out.suffix != ".parquet":

@@ -54,7 +54,9 @@ def finished_on_ray(parts: list[Part], job: Job, on: str) -> Iterator[Finished]:
     if not parts:
         return
     if not ray.is_initialized():
-        ray.init(address=on.partition(":")[2] or None, log_to_driver=False, logging_level="warning")
+        # "local": a new cluster, instead of one of this machine's that may no longer answer.
+        address = on.partition(":")[2] or os.environ.get("RAY_ADDRESS") or "local"
+        ray.init(address=address, log_to_driver=False, logging_level="warning")
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     workers = max(1, min(len(parts), int(ray.cluster_resources().get("CPU", 1))))

@@ -35,8 +35,9 @@ def similar(
 ) -> None:
     """Find the pictures of each PATH, a picture, a folder or a glob, that are most like PICTURE, the most alike first.
 
-    Alike is what has a small angle between its features; 1 is the same, and pictures in general have about 0. The exit
-    code is 1 if a picture could not be read.
+    Alike is what has a small angle between its features, less the mean of those of the pictures of all PATHs; 1 is the
+    same, and pictures in general have about 0. So figures of different folders are not comparable, and those of a few
+    pictures say little. The exit code is 1 if a picture could not be read.
 
     \b
     Examples:

@@ -184,7 +184,7 @@ def open_(order: Order, folder: Path) -> Runner:
 TARGET = Target(
     name="c",
     title="a folder of plain C with nothing to install",
-    suffix="",
+    suffix="_c",
     write=write,
     open=open_,
     folder=True,
