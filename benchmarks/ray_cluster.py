@@ -4,7 +4,7 @@
     python benchmarks/ray_cluster.py FOLDER
 
 Each time the Parquet files are compared, byte for byte, with those of `shufflenet predict FOLDER --to labels/`. Lines
-of JSON: what was done, seconds, whether the files are equal, and how many parts were written twice.
+of JSON: what was done, whether the files are equal, and how many parts were written twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def start_node(*options: str) -> subprocess.Popen[bytes]:
 
 
 def kill(node: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that have come from it, which have process groups of their own."""
+    """Kills a process, if it is there, and all that have come from it, which have process groups of their own."""
+    if node.poll() is not None:
+        return
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended
@@ -81,8 +83,9 @@ def main(source: Path) -> None:
 
         began = time.monotonic()
         predict("here").wait()
+        seconds = round(time.monotonic() - began, 1)
         right = digests(folder / "here")
-        say("this machine alone", seconds=round(time.monotonic() - began, 1), parts=len(right))
+        say("this machine alone", seconds=seconds, parts=len(right))
 
         head = start_node("--head", f"--port={_PORT}", "--include-dashboard=false")
         time.sleep(8)
@@ -91,8 +94,8 @@ def main(source: Path) -> None:
         try:
             began = time.monotonic()
             predict("two", "--on", f"ray:{address}").wait()
-            equal = digests(folder / "two") == right
-            say("two nodes", nodes=nodes(address), seconds=round(time.monotonic() - began, 1), equal=equal)
+            seconds = round(time.monotonic() - began, 1)
+            say("two nodes", nodes=nodes(address), seconds=seconds, equal=digests(folder / "two") == right)
 
             command = predict("lost", "--on", f"ray:{address}")
             wait_for(folder / "lost", int(_SHARE * len(right)), command)

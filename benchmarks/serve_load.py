@@ -55,9 +55,13 @@ class Server:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Server:
-        assert self._process.stdout
-        self.address = self._process.stdout.readline().strip()
-        self.label(Path(self._listing.read_text().splitlines()[0]))
+        try:
+            assert self._process.stdout
+            self.address = self._process.stdout.readline().strip()
+            self.label(Path(self._listing.read_text().splitlines()[0]))
+        except BaseException:
+            self.end()
+            raise
         self.start_s = time.monotonic() - self._began
         return self
 

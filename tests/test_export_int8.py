@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from random_network import random_input, random_network
+from random_network import random_graph_network, random_input, random_network
 from random_quantized import random_quantized
 from shufflenet.engine.engine import Engine
 from shufflenet.exporters import TARGETS, export
@@ -18,9 +18,9 @@ from shufflenet.exporters.check import Check, Comparison
 from shufflenet.exporters.target import ExportError, Order
 from shufflenet.exporters.whole_numbers import whole_numbers
 from shufflenet.networks import families
-from shufflenet.networks.graph import Add, Convolution, Pool
+from shufflenet.networks.graph import Add, Convolution, Graph, Node, Pool
 from shufflenet.networks.model import Model
-from shufflenet.networks.quantized import carriers, constants_of
+from shufflenet.networks.quantized import activation_of, carriers, constants_of
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 from shufflenet.pictures.preprocessing import Preprocessing
 from shufflenet.quantization.calibration import Method, calibrate
@@ -66,6 +66,36 @@ def test_multipliers_have_few_bits_and_zero_points_are_whole_numbers_of_sums(mod
             np.testing.assert_array_equal(constants.shift * constants.multiplier.astype(np.float64), zero)
             shifted += int(constants.shift.any())
     assert shifted == 16  # depthwise convolutions, which no ReLU follows
+
+
+def test_what_is_added_may_be_signed(tmp_path: Path) -> None:
+    """Linear bottlenecks: what an addition leaves of two zero points is a whole number of sums too."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    graph = Graph("linear_bottlenecks")
+    x: Node = graph.convolution("stem", graph.input, 12, 3, stride=2, activation="relu")
+    x = graph.convolution("narrow0", x, 8, 1)
+    for i in (1, 2, 3):
+        wide = graph.convolution(f"wide{i}", x, 24, 1, activation="relu")
+        wide = graph.depthwise(f"depthwise{i}", wide, stride=1, batch_norm=f"bn{i}", activation="relu")
+        x = graph.add(f"add{i}", x, graph.convolution(f"narrow{i}", wide, 8, 1), activation="linear")
+    x = graph.convolution("last", x, 16, 1, activation="relu")
+    graph.fully_connected("fc", graph.global_average_pool("pool", x), 5)
+    _, float_model = random_graph_network(graph)
+    float_model = replace(float_model, preprocessing=Preprocessing(SIZE, SIZE))
+    made = replace(float_model, tensors={}, quantized=calibrate(float_model, random_input(32, SIZE, SIZE)))
+    assert made.quantized is not None
+    carried = carriers(graph)
+    assert len(carried) == 3
+    for node, add in carried.items():
+        other = next(read for read in add.inputs if read is not node)
+        zeros = (activation_of(each, made.quantized.activations).zero_point.astype(int) for each in (add, other))
+        assert len(set(np.subtract(*zeros).tolist())) > 2
+        assert not constants_of(add, made.quantized, carried).offset.any()
+    export(made, "onnx", tmp_path / "net.onnx", check=False)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    pictures = random_input(16, SIZE, SIZE)
+    np.testing.assert_array_equal(session.run(["logits"], {"input": pictures})[0], Engine(made).run(pictures))
 
 
 def test_onnx_runtime_has_the_engines_bits(model: Model, tmp_path: Path) -> None:

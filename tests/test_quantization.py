@@ -215,12 +215,14 @@ def test_zero_points_are_whole_numbers_of_sums(movable: bool) -> None:
     scale = short(np.random.default_rng(0).uniform(0.01, 0.1, 128), SCALE_BITS).astype(np.float32)
     least = np.random.default_rng(1).uniform(1e-5, 1e-3, 128)
     least[80] = 1e-9
+    least[[20, 100]] = 0.2, 0.7  # more than a byte is worth
     made, unit = with_whole_zero(Activation(scale, zero_point), least, movable)
     multiplier = unit / made.scale
     np.testing.assert_array_equal(multiplier, short(multiplier, 6))
     np.testing.assert_array_equal(unit, unit.astype(np.float32))
     sums = made.zero_point / multiplier
-    np.testing.assert_array_equal(sums, np.round(sums))
+    whole = sums == np.round(sums)
+    assert whole.all() if movable else (whole | (multiplier > 1)).all()
     assert (unit >= least * (1 - 1e-15)).all()
     assert multiplier.min() >= 2**-11
     before, after = (each.astype(np.float64) for each in (zero_point, made.zero_point))
@@ -229,9 +231,10 @@ def test_zero_points_are_whole_numbers_of_sums(movable: bool) -> None:
     assert (np.abs(after - before) <= (2 if movable else 0)).all()
     assert made.zero_point[0] == 0
     assert made.zero_point[127] == 127
-    cost = (unit / np.maximum(least, scale / 2**11) * made.scale / scale)[40:90]
-    assert cost.max() < (1.25 if movable else 2.1)
-    assert cost.mean() < (1.1 if movable else 1.5)
+    assert unit[0] <= max(least[0], scale[0] / 2**11) * 33 / 32
+    cost = (unit / np.maximum(least, made.scale / 2**11) * made.scale / np.maximum(scale, least))[1:127]
+    assert cost.max() < (1.6 if movable else 2)
+    assert np.median(cost) < (1.1 if movable else 1.3)
 
 
 def test_every_part_of_the_method_helps() -> None:

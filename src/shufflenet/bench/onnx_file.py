@@ -27,9 +27,10 @@ def original(case: Case) -> Path | None:
     return case.file if fits else None
 
 
-def exported_int8(case: Case, path: Path) -> Path:
+def exported_int8(case: Case, path: Path, adds_bytes: bool = True) -> Path:
     """Writes the case's model in 8 bits to ``path`` as `shufflenet export` does, and returns ``path``."""
-    path.write_bytes(onnx.make(case.quantized, case.name, (case.height, case.width)).SerializeToString())
+    proto = onnx.make(case.quantized, case.name, (case.height, case.width), adds_bytes=adds_bytes)
+    path.write_bytes(proto.SerializeToString())
     return path
 
 

@@ -43,7 +43,7 @@ def prepare_int8(case: Case) -> list[Reduced]:
     precisions = ["f32", "bf16"] if _has_bfloat16() else ["f32"]
     quantized = [_quantized(model, case) for model in _models(case)]
     with TemporaryDirectory() as folder:
-        exported = onnx_file.exported_int8(case, Path(folder) / "network.onnx")
+        exported = onnx_file.exported_int8(case, Path(folder) / "network.onnx", adds_bytes=False)
         quantized.append(openvino.Core().read_model(exported))
     return [_prepare(model, case, precision) for model in quantized for precision in precisions]
 

@@ -118,7 +118,7 @@ def _case(name: str, height: int, width: int) -> Case:
 
 
 def _int8_case(name: str, height: int, width: int) -> Case:
-    """In a way that takes seconds to find 8 bits also for AlexNet and large pictures; the time of a run is the same."""
+    """Weights rounded to the nearest and crops of pictures, so that calibration takes seconds; a run is as long."""
     from shufflenet.bench.samples import like_trained, synthetic  # by PyTorch
     from shufflenet.quantization.calibration import Method
 

@@ -32,6 +32,7 @@ from shufflenet.networks.quantized import (
     Activation,
     Layer,
     Quantized,
+    activation_of,
     check_served,
     input_of,
     pixel_input,
@@ -51,7 +52,9 @@ _PICTURES_OF_WEIGHTS = 2048  # at most, that weights and biases are found on
 _MOST_VALUES = 1 << 27  # float32 of one operator for all pictures; several such are held at once
 _PLACES, _PLACES_OF_DEPTHWISE = 32768, 8192  # that a layer's weights are fitted on
 _PICTURES_OF_PLACES = 64  # at least, that these are in
-_MOST_WORK = 1.2e10  # multiply-adds to round weights in turn; those of larger layers are rounded to the nearest
+# The weights of layers with more inputs of an output, or more multiply-adds to round them in turn, are rounded to the
+# nearest.
+_MOST_INPUTS, _MOST_WORK = 4608, 1.2e10
 
 
 class CalibrationError(ValueError):
@@ -172,7 +175,8 @@ class _Walk:
         scale, zero_point = units_of_inputs(node, self.model, self.quantized)
         real = weight.double().reshape(groups, node.channels // groups, -1) * scale
         most = MOST_OF_PIXELS if input_of(node) else MOST
-        if self.method.weights == "nearest" or real.numel() * real.shape[2] > _MOST_WORK:
+        inputs = real.shape[2]
+        if self.method.weights == "nearest" or inputs > _MOST_INPUTS or real.numel() * inputs > _MOST_WORK:
             unit = self._unit(node, rounding.least_scale(real, most))
             whole = rounding.nearest(real, unit, most)
         else:
@@ -195,12 +199,21 @@ class _Walk:
         """
         target = self.carried.get(node, node)
         made, smallest = self.quantized.activations.get(target.name), least.flatten().numpy()
+        kind = ranges.kind_of(node, self.readers)
         if made is None:  # logits and factors
             unit = smallest.astype(np.float32).astype(np.float64)
-        elif target is not node or target.activation not in ("linear", "relu"):
-            unit = unit_of_sums(smallest, made, real=target.activation not in ("linear", "relu"))
+        elif target.activation not in ("linear", "relu"):
+            unit = unit_of_sums(smallest, made, real=True)
+        elif target is not node:
+            (other,) = (read for read in target.inputs if read is not node)
+            others = activation_of(other, self.quantized.activations).zero_point.astype(np.int64)
+            # What an addition leaves of both zero points is added to the sums.
+            left = replace(made, zero_point=np.abs(made.zero_point - others).astype(np.uint8))
+            unit = with_whole_zero(left, smallest, movable=False)[1]
+        elif kind == "padded":  # other runtimes can't have these zero points
+            unit = unit_of_sums(smallest, made)
         else:
-            movable = node not in self.added and ranges.kind_of(node, self.readers) == "signed"
+            movable = node not in self.added and kind == "signed"
             self.quantized.activations[node.name], unit = with_whole_zero(made, smallest, movable)
         return torch.from_numpy(unit).view(least.shape)
 

@@ -1,7 +1,7 @@
 """Scales whose quotients, the multipliers from sums to activations, have few bits in their mantissa.
 
-A product of a sum and such a multiplier is exact in float32. Whether a runtime adds the bias to the sum or to the
-product, fuses the two or not: it finds the same bytes as the engine.
+A product of such a multiplier and a sum below 2^18 is exact in float32. Whether a runtime adds the bias to the sum or
+to the product, fuses the two or not, it then finds the same bytes as the engine.
 """
 
 from __future__ import annotations
@@ -48,28 +48,35 @@ def with_whole_zero(made: Activation, least: Reals, movable: bool) -> tuple[Acti
 
     Args:
         least: what the scales of the sums must be at least, [M].
-        movable: zero points may be others, with as much larger scales.
+        movable: zero points may be others, with as much larger scales. Otherwise a zero point is no whole number where
+            one of the sums is more than one of the bytes.
     """
     scale, zero_point, unit = made.scale.astype(np.float64), made.zero_point.copy(), unit_of_sums(least, made)
     for channel in np.flatnonzero(zero_point):
         before = int(zero_point[channel])
-        far = _FARTHEST if movable else 0
-        near = {before, *range(max(1, before - far), min(MOST - 1, before + far) + 1)}
-        found = [_with_zero(zero, before, scale[channel], least[channel]) for zero in near]
-        # Both the scale of the sums and that of the activation ought to be small.
-        scale[channel], unit[channel], zero_point[channel] = min(found, key=lambda each: each[0] * each[1])
+        near, enough = {before}, scale[channel]
+        if movable:
+            near |= set(range(max(1, before - _FARTHEST), min(MOST - 1, before + _FARTHEST) + 1))
+            enough = max(enough, float(short(least[channel : channel + 1], SCALE_BITS)[0]))
+        found = [each for zero in near if (each := _with_zero(zero, before, enough, least[channel]))]
+        if found:
+            # Both the scale of the sums and that of the activation ought to be small.
+            scale[channel], unit[channel], zero_point[channel] = min(found, key=lambda each: each[0] * each[1])
     return Activation(scale.astype(np.float32), zero_point), unit
 
 
-def _with_zero(zero: int, before: int, scale: float, least: float) -> tuple[float, float, int]:
-    """The scale that holds the range of another zero point, the least scale of its sums, and the zero point."""
+def _with_zero(zero: int, before: int, scale: float, least: float) -> tuple[float, float, int] | None:
+    """The scale that holds the range of another zero point, the least scale of its sums, and this zero point.
+
+    None: it can't be a whole number of sums.
+    """
     if zero != before:
         grown = scale * max(before / zero, (MOST - before) / (MOST - zero))
         scale = float(short(np.array(grown), SCALE_BITS))
     least_multiplier = max(least / scale, _LEAST_MULTIPLIER)
     exponent = math.frexp(least_multiplier)[1] - BITS
     for mantissa in range(1 << (BITS - 1), (1 << BITS) + 1):
-        odd, multiplier = mantissa // (mantissa & -mantissa), math.ldexp(mantissa, exponent)
-        if zero % odd == 0 and multiplier >= least_multiplier:
+        multiplier = math.ldexp(mantissa, exponent)
+        if multiplier >= least_multiplier and (zero / multiplier).is_integer():
             return scale, multiplier * scale, zero
-    raise AssertionError("a power of two is always enough")
+    return None
