@@ -82,7 +82,7 @@ def test_dry_run_asks_the_teacher(shapes: Path, unbroken: Path, monkeypatch: pyt
     monkeypatch.setattr(teacher, "load", counting)
     result = run(shapes, "--arch", ARCH, "--teacher", unbroken / "model.safetensors", "--epochs", "1", "--dry-run")
     assert result.exit_code == 0
-    assert len(asked) == 3  # one step that is not timed, and two
+    assert len(asked) == 4  # one step that is not timed, and three
     result = run(shapes, "--arch", ARCH, "--teacher", "resnet5000", "--dry-run")
     assert result.exit_code == 2
     assert "resnet5000: neither a model file nor a torchvision classifier" in result.stderr
