@@ -644,7 +644,7 @@ def test_torch_is_never_imported(model_path: Path, photos: Path) -> None:
 
 @pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="takes the processor's time as Unix tells it")
-@pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (0.7, "predict")])
+@pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (1.0, "predict")])
 def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) -> None:
     """Processor time of the start, the least of a few attempts, since other load on the machine only adds to it."""
     import resource
