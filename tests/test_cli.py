@@ -644,10 +644,15 @@ def test_torch_is_never_imported(model_path: Path, photos: Path) -> None:
 
 @pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="takes the processor's time as Unix tells it")
-@pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (1.0, "predict")])
-def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) -> None:
-    """Processor time of the start, the least of a few attempts, since other load on the machine only adds to it."""
+@pytest.mark.parametrize(("limit", "what"), [(0.3, "import"), (0.7, "predict")])
+def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path, tmp_path: Path) -> None:
+    """Processor time of the start, the least of a few attempts, since other load on the machine only adds to it.
+
+    The first one compiles the modules' bytecode, which `pip install` has done for a user.
+    """
     import resource
+
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
 
     def total() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -656,9 +661,9 @@ def test_start_up_time(limit: float, what: str, model_path: Path, photos: Path) 
     def seconds() -> float:
         began = total()
         if what == "import":
-            process(code="import shufflenet").check_returncode()
+            process(code="import shufflenet", env=environment).check_returncode()
         else:
-            process("predict", photos / "cat.jpg", "--model", model_path).check_returncode()
+            process("predict", photos / "cat.jpg", "--model", model_path, env=environment).check_returncode()
         return total() - began
 
     assert min(seconds() for _ in range(5)) < limit
