@@ -33,7 +33,7 @@ from shufflenet.quantization.short_multipliers import SCALE_BITS, short
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import OperatorT, TensorT
 
-_UNIT = float(short(np.array(6 / MOST), SCALE_BITS))  # so that multipliers times it are exact
+_UNIT = float(short(6 / MOST, SCALE_BITS))  # so that multipliers times it are exact
 _LOWEST = -128  # the zero point of values that are not negative
 # The table of an operator's options in the file, and its version if that is not 1.
 _OPTIONS = {

@@ -153,7 +153,7 @@ class _Walk:
         self.float_network = FloatNetwork(self.model)
         self.emulation = Emulation(self.model.graph, self.quantized, pixels)
         self.carried, self.readers = self.emulation.carried, self.model.graph.readers()
-        self.added = ranges.added(self.model.graph)
+        self.sharing = ranges.sharing_scales(self.model.graph)
         self.random = torch.Generator().manual_seed(0)
 
     def begin(self, x: Tensor) -> None:
@@ -205,15 +205,14 @@ class _Walk:
         elif target.activation not in ("linear", "relu"):
             unit = unit_of_sums(smallest, made, real=True)
         elif target is not node:
-            (other,) = (read for read in target.inputs if read is not node)
-            others = activation_of(other, self.quantized.activations).zero_point.astype(np.int64)
+            others = activation_of(self._added_to(node), self.quantized.activations).zero_point.astype(np.int64)
             # What an addition leaves of both zero points is added to the sums.
             left = replace(made, zero_point=np.abs(made.zero_point - others).astype(np.uint8))
             unit = with_whole_zero(left, smallest, movable=False)[1]
         elif kind == "padded":  # other runtimes can't have these zero points
             unit = unit_of_sums(smallest, made)
         else:
-            movable = node not in self.added and kind == "signed"
+            movable = node not in self.sharing and kind == "signed"
             self.quantized.activations[node.name], unit = with_whole_zero(made, smallest, movable)
         return torch.from_numpy(unit).view(least.shape)
 
@@ -242,10 +241,15 @@ class _Walk:
         sums = alone.sums(node, self.got[source])
         lacking = self._mean_before_relu(node) - _mean(sums) * torch.from_numpy(layer.scale).double()
         if node in self.carried:
-            (other,) = (read for read in self.carried[node].inputs if read is not node)
+            other = self._added_to(node)
             scale, zero_point = unit_of(other, self.model, self.quantized)
             lacking = lacking + _mean(self.wanted[other]) - (_mean(self.got[other]) - zero_point) * scale
         return lacking
+
+    def _added_to(self, node: Node) -> Node:
+        """What an addition adds to the sums of ``node``."""
+        (other,) = (read for read in self.carried[node].inputs if read is not node)
+        return other
 
     def _mean_before_relu(self, node: Convolution | FullyConnected) -> Tensor:
         linear = replace(node, activation="linear")

@@ -144,7 +144,7 @@ def with_shared_scales(graph: Graph, made: Mapping[str, Activation]) -> dict[str
     }
 
 
-def added(graph: Graph) -> set[Node]:
+def sharing_scales(graph: Graph) -> set[Node]:
     """The operators with bytes that are added to others, whose scales are shared."""
     found: set[Node] = set()
     for add in graph.nodes:

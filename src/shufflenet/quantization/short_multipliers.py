@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shufflenet.networks.quantized import MOST, Activation
 
@@ -22,7 +22,7 @@ _LEAST_MULTIPLIER = 2**-11  # sums that make bytes are below 2^18 then, and exac
 _FARTHEST = 2  # that a zero point may move, for a multiplier that divides it
 
 
-def short(values: Reals, bits: int) -> Reals:
+def short(values: ArrayLike, bits: int) -> Reals:
     """The least numbers that are not below ``values`` and have ``bits`` bits in their mantissa."""
     mantissa, exponent = np.frexp(values)
     rounded: Reals = np.ldexp(np.ceil(np.ldexp(mantissa, bits)), exponent - bits)
@@ -57,7 +57,7 @@ def with_whole_zero(made: Activation, least: Reals, movable: bool) -> tuple[Acti
         near, enough = {before}, scale[channel]
         if movable:
             near |= set(range(max(1, before - _FARTHEST), min(MOST - 1, before + _FARTHEST) + 1))
-            enough = max(enough, float(short(least[channel : channel + 1], SCALE_BITS)[0]))
+            enough = max(enough, float(short(least[channel], SCALE_BITS)))
         found = [each for zero in near if (each := _with_zero(zero, before, enough, least[channel]))]
         if found:
             # Both the scale of the sums and that of the activation ought to be small.
@@ -72,7 +72,7 @@ def _with_zero(zero: int, before: int, scale: float, least: float) -> tuple[floa
     """
     if zero != before:
         grown = scale * max(before / zero, (MOST - before) / (MOST - zero))
-        scale = float(short(np.array(grown), SCALE_BITS))
+        scale = float(short(grown, SCALE_BITS))
     least_multiplier = max(least / scale, _LEAST_MULTIPLIER)
     exponent = math.frexp(least_multiplier)[1] - BITS
     for mantissa in range(1 << (BITS - 1), (1 << BITS) + 1):

@@ -27,7 +27,7 @@ from shufflenet.training.state import first_network, freeze, set_training
 from shufflenet.training.train import EPOCH_PICTURES
 from shufflenet.training.training_data import TRAIN_MARGIN
 
-_STEPS = 3  # timed at every input size, after one that is not; the fastest counts, since others may be busy meanwhile
+_STEPS = 3  # timed; the fastest counts, since other programs may be busy meanwhile
 _PICTURES = 20  # decoded
 
 
@@ -83,6 +83,7 @@ def _train_s(job: Job, network: Trainable) -> float:
 
 
 def _fastest_s(step: Callable[[], object]) -> float:
+    """Seconds of the fastest of a few steps; one more goes before them."""
     step()
     seconds = []
     for _ in range(_STEPS):
