@@ -26,7 +26,7 @@ from PIL import Image
 
 import shufflenet
 from shufflenet import cli, model_file
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.install_hint import install_hint
 from shufflenet.networks.model import Model
 from shufflenet.sheet import MAX_PICTURES
@@ -84,7 +84,7 @@ def test_short_help() -> None:
 def test_attributes_that_macos_keeps_beside_a_picture_are_no_picture(tmp_path: Path) -> None:
     (tmp_path / "x.png").touch()
     (tmp_path / "._x.png").touch()
-    assert find_pictures([str(tmp_path)]) == ([str(tmp_path / "x.png")], [])
+    assert named_pictures([str(tmp_path)]) == ([str(tmp_path / "x.png")], [])
 
 
 def test_unknown_command() -> None:

@@ -18,12 +18,13 @@ WAY = """
     networks.stored_graph networks.families networks.complexity
     atomic_file files labels threads library install_hint
     pictures.pixel_memory pictures.memory_budget pictures.limits pictures.silence pictures.resize pictures.preprocessing
-    pictures.images
+    pictures.images pictures.folder
     networks.quantized networks.quantized_tensors networks.model networks.random_model networks.folded model_file
     engine.second_level_cache engine.layout engine.steps engine.strips engine.quads engine.int8_weights engine.int8_plan
     engine.plan
     engine.engine
-    importers hugging_face models features temperature known unknown classifier similar embeddings network_summary sheet
+    importers hugging_face models features temperature known unknown classifier similarity embeddings
+    network_summary sheet
     batch serve model_info model_card hub_folder
     training.recipe pictures.split_folders pictures.dataset pictures.held_out training.job training.recipe_file
     networks.published networks.network networks.graph_network networks.module timm

@@ -19,8 +19,14 @@ from shufflenet import cli
 SOURCE = Path(shufflenet.__file__)
 
 # Options that say how a command prints, and arguments that only Python needs.
-ONLY_PRINTED = {"show_recipe", "as_json", "dry_run"}
-ONLY_PYTHON = {"train": {"command"}, "evaluate": {"progress"}, "export": {"name"}, "summary": set[str]()}
+ONLY_PRINTED = {"show_recipe", "as_json", "dry_run", "sheet"}
+ONLY_PYTHON = {
+    "train": {"command"},
+    "evaluate": {"progress"},
+    "export": {"name"},
+    "similar": {"on_error", "progress"},
+    "summary": set[str](),
+}
 # Options whose name for the command's own code is not what a user types.
 TYPED = {"target": "to", "no_check": "check"}
 
@@ -64,7 +70,7 @@ def test_importing_loads_nothing_else() -> None:
     assert printed_by(f"import sys, shufflenet; print(*{loaded})") == []
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "export", "summary"])
+@pytest.mark.parametrize("name", list(ONLY_PYTHON))
 def test_functions_take_what_commands_take(name: str) -> None:
     command = cli.commands.get_command(click.Context(cli.commands), name)
     assert command is not None

@@ -5,8 +5,8 @@
     prediction = shufflenet.Classifier().predict("cat.jpg")
     print(prediction.labels[0], prediction.probabilities[0])
 
-`train`, `evaluate`, `export` and `summary` are the commands of the same names, with the same arguments. PyTorch is
-needed for `train`, `create_model` and `accelerate` only.
+`train`, `evaluate`, `export`, `similar` and `summary` are the commands of the same names, with the same arguments.
+PyTorch is needed for `train`, `create_model` and `accelerate` only.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from shufflenet.networks.model import Model
     from shufflenet.networks.module import create_model
     from shufflenet.pictures.dataset import DataError
+    from shufflenet.pictures.folder import find_pictures
     from shufflenet.pictures.images import ImageError
     from shufflenet.pictures.preprocessing import Preprocessing
     from shufflenet.sheet import contact_sheet
+    from shufflenet.similarity import Similar, similar
     from shufflenet.training.planar import accelerate
     from shufflenet.training.run_folder import RunFolder, RunFolderError
     from shufflenet.training.train import TrainingError, train
@@ -51,13 +53,16 @@ __all__ = [
     "Preprocessing",
     "RunFolder",
     "RunFolderError",
+    "Similar",
     "TrainingError",
     "accelerate",
     "contact_sheet",
     "create_model",
     "evaluate",
     "export",
+    "find_pictures",
     "load_model",
+    "similar",
     "summary",
     "train",
 ]
@@ -79,13 +84,16 @@ _MODULES = {
     "Preprocessing": "pictures.preprocessing",
     "RunFolder": "training.run_folder",
     "RunFolderError": "training.run_folder",
+    "Similar": "similarity",
     "TrainingError": "training.train",
     "accelerate": "training.planar",
     "contact_sheet": "sheet",
     "create_model": "networks.module",
     "evaluate": "evaluation",
     "export": "exporters",
+    "find_pictures": "pictures.folder",
     "load_model": "models",
+    "similar": "similarity",
     "summary": "network_summary",
     "train": "training.train",
 }

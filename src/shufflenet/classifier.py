@@ -23,6 +23,7 @@ from shufflenet.files import printable
 from shufflenet.known import confidence
 from shufflenet.models import DEFAULT_MODEL, caution, load_model
 from shufflenet.pictures import images
+from shufflenet.pictures.folder import find_pictures
 from shufflenet.pictures.images import MAX_PIXELS, ImageError, Source, source_name
 from shufflenet.pictures.preprocessing import preprocess
 from shufflenet.probabilities import softmax
@@ -194,14 +195,16 @@ class Classifier:
         """What the network has found in pictures before its last layer: vectors, near for pictures that are alike.
 
         Args:
-            images, errors, max_pixels: as for `predict`.
+            images: one picture or many, as for `predict`; or a folder, which stands for the sorted paths that
+                `find_pictures` gives of it, a row for each.
+            errors, max_pixels: as for `predict`.
 
         Returns:
             float32 [N, features], a row for each picture, also for a single one; with ``errors="yield"`` an iterator
             of rows, with an `ImageError` in the place of each picture that can't be read.
 
         Raises:
-            ImageError: a picture can't be read, or its features are not finite.
+            ImageError: a picture can't be read, or its features are not finite; or a folder can't, or holds none.
             TypeError: ``images`` is none of these.
             ValueError: the network does not end with a fully connected layer.
         """
@@ -220,7 +223,8 @@ class Classifier:
                 return row
             return ImageError(f"{printable(source_name(source))}: the network's features of it are not finite")
 
-        sources = _sources(images)
+        in_folder = isinstance(images, str | os.PathLike) and os.path.isdir(images)
+        sources: Sources = find_pictures(cast(str, images)) if in_folder else _sources(images)
         rows = map_in_order(features, sources) if self.threads == 1 else map(features, sources)
         if errors == "yield":
             return rows

@@ -9,7 +9,7 @@ import click
 
 from shufflenet.commands import completion
 from shufflenet.commands.errors import CannotStart, failing, refusing
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.commands.terminal import log, progress_bar
 
 
@@ -41,7 +41,7 @@ def embed(paths: tuple[str, ...], out: Path, model: str | None) -> None:
         write = embeddings.writer(out)
         classifier = Classifier(DEFAULT_MODEL if model is None else model)
         results = classifier.embed([], errors="yield")
-    sources, problems = find_pictures(paths)
+    sources, problems = named_pictures(paths)
     for problem in problems:
         log(problem)
     if not sources:

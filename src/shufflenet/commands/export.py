@@ -10,7 +10,7 @@ import click
 
 from shufflenet.commands import completion
 from shufflenet.commands.errors import CannotStart, refusing
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.commands.size import parse_size
 from shufflenet.commands.terminal import log
 
@@ -77,7 +77,7 @@ def export(
 
         if target is None:
             raise CannotStart(f"--to TARGET is missing; {exporters.targets()}")
-        paths, problems = find_pictures(check_on)
+        paths, problems = named_pictures(check_on)
         if problems:
             raise CannotStart(printable(problems[0]))
         result = exporters.export(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from shufflenet.commands.errors import refusing
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.commands.terminal import log
 
 _MOST_PICTURES = 16  # to compare on
@@ -139,7 +139,7 @@ def import_(
             **(stated.preprocessing(preprocessing) if preprocessing is not None else {}),
         }
         if program is not None:
-            pictures = [] if check_on is None else find_pictures([str(check_on)])[0][:_MOST_PICTURES]
+            pictures = [] if check_on is None else named_pictures([str(check_on)])[0][:_MOST_PICTURES]
             model = network_file.import_network(program, texts, stated=said, size=size, check_on=pictures)
         else:
             model = importers.import_model(source, file, texts, stated=said, expected=expect)

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from shufflenet.files import walk
-
 _GLOB_CHARACTERS = frozenset("*?[")
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")  # first bytes of the formats likeliest to be piped in
 
 
-def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+def named_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     """(paths, problems): the pictures that ``arguments`` name, and a message for each argument or folder without any.
 
     Raises:
         click.UsageError: stdin is asked for, but is closed or holds a picture rather than a list.
     """
+    from shufflenet.pictures.folder import pictures_and_problems
+
     found: list[str] = []
     problems: list[str] = []
     for path in _read_stdin(arguments, problems):
@@ -32,7 +32,9 @@ def find_pictures(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
                 problems.append(f"{path}: nothing matches")
         pictures: dict[str, None] = {}  # an ordered set: "**" finds a folder and its pictures, which must come once
         for match in matches:
-            pictures.update(dict.fromkeys(_in_folder(match, problems) if os.path.isdir(match) else [match]))
+            inside, troubles = pictures_and_problems(match) if os.path.isdir(match) else ([match], [])
+            pictures.update(dict.fromkeys(inside))
+            problems += troubles
         found += pictures
     return found, problems
 
@@ -52,22 +54,3 @@ def _read_stdin(arguments: Iterable[str], problems: list[str]) -> Iterator[str]:
         if not names:
             problems.append("-: no paths in the list")
         yield from map(os.fsdecode, names)
-
-
-def _in_folder(folder: str, problems: list[str]) -> list[str]:
-    from shufflenet.pictures.images import SUFFIXES
-
-    found: list[str] = []
-    unreadable: list[str] = []
-
-    def refuse(error: OSError) -> None:
-        unreadable.append(f"{error.filename}: {error.strerror}")
-
-    for parent, _, files in walk(folder, refuse):
-        # macOS keeps a file's attributes in a file named ._ and its name, which is no picture.
-        names = [name for name in files if not name.startswith("._")]
-        found += [os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
-    problems += unreadable
-    if not found and not unreadable:
-        problems.append(f"{folder}: no pictures in this folder")
-    return found

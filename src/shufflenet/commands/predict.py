@@ -10,7 +10,7 @@ import click
 
 from shufflenet.commands import completion
 from shufflenet.commands.errors import failing, refusing
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.commands.predictions import Csv, JsonLines, Table
 from shufflenet.commands.terminal import log, progress_bar
 
@@ -114,7 +114,7 @@ def predict(
     if classifier.caution:
         log(f"{model}: {classifier.caution}")
 
-    sources, problems = find_pictures(paths)
+    sources, problems = named_pictures(paths)
     for problem in problems:
         log(problem)
     failed = bool(problems)

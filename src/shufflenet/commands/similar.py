@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from shufflenet.commands import completion
-from shufflenet.commands.errors import CannotStart, failing, refusing
-from shufflenet.commands.pictures import find_pictures
+from shufflenet.commands.errors import failing, refusing
+from shufflenet.commands.pictures import named_pictures
 from shufflenet.commands.terminal import log, progress_bar
 
 
@@ -45,8 +44,8 @@ def similar(
       shufflenet similar shoe.jpg catalogue/ --model runs/shoes --top-k 5 --json
     """
     from shufflenet import sheet as sheets
-    from shufflenet import similar as similarity
-    from shufflenet.classifier import Classifier, Prediction
+    from shufflenet import similarity
+    from shufflenet.classifier import Prediction
     from shufflenet.files import printable
     from shufflenet.models import DEFAULT_MODEL
     from shufflenet.pictures.images import ImageError
@@ -55,35 +54,31 @@ def similar(
         raise click.UsageError(f"--sheet needs a name that ends in .png, in a folder that exists, not {sheet}.")
     if sheet is not None and top_k >= sheets.MAX_PICTURES:
         raise click.UsageError(f"--sheet holds at most {sheets.MAX_PICTURES - 1} pictures that were found.")
-    sources, problems = find_pictures(paths)
-    sources = [source for source in sources if os.path.realpath(source) != os.path.realpath(picture)]
+    sources, problems = named_pictures(paths)
     for problem in problems:
         log(problem)
-    if not sources:
-        raise CannotStart("no other pictures to compare with")
-    with refusing(ValueError, ImportError, OSError):
-        classifier = Classifier(DEFAULT_MODEL if model is None else model)
-        query = classifier.embed(picture)[0]
-    read, rows = [], []
-    with progress_bar(len(sources)) as advance:
-        for source, row in zip(sources, classifier.embed(sources, errors="yield"), strict=True):
-            if isinstance(row, ImageError):
-                log(str(row))
-            else:
-                read.append(source)
-                rows.append(row)
-            advance()
-    failed = bool(problems) or len(read) < len(sources)
-    found = similarity.nearest(query, rows, top_k)
+
+    def refuse(error: ImageError) -> None:
+        problems.append(str(error))
+        log(str(error))
+
+    with refusing(ValueError, ImportError, OSError), progress_bar(len(sources)) as advance:
+        found = similarity.similar(
+            picture,
+            sources,
+            DEFAULT_MODEL if model is None else model,
+            top_k,
+            on_error=refuse,
+            progress=lambda done, of: advance(),
+        )
     for each in found:
-        entry = {"source": read[each.place], "similarity": each.similarity}
-        text = f"{each.similarity:6.3f}  {printable(read[each.place])}"
-        click.echo(json.dumps(entry, allow_nan=False) if as_json else text)
+        text = f"{each.similarity:6.3f}  {printable(each.source)}"
+        click.echo(json.dumps(each._asdict(), allow_nan=False) if as_json else text)
     if sheet is not None and found:
         cards = [Prediction(picture, (0,), ("is compared",), (1.0,), 0, 0, 0)]
         for each in found:
             share = max(0.0, each.similarity)
-            cards.append(Prediction(read[each.place], (0,), ("alike",), (share,), 0, 0, 0))
+            cards.append(Prediction(each.source, (0,), ("alike",), (share,), 0, 0, 0))
         with failing(OSError):
             sheets.contact_sheet(cards, sheet)
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if problems else 0)

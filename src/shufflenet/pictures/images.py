@@ -275,6 +275,8 @@ def _decode(source: Source, max_pixels: int, resize: int | None, held: ExitStack
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    if os.path.isdir(path):
+        raise ImageError("a folder, not a picture; shufflenet.find_pictures gives the paths of those in it")
     regular_file(path, "picture")
     return open(path, "rb")
 
