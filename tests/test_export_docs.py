@@ -6,18 +6,25 @@ import importlib.util
 import re
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shufflenet import Classifier
-from shufflenet.exporters import TARGETS
+from shufflenet.exporters import TARGETS, export
 from shufflenet.models import load_model
 
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parent.parent / "docs"
 MODEL = "shufflenet_g3_x0_5"
+
+
+def page_code(target: str) -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / f"export-{target}.md").read_text(encoding="utf-8"), re.DOTALL)
+    return str(code)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -29,6 +36,22 @@ def test_page(target: str) -> None:
     assert bool(install) == (f"\n{target} = [" in (DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+def test_none_of_these(photos: Path, tmp_path: Path) -> None:
+    """ONNX's page says it of one of two photos: the model's logits are shifted to have its threshold between them."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    known = {name: Classifier(MODEL).predict(photos / f"{name}.jpg").known for name in ("cat", "coffee")}
+    model = load_model(MODEL)
+    between = np.mean([log(sure / (1 - sure)) for sure in known.values()])
+    model.tensors["fc.bias"] = model.tensors["fc.bias"] - np.float32(between)
+    export(model, "onnx", tmp_path / f"{MODEL}.onnx", name=MODEL, check=False)
+    for name in known:
+        (tmp_path / "cat.jpg").write_bytes((photos / f"{name}.jpg").read_bytes())
+        done = subprocess.run([sys.executable, "-c", page_code("onnx")], cwd=tmp_path, capture_output=True, text=True)
+        label = Classifier(MODEL).predict(photos / f"{name}.jpg").labels[0]
+        assert done.stdout.splitlines() == ["none of these"] * (name == "cat") + [label], done.stderr
+
+
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("c", "web")])
 def test_first_label(target: str, photos: Path, tmp_path: Path) -> None:
     for package in TARGETS[target].writes_with + TARGETS[target].runs_with:
@@ -37,8 +60,7 @@ def test_first_label(target: str, photos: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "shufflenet", "export", MODEL, "--to", target, "--no-check"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "cat.jpg").write_bytes((photos / "cat.jpg").read_bytes())
-    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / f"export-{target}.md").read_text(encoding="utf-8"), re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", page_code(target)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     expected = Classifier(MODEL).predict(photos / "cat.jpg").labels[0]
     if target == "coreml":  # Core ML needs Apple's systems

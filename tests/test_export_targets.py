@@ -104,6 +104,19 @@ def test_is_checked_and_says_what_it_is(
     assert (how["colour_order"], how["layout"]) == ("RGB", "NHWC" if target == "litert" else "NCHW")
 
 
+@pytest.mark.parametrize("target", [*ANY_SIZE, *ONE_SIZE])
+def test_the_threshold_of_the_unknown_goes_along(target: str, model: Model, tmp_path: Path) -> None:
+    needs(target)
+    model.training = {"unknown": {"score": "energy"}}
+    for name in ("with", "without"):
+        path = tmp_path / f"{name}{TARGETS[target].suffix}"
+        export(model, target, path, name="net", check=False)
+        unknown = _SAID[target](path)[1].get("unknown")
+        said = {"score": "log(sum(exp(logits)))", "threshold": 0, "kept": 0.95}
+        assert unknown == (said if name == "with" else None)
+        model.training = {}
+
+
 def _said_in_folder(path: Path) -> tuple[list[str], Any]:
     labels = (path / "labels.txt").read_text(encoding="utf-8")
     return labels.splitlines(), json.loads((path / "model.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exported_site import MODEL, site
+from exported_site import MODEL, model_bin, shifted, site
 from shufflenet import Classifier
 from web_browser import browser, server
 
@@ -134,6 +134,34 @@ def test_logits(page: Chrome) -> None:
     expected = Classifier(MODEL).logits(x)[0]
     assert np.abs(np.array(answer[0]) - expected).max() < 1e-5 * np.abs(expected).max()
     assert answer[1:] == ["the network takes 12288 numbers, [3, 64, 64], not 3", 200, "engine-relaxed.wasm"]
+
+
+def test_how_sure_it_is_of_its_classes(page: Chrome, photos: Path) -> None:
+    """As `Prediction.known`, also where logits are lower; without a record of training the highest probability."""
+    picture = encoded(Image.open(photos / "cat.jpg"), "PNG")
+    plain = shifted(-1)
+    plain.training = {}
+    addresses = [f"data:;base64,{base64.b64encode(model_bin(model)).decode()}" for model in (shifted(-1), plain)]
+    answers = run(
+        page,
+        """
+        const answers = [];
+        for (const address of [undefined, ...arguments[1]]) {
+            const classifier = await Classifier.load(address, { workers: 1 });
+            const { known } = await classifier.classify(file(arguments[0]));
+            answers.push([classifier.unknown, known]);
+            classifier.close();
+        }
+        return answers;
+        """,
+        base64.b64encode(picture).decode(),
+        addresses,
+    )
+    assert isinstance(answers, list), answers
+    prediction = Classifier(MODEL).predict(picture)
+    odds = prediction.known / (1 - prediction.known) * np.exp(-1)
+    expected = [(0.5, prediction.known), (0.5, odds / (1 + odds)), (0, prediction.probabilities[0])]
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
 def test_errors(page: Chrome, photos: Path) -> None:

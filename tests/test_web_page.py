@@ -7,6 +7,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exported_site import MODEL, site
-from shufflenet import Classifier
+from exported_site import MODEL, model_bin, shifted, site
+from shufflenet import Classifier, model_file
 from shufflenet.exporters import export
 from web_browser import browser, server, tasks
 
@@ -145,7 +146,8 @@ def test_folder(page: Chrome, photos: Path, tmp_path: Path) -> None:
     assert text(page, "status").endswith("1 can't be read.")
     rows = downloads(page)
     assert {row["source"] for row in rows[1]} == {*expected, "holiday/broken.jpg"}
-    predictions = Classifier(MODEL).predict(list(expected.values()))
+    answers = Classifier(MODEL).predict(list(expected.values()))
+    predictions = [answer.unless_unknown(0.5) for answer in answers]
     for path, prediction in zip(expected, predictions, strict=True):
         (csv_row,) = (row for row in rows[0] if row["source"] == path and row["rank"] == "1")
         (json_row,) = (row for row in rows[1] if row["source"] == path)
@@ -155,6 +157,35 @@ def test_folder(page: Chrome, photos: Path, tmp_path: Path) -> None:
     assert error == "damaged picture, or of a kind that this browser can't read"
     broken = "return [...document.querySelectorAll('#pictures .broken')].map((tile) => tile.textContent)"
     assert page.execute_script(broken) == [f"{error}holiday/broken.jpg"]
+
+
+def test_none_of_these(chrome: Chrome, site: Path, photos: Path, tmp_path: Path) -> None:
+    """The same model with lower logits is sure of one photo and not of the other: what `predict --unknown 0.5` says."""
+    known = {name: Classifier(MODEL).predict(photos / f"{name}.jpg") for name in ("cat", "coffee")}
+    scores = {name: np.log(each.known / (1 - each.known)) for name, each in known.items()}
+    model = shifted(-sum(scores.values()) / 2)
+    shutil.copytree(site, tmp_path / "site")
+    (tmp_path / "site" / "model.bin").write_bytes(model_bin(model))
+    for name in known:
+        Image.open(photos / f"{name}.jpg").save(tmp_path / f"{name}.png")
+    with server(tmp_path / "site") as address:
+        chrome.get(address)
+        ready(chrome)
+        choose(chrome, *(tmp_path / f"{name}.png" for name in known))
+        wait(chrome, "return document.getElementById('status').textContent.startsWith('2 of 2 pictures')")
+        assert label(chrome) == "none of these"
+        csv_rows, json_rows = downloads(chrome)
+    model_file.save(replace(model, self_test=[]), tmp_path / "model.safetensors")
+    classifier = Classifier(tmp_path / "model.safetensors")
+    for row, name in zip(json_rows, known, strict=True):
+        expected = classifier.predict(tmp_path / f"{name}.png").unless_unknown(0.5)
+        assert (expected.labels[0] == "none of these") == (name == "cat")
+        assert row["known"] == pytest.approx(expected.known, abs=1e-5)
+        assert [each["label"] for each in row["predictions"]] == list(expected.labels)
+        assert [each["class_index"] for each in row["predictions"]] == list(expected.class_indices)
+        shares = [each["probability"] for each in row["predictions"]]
+        assert shares == pytest.approx(expected.probabilities, abs=1e-5)
+    assert next(row["class_index"] for row in csv_rows if row["rank"] == "1") == "-1"
 
 
 def downloads(page: Chrome) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:

@@ -44,11 +44,14 @@ export class Classifier {
     readonly input: Readonly<{ height: number; width: number }>;
     /** How a picture becomes the input, as in the model file. */
     readonly preprocessing: Readonly<Record<string, unknown>>;
+    /** Below this `known` of an answer a picture shows none of the classes; 0: the model has no such threshold. */
+    readonly unknown: number;
     /** Which engine runs: with relaxed SIMD where the browser has that. */
     readonly engine: "engine.wasm" | "engine-relaxed.wasm";
 
     /**
-     * The most likely classes of a picture, best first. Pictures may be given without waiting for those before; they are then
+     * The most likely classes of a picture, best first, and `known`: how sure the network is, from 0 to 1, that the picture
+     * shows one of its classes at all. Pictures may be given without waiting for those before; they are then
      * classified side by side.
      *
      * @param options.topK how many classes; default: 5.
@@ -59,7 +62,7 @@ export class Classifier {
     classify(
         image: Picture,
         options?: { topK?: number; thumbnail?: number },
-    ): Promise<Prediction[] & { times: Times; thumbnail?: Blob }>;
+    ): Promise<Prediction[] & { known: number; times: Times; thumbnail?: Blob }>;
 
     /** The network alone: a preprocessed picture [3, height, width] -> logits [classes]. */
     logits(input: Float32Array): Promise<Float32Array & { times: { network: number } }>;

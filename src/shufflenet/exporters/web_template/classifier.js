@@ -36,6 +36,8 @@ export class Classifier {
         classifier.labels = model.description.labels;
         classifier.input = model.description.input;
         classifier.preprocessing = model.description.preprocessing;
+        const { unknown } = model.description; // the threshold of the logarithm, see sureness
+        classifier.unknown = unknown ? 1 / (1 + Math.exp(-unknown.threshold)) : 0;
         await classifier.#start(); // a model that can't be used shows here, and not with the first picture
         return classifier;
     }

@@ -93,6 +93,7 @@ export function asJson(pictures) {
                   decode_ms: times.decode,
                   preprocess_ms: times.preprocess,
                   network_ms: times.network,
+                  known: predictions.known,
               }
             : { source: path, error: error ?? "not classified" },
     );

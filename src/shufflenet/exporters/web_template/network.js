@@ -137,3 +137,11 @@ export function softmax(logits) {
     const sum = powers.reduce((a, b) => a + b);
     return powers.map((power) => power / sum);
 }
+
+// How sure the network is that a picture shows one of its classes at all, from 0 to 1: where training made the model know
+// that, of the logarithm of the sum of the logits' exponentials, else the highest probability.
+export function sureness(logits, { unknown }) {
+    const largest = logits.reduce((a, b) => Math.max(a, b));
+    const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+    return unknown ? 1 / (1 + Math.exp(-largest) / sum) : 1 / sum;
+}

@@ -78,7 +78,7 @@ async function classifyAll(pictures) {
     const progress = new Progress(pictures.length, began);
     const one = async (picture) => {
         try {
-            const predictions = await classifier.classify(picture.file, { thumbnail: THUMBNAIL });
+            const predictions = orNone(await classifier.classify(picture.file, { thumbnail: THUMBNAIL }));
             Object.assign(picture, { predictions, times: predictions.times, thumbnail: predictions.thumbnail });
         } catch (error) {
             picture.error = error.message;
@@ -104,6 +104,14 @@ async function classifyAll(pictures) {
     if (visit === begunIn) {
         status.textContent = progress.words;
     }
+}
+
+// An answer with "none of these" before the classes where the network is less sure of them all than the model's threshold.
+function orNone(predictions) {
+    if (predictions.known < classifier.unknown) {
+        predictions.unshift({ label: "none of these", probability: 1 - predictions.known, index: -1 });
+    }
+    return predictions;
 }
 
 // How far a choice of pictures is, on the screen at most once a frame.
@@ -168,7 +176,7 @@ async function watchCamera(stream) {
     let interval = 0; // between pictures, in milliseconds, smoothed
     while (video.srcObject === stream) {
         try {
-            const predictions = await classifier.classify(video);
+            const predictions = orNone(await classifier.classify(video));
             const now = performance.now();
             interval = interval ? 0.9 * interval + 0.1 * (now - last) : now - last;
             last = now;

@@ -3,7 +3,7 @@
 // A message is { load: { module, model } }, { picture, topK, thumbnail } or { input }; the answer, before the next one comes, is
 // { result } or { error }.
 
-import { Network, softmax } from "./network.js";
+import { Network, softmax, sureness } from "./network.js";
 
 // As the Python package decodes: upright, in the file's own colours.
 const DECODING = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
@@ -64,7 +64,7 @@ async function classified(picture, topK, thumbnail) {
         .sort((a, b) => b.probability - a.probability)
         .slice(0, topK);
     const times = { decode, preprocess: preprocessed - began - decode, network: done - asked };
-    return { predictions, times, thumbnail: small };
+    return { predictions, times, thumbnail: small, known: sureness(logits, network.description) };
 }
 
 // The picture as a JPEG file whose longer side has at most so many pixels.
