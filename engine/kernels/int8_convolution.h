@@ -46,7 +46,8 @@ ALWAYS_INLINE void int8_column(const size_t tiles, const struct int8_convolution
         const vector product = product_of(float_of(sum[t]), load((const float *)(packed + t * tile_words)));
         write_column(s, mr, product, packed + t * tile_words + mr, out, residual, y);
         out += s->writes == BYTES_WRITTEN ? mr : mr / 4;
-        residual += added ? mr / 4 : 0;
+        if (added) // else there is none
+            residual += mr / 4;
     }
 }
 
@@ -64,7 +65,8 @@ static void int8_columns(const struct int8_convolution *s, size_t tiles, size_t 
         tiles -= count;
         packed += count * mr * (2 + s->k + added);
         out += count * rows;
-        residual += added ? count * rows : 0;
+        if (added)
+            residual += count * rows;
     }
 }
 

@@ -170,7 +170,8 @@ ALWAYS_INLINE void int8_tile(const size_t mr, const size_t nv, const enum int8_r
                             inside);
         }
         out += writes == BYTES_WRITTEN ? mr : mr / 4;
-        residual += writes == QUADS_ADDED ? mr / 4 : 0;
+        if (writes == QUADS_ADDED) // else there is none
+            residual += mr / 4;
     } while (--tiles);
 }
 

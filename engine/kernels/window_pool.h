@@ -51,12 +51,14 @@ static void window_pool(const struct window_pool *s, float *arena, struct share 
                 line[j] = j < s->out_width ? start : 0;
             for (size_t tap = 0; tap < s->kernel_size; tap++) {
                 const size_t row = i * s->stride + tap - s->padding; // wraps around above the first
+                if (row >= s->height)
+                    continue;
                 const float *x = arena + s->in[c] + row * s->in_pitch;
-                if (row < s->height && s->stride == 1)
+                if (s->stride == 1)
                     gather_line(s, x, line, 1);
-                else if (row < s->height && s->stride == 2)
+                else if (s->stride == 2)
                     gather_line(s, x, line, 2);
-                else if (row < s->height)
+                else
                     gather_line(s, x, line, s->stride);
             }
             const size_t lines = counted(s, i, s->height);
