@@ -1,6 +1,7 @@
 // Plans for the engine: each is refused, or runs on this processor's levels, alone and by a team, in memory of exactly the sizes
 // that the engine asks for, so that a sanitizer sees a stray access. What lies behind the plan's arena may be read, but is never
-// written. A file is a plan; a byte behind it, if there is one, chooses one level, and whether a team runs it.
+// written. A file is a plan as the planner wrote it, whose logits depend on no word that the arena held before; or a damaged
+// one, which may read such words, and a byte behind it that chooses one level, and whether a team runs it.
 #include "plan.h"
 #include "fuzz.h"
 #include "shufflenet.h"
@@ -12,6 +13,10 @@
 
 // Arenas and networks of so many bytes and as many times the plan's are run: larger ones take more time than they show.
 enum { MOST_BYTES = 1 << 17, MOST_TIMES = 4, MOST_CHANGES = 3, MOST_THREADS = 4, MOST_LEVELS = 8 };
+
+// What each byte of the arena's words is before a run: then floats are 0, large, or not numbers, of which a ReLU may make 0.
+enum { FILLS = 3 };
+static const int fills[FILLS] = {0, 0x5a, 0xff};
 
 static size_t runs, level_count;
 static const char
@@ -36,30 +41,31 @@ static void *filled(size_t bytes, int fill)
     return memset(aligned_alloc(SHUFFLENET_ALIGNMENT, rounded), fill, rounded);
 }
 
-static void run_alone(const shufflenet_network *network, const shufflenet_sizes *sizes, size_t arena_words,
+static void run_alone(const shufflenet_network *network, const shufflenet_sizes *sizes, size_t arena_words, int fill,
                       const float *input, float *output)
 {
     unsigned char *arena = filled(sizes->arena_bytes, 0xff);
-    memset(arena, 0, sizeof(float) * arena_words);
+    memset(arena, fill, sizeof(float) * arena_words);
     require(!shufflenet_run(network, arena, sizes->arena_bytes, input, 1, output), "run");
     for (size_t i = sizeof(float) * arena_words; i < sizes->arena_bytes; i++)
         require(arena[i] == 0xff, "a byte behind the arena was written");
     free(arena);
 }
 
-static void run_by_team(const shufflenet_network *network, const shufflenet_sizes *sizes, uint32_t threads,
+static void run_by_team(const shufflenet_network *network, const shufflenet_sizes *sizes, uint32_t threads, int fill,
                         const float *input, float *output)
 {
     static shufflenet_pool *pools[1 + MOST_THREADS];
     if (!pools[threads])
         pools[threads] = shufflenet_pool_create(threads);
     const size_t bytes = sizes->arena_bytes + threads * sizes->thread_bytes;
-    void *arena = filled(bytes, 0);
+    void *arena = filled(bytes, fill);
     require(!shufflenet_pool_run(pools[threads], network, arena, bytes, input, 1, output), "run by a team");
     free(arena);
 }
 
-static void run(const void *plan, size_t bytes, const char *isa, uint32_t threads)
+// Runs a plan; if it is not damaged, with whatever the arena holds.
+static void run(const void *plan, size_t bytes, const char *isa, uint32_t threads, int damaged)
 {
     const size_t most = MOST_BYTES + MOST_TIMES * bytes;
     shufflenet_sizes sizes;
@@ -71,14 +77,20 @@ static void run(const void *plan, size_t bytes, const char *isa, uint32_t thread
     void *memory = filled(sizes.network_bytes, 0xcc);
     const shufflenet_network *network = NULL;
     require(!shufflenet_create(plan, bytes, isa, memory, sizes.network_bytes, &network), "create what was measured");
-    float *input = filled(sizeof(float) * sizes.input_floats, 0);
-    float *output = filled(sizeof(float) * sizes.output_floats, 0);
-    if (threads > 1)
-        run_by_team(network, &sizes, threads, input, output);
-    else
-        run_alone(network, &sizes, ((const struct plan_header *)plan)->arena_words, input, output);
+    const size_t output_bytes = sizeof(float) * sizes.output_floats;
+    float *input = filled(sizeof(float) * sizes.input_floats, 0), *outputs[FILLS];
+    const int times = damaged ? 1 : FILLS;
+    for (int i = 0; i < times; i++) {
+        outputs[i] = filled(output_bytes, fills[i]);
+        if (threads > 1)
+            run_by_team(network, &sizes, threads, fills[i], input, outputs[i]);
+        else
+            run_alone(network, &sizes, ((const struct plan_header *)plan)->arena_words, fills[i], input, outputs[i]);
+        require(!memcmp(outputs[0], outputs[i], output_bytes), "a word was read that nobody had written");
+    }
+    for (int i = 0; i < times; i++)
+        free(outputs[i]);
     free(input);
-    free(output);
     free(memory);
     runs++;
 }
@@ -99,11 +111,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size % sizeof(uint32_t)) {
         // Seldom the reference, the last level, which is slow; a team half of the time, of one or more.
         const size_t others = level_count - 1, level = chosen % 8 ? chosen % others : others, team = chosen / 8 % 8;
-        run(plan, bytes, levels[level], team < MOST_THREADS ? 1 + (uint32_t)team : 1);
+        run(plan, bytes, levels[level], team < MOST_THREADS ? 1 + (uint32_t)team : 1, 1);
     } else {
         for (size_t level = 0; level < level_count; level++)
             for (uint32_t threads = 1; threads < MOST_THREADS; threads += 2)
-                run(plan, bytes, levels[level], threads);
+                run(plan, bytes, levels[level], threads, 0);
     }
     free(plan);
     return 0;
@@ -143,6 +155,18 @@ static int damage(uint64_t *random, uint32_t *plan, size_t words)
     return 1;
 }
 
+// What the fuzzer makes of a plan is damaged, which the byte behind it says.
+static size_t changed_by_fuzzer(uint8_t *data, size_t size, size_t most)
+{
+    const size_t bytes = LLVMFuzzerMutate(data, size, most);
+    if (bytes % sizeof(uint32_t) || !bytes)
+        return bytes;
+    if (bytes == most)
+        return bytes - 1;
+    data[bytes] = 0;
+    return bytes + 1;
+}
+
 // Damages a plan, three times out of four so that the engine still takes it, as far as some tries find such damage; and chooses
 // a level and a team. Seldom leaves all to the fuzzer.
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
@@ -151,7 +175,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     uint64_t random = seed;
     const size_t bytes = size - size % sizeof(uint32_t);
     if (random_below(&random, 20) == 0 || bytes >= most)
-        return LLVMFuzzerMutate(data, size, most);
+        return changed_by_fuzzer(data, size, most);
     const int to_be_taken = random_below(&random, 4) != 0;
     uint32_t *plan = malloc(bytes);
     int taken = 0;
@@ -160,7 +184,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
         memcpy(plan, data, bytes);
         if (!damage(&random, plan, bytes / sizeof *plan)) {
             free(plan);
-            return LLVMFuzzerMutate(data, size, most);
+            return changed_by_fuzzer(data, size, most);
         }
         taken = !to_be_taken || !shufflenet_measure(plan, bytes, SHUFFLENET_WIDEST, &sizes);
     }

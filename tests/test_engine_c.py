@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from platform import machine
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from torch import nn
 import seeds
 from random_network import every_operator, random_graph_network, random_input, random_network
 from random_quantized import random_quantized
+from shufflenet.engine import steps
 from shufflenet.engine.engine import isas
 from shufflenet.engine.plan import make_plan
 from shufflenet.engine.strips import SLIDING_WORDS
@@ -261,6 +263,17 @@ class OnThisProcessor(WithTraining):
         assert said
         assert int(said[1]) == (damaged + 1) * len(plans)
         assert int(said[2]) > damaged * 10 // 3
+
+    def test_words_that_nobody_wrote_show(self, run: Run, seed_folder: Path, tmp_path: Path) -> None:
+        """A plan whose second step runs in the place of its first, too, so that what it reads is not there."""
+        step = len(steps.COMMON_FIELDS) + max(map(len, steps.KINDS.values()))
+        for plan in (seed_folder / "plan" / "0", seed_folder / "plan" / "4"):  # of float32 and of 8 bits
+            words = np.fromfile(plan, np.uint32)
+            first = len(steps.HEADER) + 3 * int(words[steps.HEADER.index("block_count")])
+            words[first : first + step] = words[first + step : first + 2 * step]
+            words.tofile(tmp_path / "plan")
+            with pytest.raises(AssertionError, match="a word was read that nobody had written"):
+                run("fuzz/fuzz_plan", "0", str(tmp_path / "plan"))
 
     def test_damaged_requests_and_pictures(self, run: Run, seed_folder: Path) -> None:
         """Of preprocessing, and for the example of an exported folder."""
