@@ -8,7 +8,9 @@ and archive that is read.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import math
 import struct
 import sys
@@ -61,6 +63,7 @@ def write_inputs(folder: Path) -> None:
         "model_files": _model_files(),
         "checkpoints": _checkpoints(),
         "archives": _archives(),
+        "http_requests": _http_requests(),
     }
     for target, files in seeds.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,7 @@ def _shufflenet() -> Graph:
     return ShuffleNetV1(2, 0.05, classes=5, shallow=True).graph()
 
 
-def _few_operators() -> Graph:
+def few_operators() -> Graph:
     """A network that files describe operator by operator, of few of them."""
     graph = Graph("few_operators")
     x: Node = graph.convolution("stem", graph.input, 4, 3, stride=2, batch_norm="bn0", activation="relu")
@@ -101,10 +104,10 @@ def _few_operators() -> Graph:
 def _plans() -> Iterator[bytes]:
     from random_network import every_operator  # not above: it needs PyTorch
 
-    for graph in (_few_operators(), every_operator(), _shufflenet()):
+    for graph in (few_operators(), every_operator(), _shufflenet()):
         yield make_plan(random_model(graph), 32, 32)
-    yield make_plan(random_model(_few_operators()), 48, 33, sliding_words=256)  # in strips of few lines
-    for quantized in (_few_operators(), _shufflenet()):
+    yield make_plan(random_model(few_operators()), 48, 33, sliding_words=256)  # in strips of few lines
+    for quantized in (few_operators(), _shufflenet()):
         yield make_plan(random_quantized(quantized), 32, 32)
 
 
@@ -151,8 +154,8 @@ def _pictures() -> Iterator[bytes]:
 
 
 def _model_files() -> Iterator[bytes]:
-    models = [random_model(graph) for graph in (_few_operators(), _shufflenet())]
-    for graph in (_few_operators(), _shufflenet()):
+    models = [random_model(graph) for graph in (few_operators(), _shufflenet())]
+    for graph in (few_operators(), _shufflenet()):
         labels = [f"class {number}" for number in range(graph.classes)]
         parts = random_quantized(graph).quantized
         assert parts is not None
@@ -169,7 +172,7 @@ def _model_files() -> Iterator[bytes]:
 def _checkpoints() -> Iterator[bytes]:
     import torch
 
-    tensors = {name: torch.from_numpy(tensor) for name, tensor in random_model(_few_operators()).tensors.items()}
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in random_model(few_operators()).tensors.items()}
     tensors["few.num_batches_tracked"] = torch.tensor(3)
     tensors["part"] = torch.arange(12.0).reshape(3, 4).T[1:]
     contents = [tensors, {"state_dict": tensors, "epoch": 3, "best_acc1": 71.5, "arch": "net", "lr": [0.1, None]}]
@@ -185,9 +188,7 @@ def _checkpoints() -> Iterator[bytes]:
 
 
 def _archives() -> Iterator[bytes]:
-    pixels = io.BytesIO()
-    _colours(4, 4).save(pixels, "PNG")
-    picture = pixels.getvalue()
+    picture = _png()
     trees = [
         {f"{split}/{name}/{number}.png": picture for split in ("train", "val") for name in "ab" for number in range(2)},
         {f"data/{name}/{number}.png": picture for name in "abc" for number in range(3)},
@@ -218,6 +219,47 @@ def _archives() -> Iterator[bytes]:
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
         yield file.getvalue()
+
+
+def _png() -> bytes:
+    pixels = io.BytesIO()
+    _colours(4, 4).save(pixels, "PNG")
+    return pixels.getvalue()
+
+
+def _http_requests() -> Iterator[bytes]:
+    picture, told = _png(), b"host: x\r\nauthorization: Bearer abc"
+
+    def asked(line: bytes, body: bytes, kind: bytes = b"image/png") -> bytes:
+        return b"%s HTTP/1.1\r\n%s\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (
+            line, told, kind, len(body), body
+        )  # fmt: skip
+
+    text = base64.b64encode(picture).decode()
+    for path, document in (
+        ("/predict", {"image": text, "top_k": 2}),
+        ("/predictions/few", {"images": [text, "data:image/png;base64," + text]}),
+        ("/", {"inputs": text, "parameters": {"top_k": 1}}),
+    ):
+        yield asked(b"POST %s" % path.encode(), json.dumps(document).encode(), b"application/json")
+    part = b'--xyz\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n%s\r\n'
+    yield asked(
+        b"POST /predict", part % picture + part % b"none" + b"--xyz--\r\n", b"multipart/form-data; boundary=xyz"
+    )
+    yield asked(b"PUT /predictions/few?top_k=1", picture) * 2  # without waiting for the first answer
+    yield asked(b"POST /predict", picture)[:-9]  # the client leaves
+    head = b"POST / HTTP/1.1\r\n%s\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n" % told
+    yield head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(picture), picture)
+    for path in (
+        "/",
+        "/folder",
+        "/numbers.txt",
+        "/metrics",
+        "/openapi.json",
+        "/v2/models/few",
+        "/v2/models/few/ready",
+    ):
+        yield b"GET %s HTTP/1.1\r\n%s\r\nrange: bytes=0-1,3-\r\n\r\n" % (path.encode(), told)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ FUZZ = Path(__file__).parent.parent / "fuzz"
 DAMAGED = 10  # inputs made of each seed
 
 
-@pytest.fixture(params=["pictures", "model_files", "checkpoints", "archives"])
+@pytest.fixture(params=["pictures", "model_files", "checkpoints", "archives", "http_requests"])
 def target(request: pytest.FixtureRequest) -> ModuleType:
     return importlib.import_module(request.param)
 

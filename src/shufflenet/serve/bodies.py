@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import reprlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -122,9 +123,14 @@ async def _in_form(request: Request, body: bytes) -> list[Named]:
         raise Refusal(422, f"the form can't be read ({getattr(error, 'message', error)})") from None
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        return [Named(file.filename or "", await file.read()) for file in files]
+        return [Named(_text(file.filename or ""), await file.read()) for file in files]
     finally:
         await form.close()
+
+
+def _text(name: str) -> str:
+    """A file's name as an answer can hold it: without the halves of letters that some of a form's encodings allow."""
+    return name.encode(errors="replace").decode()
 
 
 def _in_json(body: bytes) -> Pictures:
@@ -138,7 +144,7 @@ def _in_json(body: bytes) -> Pictures:
     if not isinstance(parameters, dict):
         raise Refusal(422, "parameters must be a JSON object")
     if unknown := sorted(document.keys() - set(_JSON_KEYS)):
-        raise Refusal(422, f"unknown key {unknown[0]!r}; known are {', '.join(_JSON_KEYS)}")
+        raise Refusal(422, f"unknown key {reprlib.repr(unknown[0])}; known are {', '.join(_JSON_KEYS)}")
     top_k = parameters.get("top_k", document.get("top_k"))
     several = isinstance(document.get("images"), list)
     encoded = document["images"] if several else [document.get("image", document.get("inputs"))]
@@ -154,7 +160,7 @@ def checked_top_k(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if value is not None and (type(value) is not int or value < 1):
-        raise Refusal(422, f"top_k must be a whole number from 1 up, not {value!r}")
+        raise Refusal(422, f"top_k must be a whole number from 1 up, not {reprlib.repr(value)}")
     return value
 
 
