@@ -542,6 +542,23 @@ def test_save_troubles(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["link", "real"]
 
 
+def test_panics_of_the_library_are_a_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, panic = tmp_path / "net.safetensors", type("PanicException", (BaseException,), {})
+    save(tiny_model(), path)
+    before = path.read_bytes()
+
+    def panics(*_: object, **__: object) -> None:
+        raise panic("PyObject pointer is null")
+
+    monkeypatch.setattr(safetensors.numpy, "save", panics)
+    monkeypatch.setattr(safetensors, "safe_open", panics)
+    with pytest.raises(MemoryError):
+        save(tiny_model(), path)
+    with pytest.raises(ModelFileError, match="not enough memory to read it"):
+        load(path)
+    assert path.read_bytes() == before
+
+
 def test_test_input_is_fixed() -> None:
     x = model_file.test_input(Preprocessing(size=64, resize=72))
     assert x.shape == (3, 64, 64)

@@ -25,7 +25,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ def save(model: Model, path: Path, dtype: type[np.float32] | type[np.float16] = 
         tensors = _tensors(model, dtype)
     except (TypeError, ValueError, RecursionError) as error:
         raise _error(path, f"not written, {error}") from None
-    data = safetensors.numpy.save(tensors, metadata={"shufflenet": text, "sha256": _digest(text, tensors)})
+    with _panics_are_memory_errors():
+        data = safetensors.numpy.save(tensors, metadata={"shufflenet": text, "sha256": _digest(text, tensors)})
     with atomic_file(path) as file:
         file.writelines(_in_fixed_order(data))
 
@@ -143,7 +145,7 @@ def load(path: Path) -> Model:
     """
     try:
         _check_start(path)
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with _panics_are_memory_errors(), safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             text = metadata.get("shufflenet")
             if text is None:
@@ -180,6 +182,17 @@ def load(path: Path) -> Model:
     except ValueError as error:
         reason = str(error)
     raise _error(path, reason)
+
+
+@contextmanager
+def _panics_are_memory_errors() -> Iterator[None]:
+    """safetensors panics, in Rust's sense, where Python has no memory for an object that it asks for."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # its module can't be imported
+            raise
+        raise MemoryError(str(error)) from None
 
 
 def _error(path: Path, reason: str) -> ModelFileError:
