@@ -40,6 +40,12 @@ def test_classes_of_one_colour_have_no_patches() -> None:
     assert list(mirror.mirrored(pictures, np.arange(40) % 2, 2)) == []
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_picture_or_two_of_each_class_tell_nothing(count: int, tmp_path: Path) -> None:
+    root = arrows.make(tmp_path / "arrows", train=count, val=1)
+    assert "mirror image" not in {problem.kind for problem in examine(root).problems}
+
+
 def test_every_class_has_its_part(tmp_path: Path) -> None:
     targets = np.repeat([0, 1, 2], [5, 100, 70])
     numbers = mirror.chosen(targets, 3)

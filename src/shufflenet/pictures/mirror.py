@@ -65,6 +65,8 @@ def mirrored(pictures: NDArray[np.uint8], targets: NDArray[np.int64], classes: i
         pictures: [N, SIDE, SIDE], as `small` makes them.
         targets: [N] their classes, 0 to ``classes`` - 1.
     """
+    if np.bincount(targets).max() < _FOLDS:  # of so few nothing is learned, and no count of them is unlikely
+        return
     random = np.random.default_rng(0)
     patches = _strong_patches(pictures[random.permutation(len(pictures))[:400]], random)
     if not len(patches):
