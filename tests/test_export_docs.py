@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
 import subprocess
 import sys
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from page_blocks import blocks
 from shufflenet import Classifier
 from shufflenet.exporters import TARGETS, export
 from shufflenet.models import load_model
@@ -23,8 +26,9 @@ MODEL = "shufflenet_g3_x0_5"
 
 
 def page_code(target: str) -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / f"export-{target}.md").read_text(encoding="utf-8"), re.DOTALL)
-    return str(code)
+    """The page's program from a model file to a first label."""
+    text = (DOCS / f"export-{target}.md").read_text(encoding="utf-8").split("## A first label")[1]
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -50,6 +54,20 @@ def test_none_of_these(photos: Path, tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", page_code("onnx")], cwd=tmp_path, capture_output=True, text=True)
         label = Classifier(MODEL).predict(photos / f"{name}.jpg").labels[0]
         assert done.stdout.splitlines() == ["none of these"] * (name == "cat") + [label], done.stderr
+
+
+def test_size_of_the_onnx_page(tmp_path: Path) -> None:
+    """A session that was told the picture's size, as the page does it, takes pictures of that size alone."""
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export(MODEL, "onnx", tmp_path / f"{MODEL}.onnx", check=False)
+    (code,) = (block.text for block in blocks("docs/export-onnx.md") if "free_dimension" in block.text)
+    names: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path):
+        exec(code, names)
+    (taken,) = names["session"].get_inputs()
+    assert taken.shape == ["batch", 3, 224, 224]
+    assert onnxruntime.InferenceSession(tmp_path / f"{MODEL}.onnx").get_inputs()[0].shape[2:] == ["height", "width"]
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in ("c", "web")])

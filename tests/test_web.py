@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from exported_site import MODEL, model_bin, shifted, site
+from page_blocks import blocks
 from shufflenet import Classifier
 from web_browser import browser, server
 
@@ -162,6 +163,25 @@ def test_how_sure_it_is_of_its_classes(page: Chrome, photos: Path) -> None:
     odds = prediction.known / (1 - prediction.known) * np.exp(-1)
     expected = [(0.5, prediction.known), (0.5, odds / (1 + odds)), (0, prediction.probabilities[0])]
     np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+def test_the_script_of_the_page(site: Path, photos: Path, tmp_path: Path) -> None:
+    """What docs/export-web.md has for a page of one's own, beside the exported folder, with a file that was chosen."""
+    (code,) = (block.text for block in blocks("docs/export-web.md") if block.language == "js")
+    (tmp_path / "shufflenet_g3_x0_5_web").symlink_to(site)
+    picture = (photos / "cat.jpg").read_bytes()
+    (tmp_path / "cat.jpg").write_bytes(picture)
+    script = f'const file = await (await fetch("cat.jpg")).blob();\nconst said = [];\n{code}\nwindow.said = said;\n'
+    (tmp_path / "mine.js").write_text(script.replace("console.log(", "said.push("), encoding="utf-8")
+    (tmp_path / "mine.html").write_text('<script type="module" src="mine.js"></script>', encoding="utf-8")
+    with browser() as chrome, server(tmp_path) as address:
+        chrome.get(address + "mine.html")
+        said = chrome.execute_async_script(
+            "const look = (done) => (window.said ? done(window.said) : setTimeout(look, 20, done)); look(arguments[0]);"
+        )
+    expected = Classifier(MODEL).predict(picture)
+    assert said[::2] == [expected.labels[0], expected.class_indices[0]]
+    assert said[1] == pytest.approx(expected.probabilities[0], abs=0.02)  # the browser's own JPEG decoder
 
 
 def test_errors(page: Chrome, photos: Path) -> None:
