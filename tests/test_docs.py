@@ -15,13 +15,14 @@ from typing import Any
 import click
 import pytest
 
+import page_blocks
 from shufflenet.bench.run import Results, Row
 from shufflenet.bench.runtime import FLOAT32, OURS
 from shufflenet.cli import COMMANDS, commands
 from shufflenet.commands.train import RecipeType
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("photos/*.md")])
+PAGES = [ROOT / name for name in page_blocks.PAGES]
 # Where a page may shorten a file's path: `training/recipe.py` is src/shufflenet/training/recipe.py.
 SHORT_FROM = (ROOT, ROOT / "src" / "shufflenet", ROOT / "engine", ROOT / "benchmarks")
 
