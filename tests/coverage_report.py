@@ -31,11 +31,10 @@ def main() -> int:
     report = ["-m", "coverage", "report", "--skip-covered", "--show-missing"]
     subprocess.run([sys.executable, *report], cwd=ROOT, env=environment)
     excluded = [f"--exclude=.*{name}.*" for name in NOT_HERE]
-    subprocess.run(
-        [sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/engine/", *excluded, FOLDER],
-        cwd=ROOT,
-        check=True,
-    )
+    # Threads count at once, and now and then a count of theirs comes out below zero.
+    threads = "--gcov-ignore-parse-errors=negative_hits.warn_once_per_file"
+    counted = ["-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/engine/", *excluded, threads, FOLDER]
+    subprocess.run([sys.executable, *counted], cwd=ROOT, check=True)
     return code
 
 
