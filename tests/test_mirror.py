@@ -9,6 +9,7 @@ import pytest
 
 import arrows
 import labelled_shapes
+from shufflenet import load_model
 from shufflenet.pictures import mirror
 from shufflenet.pictures.dataset import open_dataset
 from shufflenet.pictures.doctor import examine
@@ -19,6 +20,20 @@ def test_arrows_are_found(tmp_path: Path) -> None:
     problems = [problem for problem in examine(root).problems if problem.kind == "mirror image"]
     assert [problem.name for problem in problems] == ["left", "right"]
     assert problems[0].text.endswith("pictures look like class 'right': train with --no-flip")
+
+
+@pytest.mark.slow
+def test_arrows_are_learned_where_nothing_is_mirrored(tmp_path: Path) -> None:
+    """Half of the pictures mirrored, as without --no-flip, it would be right by chance alone."""
+    pytest.importorskip("torch")
+    from training_runs import one_thread, run  # not above: it needs PyTorch
+
+    root = arrows.make(tmp_path / "arrows", train=300, val=50)
+    options = ["--from", "shufflenet_g3_x0_5", "--no-flip", "--epochs", "4", "--batch-size", "32"]
+    with one_thread():
+        done = run(root, "--out", tmp_path / "run", *options)
+    assert done.exit_code == 0, done.output
+    assert load_model(tmp_path / "run").accuracy["top1_error"] < 5
 
 
 def test_shapes_are_not(tmp_path: Path) -> None:
