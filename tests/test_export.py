@@ -93,12 +93,13 @@ def test_unknown_or_missing_target(model_path: Path) -> None:
 
 
 def test_missing_package(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    target = replace(target_that(lambda logits: logits), writes_with=("no_such_a",), runs_with=("no_such_b",))
+    packages = ("no_such_a", "no_such_b")
+    target = replace(target_that(lambda logits: logits), writes_with=packages[:1], runs_with=packages)
     monkeypatch.setattr(export, "TARGETS", {"test": target})
     with pytest.raises(ExportError, match="needs no_such_a and no_such_b; install with: pip install "):
         export.export(model, "test", tmp_path / "x", name="x")
     monkeypatch.setattr(export, "TARGETS", {"test": replace(target, writes_with=())})
-    with pytest.raises(ExportError, match="needs no_such_b"):
+    with pytest.raises(ExportError, match=r"needs no_such_a and no_such_b \(--no-check needs less\)"):
         export.export(model, "test", tmp_path / "x", name="x")
     assert export.export(model, "test", tmp_path / "x", name="x", check=False).check is None
 

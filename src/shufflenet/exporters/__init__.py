@@ -146,7 +146,7 @@ def _require(target: Target, int8: bool, checking: bool) -> None:
     """Raises ExportError if a package or the C compiler that ``target`` needs is missing."""
     writes_with = target.writes_int8_with if int8 and target.writes_int8_with is not None else target.writes_with
     packages = writes_with + (target.runs_with if checking else ())
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    missing = [package for package in dict.fromkeys(packages) if importlib.util.find_spec(package) is None]
     if missing:
         skip = " (--no-check needs less)" if not set(missing) & set(writes_with) else ""
         raise ExportError(f"{target.name} needs {' and '.join(missing)}{skip}; install with: {target.install}")
