@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 import shufflenet
@@ -51,7 +54,7 @@ def test_every_name_is_where_the_table_and_the_type_checker_say() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'clasify'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'clasify'; it has Classifier, .*, create_model, .*$"):
         shufflenet.clasify  # noqa: B018
 
 
@@ -77,3 +80,34 @@ def test_functions_take_what_commands_take(name: str) -> None:
     options = {TYPED.get(str(each.name), str(each.name)) for each in command.params} - ONLY_PRINTED
     function: Callable[..., Any] = getattr(shufflenet, name)
     assert set(inspect.signature(function).parameters) - ONLY_PYTHON[name] == options
+
+
+def test_numbers_may_be_numpys(model_path: Path, photos: Path) -> None:
+    five: Any = np.int64(5)
+    ours, theirs = (shufflenet.summary("shufflenet_g3_x0_5", 64, classes) for classes in (five, 5))
+    assert (ours.macs, ours.parameters, ours.graph.classes) == (theirs.macs, theirs.parameters, 5)
+    side: Any = np.int16(64)
+    mean: Any = tuple(np.array([0.5, 0.25, 0.125]))
+    how = json.dumps(asdict(shufflenet.Preprocessing(side, side, mean)), allow_nan=False)
+    assert how.startswith('{"size": 64, "resize": 64, "mean": [0.5, 0.25, 0.125]')
+    two: Any = np.int64(2)
+    assert len(shufflenet.Classifier(model_path, threads=two).predict(photos / "cat.jpg", two).labels) == 2
+    wrongs: list[Any] = [True, 5.0, np.float64(5), "5"]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="classes must be a whole number"):
+            shufflenet.summary("shufflenet_g3_x0_5", classes=wrong)
+
+
+@pytest.mark.slow
+def test_numbers_of_training_may_be_numpys(shapes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from training_runs import ARCH, one_thread  # not above: it needs PyTorch
+
+    one, size, crop = (np.int64(1), np.int64(32), np.float32(0.5))
+    options: Any = {"epochs": one, "seed": one, "size": size, "crop": crop}
+    with one_thread():
+        run = shufflenet.train(shapes, out=tmp_path / "run", arch=ARCH, **options)
+    recipe = json.loads((run.path / "recipe.json").read_text(encoding="utf-8"))["settings"]["recipe"]
+    assert [recipe[name] for name in ("epochs", "seed", "min_crop_area")] == [1, 1, 0.5]
+    classes: Any = np.int64(5)
+    assert shufflenet.create_model(ARCH, classes).get_submodule("fc").out_features == 5

@@ -101,7 +101,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module 'shufflenet' has no attribute {name!r}")
+        raise AttributeError(f"module 'shufflenet' has no attribute {name!r}; it has {', '.join(__all__)}")
     value = getattr(importlib.import_module(f"shufflenet.{_MODULES[name]}"), name)
     globals()[name] = value  # found at once the next time
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import operator
 import os
 import threading
 import time
@@ -105,6 +106,7 @@ class Engine:
         self.isa = isa or os.environ.get("SHUFFLENET_ISA") or available[0]
         if self.isa not in available:
             raise ValueError(f"no instruction set level {self.isa!r} on this processor; it has {', '.join(available)}")
+        threads = operator.index(threads)  # it may be one of NumPy's
         if not 1 <= threads <= 1024:
             raise ValueError(f"threads must be from 1 to 1024, not {threads}")
         self._threads = threads

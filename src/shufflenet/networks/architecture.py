@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 from shufflenet.networks.graph import Graph
@@ -38,8 +39,10 @@ class Architecture(ABC):
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.type == "int" and type(value) is not int:  # a bool is an int to Python, not here
-                raise ValueError(f"{each.name} must be a whole number, not {value!r}")
+            if each.type == "int":
+                if isinstance(value, bool) or not isinstance(value, Integral):  # a bool is an int to Python, not here
+                    raise ValueError(f"{each.name} must be a whole number, not {value!r}")
+                object.__setattr__(self, each.name, int(value))  # it may be one of NumPy's
             if each.type == "bool" and type(value) is not bool:
                 raise ValueError(f"{each.name} must be true or false, not {value!r}")
             if each.type == "float" and type(value) is not float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +29,18 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        if type(self.size) is not int or not 32 <= self.size <= 4096:
+        if not _is_number(self.size, whole=True) or not 32 <= self.size <= 4096:
             raise ValueError(f"size must be from 32 to 4096 pixels, not {self.size!r}")
-        if type(self.resize) is not int or not self.size <= self.resize <= 8192:
+        if not _is_number(self.resize, whole=True) or not self.size <= self.resize <= 8192:
             raise ValueError(f"resize must be from size ({self.size}) to 8192 pixels, not {self.resize!r}")
+        for side in ("size", "resize"):
+            object.__setattr__(self, side, int(getattr(self, side)))
         for field, low, high in (("mean", -1e3, 1e3), ("std", 1e-6, 1e3)):
             values = getattr(self, field)
             if not (
                 isinstance(values, tuple)
                 and len(values) == 3
-                and all(type(v) in (int, float) and low <= v <= high for v in values)
+                and all(_is_number(v) and low <= v <= high for v in values)
             ):
                 raise ValueError(
                     f"{field} must be three numbers (red, green, blue) in {low:g}..{high:g}, not {values!r}"
@@ -48,6 +51,11 @@ class Preprocessing:
         """The normalisation as two numbers for each channel, [3] each: v from 0 to 255 becomes v * scale + shift."""
         mean, std = np.asarray(self.mean, dtype=np.float32), np.asarray(self.std, dtype=np.float32)
         return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def _is_number(value: object, whole: bool = False) -> bool:
+    """Whether it is a number, which may be NumPy's, but no truth value."""
+    return isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
 
 
 def preprocess(

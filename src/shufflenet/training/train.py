@@ -14,6 +14,7 @@ import signal
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,13 +128,14 @@ def train(
         Everything that `train_job` raises: see there.
     """
     root = Path(data)
-    job = prepare(
-        root, recipe, arch=arch, size=size, batch_size=batch_size, val_fraction=val_fraction,
+    options = _plain(
+        arch=arch, size=size, batch_size=batch_size, val_fraction=val_fraction,
         start=None if start is None else os.fspath(start), teacher=None if teacher is None else os.fspath(teacher),
         amp=amp, epochs=epochs, learning_rate=learning_rate, seed=seed, class_weights=class_weights, mixup=mixup,
         cutmix=cutmix, freeze=freeze, start_share=start_share, name=name,
         flip=flip, vertical_flip=vertical_flip, crop=crop, rotate=rotate, colour=colour, quantize=quantize,
     )  # fmt: skip
+    job = prepare(root, recipe, **options)
     folder = _run_folder(job.dataset, None if out is None else Path(out))
     if job.recipe.name == NEAREST:
         return nearest.train_job(job, folder, command, skip_broken)
@@ -141,6 +143,11 @@ def train(
         job, folder, command=command, skip_broken=skip_broken, device=device,
         sync_bn=sync_bn, workers=workers, checkpoint_minutes=checkpoint_minutes,
     )  # fmt: skip
+
+
+def _plain(**options: Any) -> dict[str, Any]:
+    """The options with Python's numbers for NumPy's, which the record of the run can't hold."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
 
 
 def _run_folder(dataset: Dataset, out: Path | None) -> Path:
