@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from shufflenet.files import printable
+from shufflenet.files import printable, why_unreadable
 
 _MAX_FILE_BYTES = 16 << 20
 
@@ -77,7 +77,7 @@ def read_labels(path: Path) -> list[str]:
             raise ValueError
         return path.read_text("utf-8-sig").rstrip().splitlines()
     except OSError as error:
-        reason = f"can't be read ({error.strerror or error})"
+        reason = why_unreadable(error)
     except ValueError:
         reason = "not a list of classes: text in UTF-8, one class a line"
     raise ValueError(f"{printable(str(path))}: {reason}")

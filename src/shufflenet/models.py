@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shufflenet import hugging_face, model_file
+from shufflenet.files import printable
 from shufflenet.model_file import ModelFileError
 from shufflenet.networks.model import Model
 
@@ -49,6 +50,10 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     exported = path.is_dir() and str(model) in names
     if (trained := run_folder_model(path)) is not None:
         return model_file.load(trained)
+    if path.is_dir() and not exported:
+        raise ModelFileError(
+            f"{printable(str(path))}: a folder without model.safetensors, which `shufflenet train` writes at its end"
+        )
     if path.suffix or path.name != str(model) or (path.exists() and not exported):
         return model_file.load(path)
     if str(model) not in names:

@@ -38,11 +38,13 @@ def summary(network: str, size: str | None, classes: int | None, stem_stride: in
     """
     from shufflenet import network_summary
     from shufflenet.models import embedded_models
+    from shufflenet.networks import families
 
     with refusing(ValueError):
         cost = network_summary.summary(network, parse_size(size) if size is not None else None, classes, stem_stride)
     click.echo(_summary_json(cost) if as_json else _summary_table(cost))
-    if size is None and classes is None and stem_stride is None and network in embedded_models():
+    plain = size is None and classes is None and stem_stride is None
+    if plain and network in embedded_models() and network in families.names():  # the name of a network and a model
         _log_options_of(network)
 
 
