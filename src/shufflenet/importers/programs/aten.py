@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from shufflenet.importers.programs.program import Array, Operation, ProgramError
+
+_TARGET = re.compile(r"torch\.ops\.aten\.([A-Za-z0-9_]+)\.([A-Za-z0-9_]+)")  # a function and its overload
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Tensor:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AtenOperator:
     """One call: ``target`` such as ``torch.ops.aten.conv2d.default``, arguments by name; ``place`` is its module."""
 
@@ -28,13 +31,31 @@ class AtenOperator:
     outputs: Sequence[str]
 
     @property
+    def function(self) -> tuple[str, str]:
+        """The function of ATen and its overload; of anything else, empty ones."""
+        found = _TARGET.fullmatch(self.target)
+        return (found[1], found[2]) if found else ("", "")
+
+    @property
     def name(self) -> str:
         """Without overload, and without the mark that it writes in place: ``relu``, not ``relu_.default``."""
-        return self.target.removeprefix("torch.ops.aten.").partition(".")[0].removesuffix("_")
+        return self.function[0].removesuffix("_")
 
     @property
     def in_place(self) -> bool:
-        return self.target.partition("aten.")[2].partition(".")[0].endswith("_")
+        return self.function[0].endswith("_")
+
+    @property
+    def written(self) -> str | None:
+        """The value that it writes in place."""
+        given = self.arguments.get("self", self.arguments.get("input"))
+        return given.name if self.in_place and isinstance(given, Tensor) else None
+
+    @property
+    def read(self) -> list[str]:
+        """The values among its arguments, also in lists."""
+        given = [each for value in self.arguments.values() for each in (value if isinstance(value, list) else [value])]
+        return [each.name for each in given if isinstance(each, Tensor)]
 
 
 @dataclass
@@ -88,10 +109,6 @@ class Call:
         return Operation(target, self.operator.place, [], self.operator.outputs).refused(reason)
 
 
-def is_known(operator: AtenOperator) -> bool:
-    return operator.target.startswith("torch.ops.aten.") and operator.name in _OPERATORS
-
-
 def translated(
     operators: Sequence[AtenOperator], shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[list[Operation], dict[str, Array]]:
@@ -108,12 +125,11 @@ def translated(
     current: dict[str, str] = {}  # what a value has become by operators that write in place
     for operator in operators:
         call = Call(operator, shapes, dict(current))
-        if not is_known(operator):
+        if operator.name not in _OPERATORS:
             raise call.refused()
         _OPERATORS[operator.name](call)
-        written = operator.arguments.get("self", operator.arguments.get("input"))
-        if operator.in_place and isinstance(written, Tensor):
-            current[written.name] = call.output
+        if operator.written is not None:
+            current[operator.written] = call.output
         operations += call.operations
         constants |= call.constants
     return operations, constants

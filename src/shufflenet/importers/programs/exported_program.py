@@ -15,13 +15,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shufflenet.files import files_in, read_member, regular_file
-from shufflenet.importers.programs.aten import AtenOperator, Tensor, is_known, translated
+from shufflenet.importers.programs.aten import AtenOperator, Tensor, translated
 from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Program, ProgramError
 
 _MOST_BYTES = 1 << 31
@@ -44,9 +44,11 @@ def read(path: Path, size: tuple[int, int] | None) -> Program:
     try:
         with zipfile.ZipFile(path) as archive:
             return _Archive(archive).program(size)
+    except ProgramError:
+        raise
     except _DAMAGED:
         raise ProgramError("a cut or damaged .pt2 file, or none") from None
-    except (KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, RecursionError):
         raise ProgramError("a .pt2 file that is damaged, or of a later version of PyTorch") from None
 
 
@@ -54,6 +56,7 @@ def read(path: Path, size: tuple[int, int] | None) -> Program:
 class _Archive:
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo] = field(init=False)
+    tensor_bytes: int = 0
 
     def __post_init__(self) -> None:
         files = files_in(self.archive)
@@ -87,7 +90,7 @@ class _Archive:
         pictures = []
         for spec in specs:
             (kind,) = spec  # one key, which says what it is
-            name = spec[kind]["arg"].get("name") or spec[kind]["arg"].get("as_tensor", {}).get("name")
+            name = _text(spec[kind]["arg"].get("name") or spec[kind]["arg"].get("as_tensor", {}).get("name"))
             if kind == "user_input":
                 pictures.append(name)
             elif kind in ("parameter", "buffer", "tensor_constant"):
@@ -100,6 +103,10 @@ class _Archive:
         (picture,), output = pictures, outputs[0]["user_output"]["arg"]["as_tensor"]["name"]
         shape = _shape(graph["tensor_values"][picture], size)
         operators = [_operator(node) for node in graph["nodes"]]
+        wanted = set(_needed(operators, [output]))
+        for operator in operators:
+            if operator.in_place and operator not in wanted:  # what it changes may be read by another name
+                raise ProgramError(f"{operator.target} changes a value in its place, but nothing reads what it makes")
         sizes = {name: _sizes(value) for name, value in graph["tensor_values"].items()}
         operations, numbers = translated(operators, {name: each for name, each in sizes.items() if each is not None})
         names = _names(specs)
@@ -120,6 +127,9 @@ class _Archive:
         strides = [_length(axis) for axis in meta["strides"]]
         dtype = np.dtype(_DTYPES[meta["dtype"]])
         flat = np.frombuffer(self._bytes(f"{self.root}/data/{folder}/{entry['path_name']}"), dtype)
+        self.tensor_bytes += flat.nbytes
+        if self.tensor_bytes > _MOST_BYTES:
+            raise ProgramError(f"its tensors are more than {_MOST_BYTES:,} bytes")
         start = _length(meta["storage_offset"])
         last = start + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
         if min((start, *shape, *strides), default=0) < 0 or (elements and last >= len(flat)):
@@ -142,11 +152,17 @@ def _length(value: Mapping[str, Any]) -> int:
     return number
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
 def _shape(value: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[int, int, int, int]:
     sizes = [axis.get("as_int") for axis in value["sizes"]]
     if value["dtype"] != 7 or len(sizes) != 4:
         raise ProgramError("its input is not float32 [N, C, H, W]")
-    if None in sizes[1:] or (sizes[0] or 1) != 1:
+    if any(type(length) is not int for length in sizes[1:]) or (sizes[0] or 1) != 1:
         raise ProgramError(
             "export it for one picture of one size: torch.export.export(network, (torch.zeros(1, 3, H, W),))"
         )
@@ -158,7 +174,7 @@ def _shape(value: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[int,
 
 def _sizes(value: Mapping[str, Any]) -> tuple[int, ...] | None:
     sizes = [axis.get("as_int") for axis in value["sizes"]]
-    return None if None in sizes else tuple(sizes)
+    return tuple(sizes) if all(type(length) is int for length in sizes) else None
 
 
 def _names(specs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -167,16 +183,16 @@ def _names(specs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for spec in specs:
         (kind,) = spec
         if kind in ("parameter", "buffer"):
-            names[spec[kind]["arg"]["name"]] = str(spec[kind][f"{kind}_name"])
+            names[_text(spec[kind]["arg"]["name"])] = _text(spec[kind][f"{kind}_name"])
     return names
 
 
 def _operator(node: Mapping[str, Any]) -> AtenOperator:
-    arguments = {entry["name"]: _argument(entry["arg"]) for entry in node["inputs"]}
+    arguments = {_text(entry["name"]): _argument(entry["arg"]) for entry in node["inputs"]}
     outputs: list[str] = []
     for output in node["outputs"]:
         (kind,) = output
-        outputs += [output[kind]["name"]] if kind == "as_tensor" else [each["name"] for each in output[kind]]
+        outputs += [_text(each["name"]) for each in ([output[kind]] if kind == "as_tensor" else output[kind])]
     place = str((node.get("metadata") or {}).get("nn_module_stack", "")).rpartition(";")[2]
     module = place.split(",")[1] if place.count(",") >= 2 else ""
     return AtenOperator(str(node["target"]), module or outputs[0], arguments, outputs)
@@ -186,25 +202,43 @@ def _argument(given: Mapping[str, Any]) -> Any:
     (kind,) = given
     value = given[kind]
     match kind:
-        case "as_none":
+        case "as_none" | "as_memory_format" | "as_scalar_type" | "as_layout" | "as_device":
             return None
         case "as_tensor":
-            return Tensor(value["name"])
+            return Tensor(_text(value["name"]))
         case "as_tensors":
-            return [Tensor(each["name"]) for each in value]
+            return [Tensor(_text(each["name"])) for each in value]
         case "as_optional_tensors":
             return [_argument(each) for each in value]
-        case "as_int" | "as_float" | "as_bool" | "as_string" | "as_ints" | "as_floats" | "as_bools":
-            return value
-        case "as_memory_format" | "as_scalar_type" | "as_layout" | "as_device":
-            return None
+        case "as_int" | "as_bool" | "as_string" | "as_float":
+            return _plain(kind, value)
+        case "as_ints" | "as_floats" | "as_bools":
+            return [_plain(kind.removesuffix("s"), each) for each in value]
         case _:
             raise ProgramError(f"an argument of the kind {kind!r}, such as sizes that depend on the picture")
 
 
+def _plain(kind: str, value: Any) -> int | float | bool | str:
+    if kind == "as_float" and type(value) is not bool:
+        return float(value)  # infinity is written as text
+    if type(value) is not {"as_int": int, "as_bool": bool, "as_string": str}.get(kind):
+        raise TypeError
+    return cast(int | bool | str, value)
+
+
+def _needed(operators: Sequence[AtenOperator], names: Sequence[str]) -> list[AtenOperator]:
+    """The operators on which the values of these names depend."""
+    wanted, kept = set(names), []
+    for operator in reversed(operators):
+        if wanted.intersection(operator.outputs) or operator.written in wanted:
+            kept.append(operator)
+            wanted.update(operator.read)
+    return kept[::-1]
+
+
 @dataclass(frozen=True)
 class _Runner:
-    """Runs the program by PyTorch, call by call, of operators that `aten` knows alone."""
+    """Runs the program by PyTorch, call by call, of operators that `aten` has translated alone."""
 
     operators: Sequence[AtenOperator]
     picture: str
@@ -225,18 +259,17 @@ class _Runner:
 
         kept: dict[str, NDArray[np.float32]] = {}
         with torch.inference_mode():
-            for operator in self.operators:
-                if not is_known(operator):
-                    raise ProgramError(f"{operator.target} is no operator that is run")
-                _, _, function, overload = operator.target.split(".")[-4:]
-                arguments = {key: given(value) for key, value in operator.arguments.items()}
+            for operator in _needed(self.operators, names):
+                function, overload = operator.function
                 try:
+                    arguments = {key: given(value) for key, value in operator.arguments.items()}
                     made = getattr(getattr(torch.ops.aten, function), overload)(**arguments)
-                except (RuntimeError, AttributeError, TypeError) as error:
-                    raise ProgramError(f"PyTorch can't run {operator.target}: {str(error).splitlines()[0]}") from None
-                results = [made] if isinstance(made, torch.Tensor) else list(made)
-                for name, value in zip(operator.outputs, results, strict=False):
-                    values[name] = value
-                    if name in names:
-                        kept[name] = value.numpy().copy()  # before something writes in its place
+                    results = [made] if isinstance(made, torch.Tensor) else list(made)
+                    for name, value in zip(operator.outputs, results, strict=True):
+                        values[name] = value
+                        if name in names:
+                            kept[name] = value.numpy().copy()  # before something writes in its place
+                except (RuntimeError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+                    reason = str(error).partition("\n")[0]
+                    raise ProgramError(f"PyTorch can't run {operator.target}: {reason}") from None
         return [kept[name] for name in names]
