@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from shufflenet.networks.model import Model
 TOLERANCE = 1e-5
 
 _MOST_WINDOWS = 8  # on a side, by whose means a layer's planes are compared
+_SECONDS = 60  # in which the first layer that differs is looked for
 
 Inputs = Sequence[NDArray[np.float32]]
 
@@ -34,6 +37,8 @@ def difference(translated: Translated, program: Program, inputs: Inputs) -> floa
     worst = 0.0
     for x in inputs:
         (expected,) = program.run(x, [program.output])
+        if not _is_of(expected, translated.graph.classes):
+            raise ProgramError("its own output is not one row of logits, float32 [1, classes]")
         if not np.isfinite(expected).all():
             raise ProgramError("its own logits of a test picture are not finite")
         apart = _apart(engine.run(x), expected)
@@ -46,20 +51,30 @@ def difference(translated: Translated, program: Program, inputs: Inputs) -> floa
     return worst
 
 
+def _is_of(theirs: Any, count: int) -> bool:
+    """Whether a program's value is so many floats."""
+    return isinstance(theirs, np.ndarray) and theirs.dtype == np.float32 and theirs.size == count
+
+
 def _apart(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    largest = np.abs(theirs).max()
-    if not largest:
-        return 0.0 if not np.abs(ours).max() else np.inf
-    return float(np.abs(ours.ravel() - theirs.ravel()).max() / largest)
+    with np.errstate(all="ignore"):
+        largest = np.abs(theirs).max()
+        if not largest:
+            return 0.0 if not np.abs(ours).max() else np.inf
+        return float(np.abs(ours.ravel() - theirs.ravel()).max() / largest)
 
 
 def _first_that_differs(translated: Translated, program: Program, x: NDArray[np.float32]) -> str:
     """In words; found one by one, since branches that differ stand beside others that don't."""
     nodes = [node for node in translated.graph.nodes if node in translated.made and node is not translated.graph.input]
     theirs = dict(zip(nodes, program.run(x, [translated.made[node] for node in nodes]), strict=True))
-    differing = (node for node in nodes if not _layer_apart(translated, node, x, theirs[node]) <= TOLERANCE)
-    node = next(differing, nodes[-1])
-    return f"the first layer that differs is {node.name}, which computes {translated.made[node]!r}"
+    end = monotonic() + _SECONDS
+    for node in nodes:
+        if not _layer_apart(translated, node, x, theirs[node]) <= TOLERANCE or node is nodes[-1]:
+            return f"the first layer that differs is {node.name}, which computes {translated.made[node]!r}"
+        if monotonic() > end:
+            return f"the first {nodes.index(node) + 1:,} layers don't differ"
+    return "no layer's own values are known"
 
 
 def _layer_apart(translated: Translated, node: Node, x: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
@@ -67,8 +82,11 @@ def _layer_apart(translated: Translated, node: Node, x: NDArray[np.float32], the
     nodes = translated.graph.nodes
     part = Graph(translated.graph.name, translated.graph.in_channels)
     part.input, part.nodes = translated.graph.input, nodes[: nodes.index(node) + 1]
+    height, width = translated.graph.sizes(*x.shape[2:])[node]
+    if not _is_of(theirs, node.channels * height * width):
+        return np.inf
     if not node.flat:
-        height, width = theirs.shape[2:]
+        theirs = theirs.reshape(1, node.channels, height, width)
         windows = min(height, width, _MOST_WINDOWS)
         pool = AdaptiveAveragePool("values", (node,), node.channels * windows**2, windows)
         part.append(pool)

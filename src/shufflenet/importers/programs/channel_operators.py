@@ -20,6 +20,7 @@ def scaled(t: Translation, operation: Operation, value: Value, scale: Array, shi
     """Each channel times a factor, plus an offset, both float64 [C]."""
     layer = value.layer
     if value.sole and value.whole and _takes_factors(layer):
+        t.count(operation, sum(tensor.size for tensor in layer.tensors.values()))
         _take_in(layer, scale, shift)
         return value
     if layer.flat or not value.is_planes:
@@ -43,6 +44,7 @@ def activated(t: Translation, operation: Operation, activation: Activation) -> V
         return value
     if layer.flat or not value.is_planes:
         source = t.vector(operation, value)
+        t.count(operation, source.channels**2)
         same = np.eye(source.channels)
         behind = dense(t, operation, Value.of(source), same, None, f"{t.name(operation)}.identity")
         behind.layer.fields["activation"] = activation
@@ -137,6 +139,7 @@ def _of_two(t: Translation, operation: Operation) -> Value:
     if operation.operator == "Add" and x.is_planes and y.is_planes and x.shape == y.shape:
         return Value.of(_sum(name, [t.planes(operation, each) for each in (x, y)]))
     if operation.operator == "Add" and x.shape == y.shape and _sum_in_one(x, y):
+        t.count(operation, sum(tensor.size for tensor in x.layer.tensors.values()))
         return x
     if operation.operator == "Mul":
         for planes, factors in ((x, y), (y, x)):

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from shufflenet.importers.programs.program import Array, Operation
+from shufflenet.importers.programs.program import MOST_AXES, Array, Operation
 
-_MOST_ELEMENTS = 1 << 28
+_MOST_ELEMENTS = 1 << 27
 # ONNX's numbers of data types.
 DTYPES: Mapping[int, str] = {
     1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 10: "f2", 11: "f8", 12: "u4", 13: "u8",
@@ -35,11 +35,13 @@ def evaluate(operation: Operation, inputs: Sequence[Array | None]) -> Array | No
     try:
         with np.errstate(all="ignore"):
             return np.asarray(function(operation, inputs))
-    except (ValueError, IndexError, TypeError, KeyError, OverflowError, np.exceptions.AxisError):
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError):
         raise operation.refused("its constants don't suit it") from None
 
 
 def _checked(shape: Sequence[Any]) -> tuple[int, ...]:
+    if len(shape) > MOST_AXES:
+        raise ValueError
     sizes = tuple(int(size) for size in shape)
     if any(size < 0 for size in sizes) or math.prod(sizes) > _MOST_ELEMENTS:
         raise ValueError
@@ -49,7 +51,7 @@ def _checked(shape: Sequence[Any]) -> tuple[int, ...]:
 def _axes(operation: Operation, inputs: Sequence[Any]) -> tuple[int, ...] | None:
     """Axes come as an attribute in older files and as an input in later ones."""
     given = inputs[1] if len(inputs) > 1 and inputs[1] is not None else operation.attributes.get("axes")
-    return None if given is None else tuple(int(axis) for axis in np.ravel(given))
+    return None if given is None else tuple(int(axis) for axis in np.ravel(given)[: MOST_AXES + 1])
 
 
 def _constant(operation: Operation, _: Sequence[Any]) -> Array:
@@ -67,6 +69,8 @@ def _constant_of_shape(operation: Operation, inputs: Sequence[Any]) -> Array:
 
 def _slice(_: Operation, inputs: Sequence[Any]) -> Array:
     x, starts, ends, *more = inputs
+    if len(starts) > MOST_AXES:
+        raise ValueError
     axes = more[0] if more and more[0] is not None else range(len(starts))
     steps = more[1] if len(more) > 1 and more[1] is not None else [1] * len(starts)
     index = [slice(None)] * x.ndim
@@ -85,6 +89,8 @@ def _expand(_: Operation, inputs: Sequence[Any]) -> Array:
 
 def _reshape(_: Operation, inputs: Sequence[Any]) -> Array:
     x, shape = inputs
+    if len(shape) > MOST_AXES:
+        raise ValueError
     sizes = [x.shape[place] if size == 0 else int(size) for place, size in enumerate(shape)]
     return np.asarray(x.reshape(sizes))
 
@@ -123,7 +129,25 @@ def _flatten(operation: Operation, inputs: Sequence[Any]) -> Array:
 
 def _clip(_: Operation, inputs: Sequence[Any]) -> Array:
     low, high, *_rest = [*inputs[1:], None, None]
+    if any(bound is not None and bound.size != 1 for bound in (low, high)):
+        raise ValueError
     return np.asarray(np.clip(inputs[0], low, high))
+
+
+def _concat(operation: Operation, inputs: Sequence[Any]) -> Array:
+    _checked([sum(x.size for x in inputs)])
+    return np.concatenate(inputs, operation.attributes["axis"])
+
+
+def _gather(operation: Operation, inputs: Sequence[Any]) -> Array:
+    (x, index), axis = inputs, operation.attributes.get("axis", 0)
+    _checked([x.size // max(x.shape[axis], 1) * index.size])
+    return np.asarray(np.take(x, index, axis))
+
+
+def _where(_: Operation, inputs: Sequence[Any]) -> Array:
+    _checked(np.broadcast_shapes(*(x.shape for x in inputs)))
+    return np.asarray(np.where(*inputs))
 
 
 def _of_two(function: Callable[[Any, Any], Any]) -> _Function:
@@ -151,8 +175,8 @@ _FUNCTIONS: Mapping[str, _Function] = {
     "Transpose": lambda operation, inputs: np.transpose(inputs[0], operation.attributes.get("perm")),
     "Unsqueeze": _unsqueeze,
     "Squeeze": lambda operation, inputs: np.squeeze(inputs[0], _axes(operation, inputs)),
-    "Concat": lambda operation, inputs: np.concatenate(inputs, operation.attributes["axis"]),
-    "Gather": lambda operation, inputs: np.take(inputs[0], inputs[1], operation.attributes.get("axis", 0)),
+    "Concat": _concat,
+    "Gather": _gather,
     "Slice": _slice,
     "Expand": _expand,
     "Range": _range,
@@ -171,7 +195,7 @@ _FUNCTIONS: Mapping[str, _Function] = {
     "Neg": _of_one(np.negative),
     "Ceil": _of_one(np.ceil),
     "Floor": _of_one(np.floor),
-    "Where": lambda _, inputs: np.asarray(np.where(*inputs)),
+    "Where": _where,
     "ReduceProd": lambda operation, inputs: np.prod(
         inputs[0], axis=_axes(operation, inputs), keepdims=bool(operation.attributes.get("keepdims", 1))
     ),

@@ -59,9 +59,19 @@ class Layer:
 
     @property
     def never_negative(self) -> bool:
-        if issubclass(self.kind, Convolution | Add | Scale | FullyConnected):
-            return self.fields["activation"] in NEVER_NEGATIVE
-        return bool(self.inputs) and all(each.never_negative for each in self.inputs)
+        stack: list[Layer] = [self]
+        seen: set[Layer] = set()
+        while stack:  # without recursion, since networks can be deep
+            layer = stack.pop()
+            if issubclass(layer.kind, Convolution | Add | Scale | FullyConnected):
+                if layer.fields["activation"] not in NEVER_NEGATIVE:
+                    return False
+            elif not layer.inputs:
+                return False
+            elif layer not in seen:
+                seen.add(layer)
+                stack += layer.inputs
+        return True
 
 
 @dataclass(frozen=True)
@@ -158,12 +168,10 @@ def picked(value: Value) -> Layer:
             return _split(layer, int(order[0]), count)
         if step > 1 and count * step == all_channels:
             return _split(_shuffled(layer, count), int(order[0]) * count, count)
-    if count == all_channels:
-        for groups in range(2, all_channels):
-            if all_channels % groups == 0 and np.array_equal(
-                order, np.arange(all_channels).reshape(groups, -1).T.ravel()
-            ):
-                return _shuffled(layer, groups)
+    if count == all_channels and step > 1 and count % step == 0:
+        groups = count // step
+        if np.array_equal(order, np.arange(count).reshape(groups, step).T.ravel()):
+            return _shuffled(layer, groups)
     runs = np.split(order, 1 + np.flatnonzero(np.diff(order) != 1))
     if len(runs) > _MOST_RUNS or layer.flat:
         raise ValueError("it reads channels in an order that is neither a shuffle nor a split")
@@ -193,7 +201,7 @@ def as_graph(name: str, output: Layer) -> tuple[Graph, dict[str, NDArray[np.floa
     graph = Graph(name, layers[0].channels)
     nodes: dict[Layer, Node] = {}
     tensors: dict[str, NDArray[np.float32]] = {}
-    taken = {graph.input.name}
+    taken = {graph.input.name: 1}
     for layer in layers:
         if layer.kind is Input:
             nodes[layer] = graph.input
@@ -241,14 +249,16 @@ def _in_order(output: Layer) -> list[Layer]:
     return list(order)
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """A name that a graph can have, like the given one and unlike all that are taken."""
+def _free(name: str, taken: dict[str, int]) -> str:
+    """A name that a graph can have, like the given one and unlike all that are taken, with how many are like each."""
     words = [re.sub(r"[^A-Za-z0-9_]+", "_", word) for word in name.split(".") if word]
     base = ".".join(words)[:_MOST_LETTERS].strip(".") or "layer"
-    free, number = base, 2
+    free, number = base, taken.get(base, 1)
     while free in taken:
-        free, number = f"{base}_{number}", number + 1
-    taken.add(free)
+        number += 1
+        free = f"{base}_{number}"
+    taken[base] = number
+    taken.setdefault(free, 1)
     return free
 
 

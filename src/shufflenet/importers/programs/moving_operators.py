@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shufflenet.importers.programs.draft import Layer, Value, concatenated, picked
-from shufflenet.importers.programs.program import Operation
+from shufflenet.importers.programs.program import MOST_AXES, Operation
 from shufflenet.importers.programs.translation import Translation
 from shufflenet.networks.graph import AdaptiveAveragePool
 
@@ -34,7 +34,8 @@ def _shaped(t: Translation, operation: Operation, shape: tuple[int, ...]) -> Val
 
 def reshape(t: Translation, operation: Operation) -> Value:
     given, before = t.constant(operation, 1), t.value(operation).shape
-    assert given is not None
+    if given is None or given.size > MOST_AXES:
+        raise operation.refused("its shape is missing, or has too many axes")
     keeps = not operation.attributes.get("allowzero", 0)
     shape = [before[axis] if each == 0 and keeps else int(each) for axis, each in enumerate(given.tolist())]
     if -1 in shape:
@@ -77,6 +78,7 @@ def transpose(t: Translation, operation: Operation) -> Value:
 
 def concat(t: Translation, operation: Operation) -> Value:
     values = [t.value(operation, place) for place in range(len(operation.inputs))]
+    t.count(operation, sum(value.channels.size for value in values))
     axis = operation.attributes["axis"] % len(values[0].shape)
     if len(values) == 1:
         return values[0]
@@ -107,6 +109,8 @@ def slice_channels(t: Translation, operation: Operation) -> Value:
         for place, key in ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps"))
     ]
     starts, ends, axes, steps = limits
+    if len(starts) > MOST_AXES:
+        raise operation.refused(f"{len(starts):,} starts")
     value = t.value(operation)
     which = range(len(starts)) if axes is None else axes
     by = [1] * len(starts) if steps is None else steps
@@ -118,8 +122,10 @@ def slice_channels(t: Translation, operation: Operation) -> Value:
 def gather(t: Translation, operation: Operation) -> Value:
     index = t.constant(operation, 1)
     value = t.value(operation)
-    assert index is not None
+    if index is None:
+        raise operation.refused("its indices are missing")
     axis = operation.attributes.get("axis", 0) % len(value.shape)
+    t.count(operation, math.prod(value.shape) // max(value.shape[axis], 1) * index.size)
     return _part(operation, value, index if index.ndim else int(index), axis)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from shufflenet.importers.programs.constant_operators import DTYPES
 from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Operation, Program, ProgramError
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, TensorProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 MOST_BYTES = (1 << 31) - 1  # of an ONNX file: what its format, Protocol Buffers, allows
+_ONNX = ("", "ai.onnx")  # the domain of ONNX's own operators
+_MOST_VERSION = 1000  # of them
 _FLOAT = 1  # TensorProto.FLOAT
 
 
@@ -45,12 +47,68 @@ def read(path: Path, size: tuple[int, int] | None) -> Program:
         raise ProgramError("a damaged ONNX file, or none") from None
     if not model.graph.node or not model.opset_import:
         raise ProgramError("not an ONNX file, or one without operators")
+    if any(isinstance(text, bytes) for text in _texts(model)):  # as protobuf gives what is no UTF-8
+        raise ProgramError("a damaged ONNX file: a name in it is no text")
+    if _operators_of(model) > MOST_OPERATIONS:
+        raise ProgramError(f"more than {MOST_OPERATIONS:,} operators")
     if model.functions:
         model = _inlined(model)
-    if len(model.graph.node) > MOST_OPERATIONS:
-        raise ProgramError(f"{len(model.graph.node):,} operators, more than {MOST_OPERATIONS:,}")
     _embed_external_data(model, path.parent)
     return _program(model, size)
+
+
+def _texts(model: ModelProto) -> Iterator[str]:
+    """The names in it, and where its numbers lie."""
+    graph = model.graph
+    yield from (each.domain for each in model.opset_import)
+    yield from (each.name for each in (*graph.input, *graph.output))
+    for function in model.functions:
+        yield from (function.domain, function.name, *function.input, *function.output)
+    tensors = list(graph.initializer)
+    for node in _with_subgraphs([*graph.node, *(node for function in model.functions for node in function.node)]):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+        tensors += [attribute.t for attribute in node.attribute]
+    for tensor in tensors:
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+
+
+def _operators_of(model: ModelProto) -> int:
+    """How many operators the graph has once its functions are put in place; `MOST_OPERATIONS` and one, if more.
+
+    Some that call one another a few times each would be more than any memory holds.
+    """
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def counted(nodes: Sequence[NodeProto]) -> int:
+        count = sum(counts.get((node.domain, node.op_type), 1) for node in _with_subgraphs(nodes))
+        return min(count, MOST_OPERATIONS + 1)
+
+    begun: set[tuple[str, str]] = set()
+    stack = list(bodies)
+    while stack:  # each behind those that it calls; without recursion, since they can be deep
+        name = stack.pop()
+        if name not in begun:
+            begun.add(name)
+            called = {(node.domain, node.op_type) for node in _with_subgraphs(bodies[name])}
+            stack += [name, *(called & bodies.keys() - begun)]
+        elif name not in counts:
+            counts[name] = counted(bodies[name])
+    return counted(model.graph.node)
+
+
+def _with_subgraphs(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
+    """The operators, and those of the graphs that they hold."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                stack.extend(graph.node)
 
 
 def _inlined(model: ModelProto) -> ModelProto:
@@ -73,12 +131,12 @@ def _program(model: ModelProto, size: tuple[int, int] | None) -> Program:
             f"{len(inputs)} inputs and {len(graph.output)} outputs; a classifier has one picture and one row of logits"
         )
     (given,), (output,) = inputs, graph.output
-    shape = _shape(given, size)
+    shape, opset = _shape(given, size), _opset(model)
     return Program(
         given.name,
         shape,
         output.name,
-        [_operation(node) for node in graph.node],
+        [_operation(node, opset) for node in graph.node],
         constants,
         _Session(model, given.name),
     )
@@ -102,10 +160,47 @@ def _shape(value: ValueInfoProto, size: tuple[int, int] | None) -> tuple[int, in
     return 1, shape[0], shape[1], shape[2]
 
 
-def _operation(node: Any) -> Operation:
+def _opset(model: ModelProto) -> int:
+    """The version of ONNX's own operators."""
+    versions: list[int] = [each.version for each in model.opset_import if each.domain in _ONNX]
+    if len(versions) != 1 or not 1 <= versions[0] <= _MOST_VERSION:
+        raise ProgramError("it does not say of which version its operators are")
+    return versions[0]
+
+
+def _check(node: NodeProto, opset: int) -> None:
+    """Raises ProgramError if an operator has not the inputs, outputs and attributes that ONNX says it has."""
     import onnx
 
-    operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    def refused(reason: str) -> ProgramError:
+        return Operation(node.op_type, node.name, [], list(node.output)).refused(reason)
+
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+    except onnx.defs.SchemaError:
+        raise refused("") from None
+    for said, least, most, formal in (
+        (node.input, schema.min_input, schema.max_input, schema.inputs),
+        (node.output, schema.min_output, schema.max_output, schema.outputs),
+    ):
+        needed = [name for name, each in zip(said, formal, strict=False) if each.option == each.option.Single]
+        if not least <= len(said) <= most or "" in needed:
+            raise refused(f"{len(said)} {'in' if said is node.input else 'out'}puts; one that it needs may be left out")
+    given = {attribute.name: attribute.type for attribute in node.attribute}
+    for name, attribute in schema.attributes.items():
+        if attribute.required and name not in given:
+            raise refused(f"{name} is missing")
+    for name, kind in given.items():
+        if name not in schema.attributes or kind != schema.attributes[name].type.value:
+            raise refused(f"{name} is no attribute of it, or of another kind")
+
+
+def _operation(node: NodeProto, opset: int) -> Operation:
+    import onnx
+
+    if node.domain in _ONNX:
+        _check(node, opset)
+    operator = node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}"
     attributes: dict[str, Any] = {}
     for each in node.attribute:
         value = onnx.helper.get_attribute_value(each)
@@ -151,7 +246,7 @@ def _embed_external_data(model: ModelProto, folder: Path) -> None:
 def _external_data(tensor: TensorProto, folder: Path, most: int) -> bytes:
     said = {entry.key: entry.value for entry in tensor.external_data}
     location = said.get("location", "")
-    path = Path(os.path.realpath(folder / location))
+    path = Path(os.path.realpath(folder / location.replace("\0", "")))
     root = Path(os.path.realpath(folder))
     if not location or "\0" in location or Path(location).is_absolute() or root not in path.parents:
         raise ProgramError(f"the numbers of {tensor.name!r} lie outside its folder ({location!r}), and are not read")
@@ -171,6 +266,25 @@ def _external_data(tensor: TensorProto, folder: Path, most: int) -> bytes:
         return file.read(length)
 
 
+def _reduced(model: ModelProto, names: Sequence[str]) -> ModelProto:
+    """The model that computes the values of these names, and nothing else that would be run."""
+    import onnx
+
+    wanted, nodes = set(names), []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            nodes.append(node)
+            wanted.update(node.input)
+    result = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    graph = result.graph
+    graph.name = model.graph.name
+    graph.node.extend(nodes[::-1])
+    graph.input.extend(model.graph.input)
+    graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in wanted)
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return result
+
+
 class _Session:
     """Runs the program by ONNX Runtime, without its optimisations."""
 
@@ -179,13 +293,9 @@ class _Session:
         self._input = input_name
 
     def __call__(self, x: NDArray[np.float32], names: Sequence[str]) -> list[NDArray[np.float32]]:
-        import onnx
         import onnxruntime
 
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
-        del model.graph.output[:]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        model = _reduced(self._model, names)
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
@@ -197,4 +307,5 @@ class _Session:
             values: list[NDArray[np.float32]] = session.run(list(names), {self._input: x})
             return values
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise ProgramError(f"ONNX Runtime can't run it: {str(error).splitlines()[0]}") from None
+            reason = str(error).partition("\n")[0]
+            raise ProgramError(f"ONNX Runtime can't run it: {reason}") from None

@@ -14,6 +14,7 @@ import numpy as np
 from shufflenet.importers.programs.program import Array, Operation, Program, needed
 
 _CLOSE = 1e-4  # constants may be rounded, to half precision too
+_MOST_PRODUCTS = 8  # one within the other, that are taken apart
 
 
 def with_activations(program: Program) -> Program:
@@ -45,7 +46,7 @@ class _Finder:
         return result
 
     def _activation(self, operation: Operation) -> Operation | None:
-        factor, names = self._factors(operation.outputs[0], first=True)
+        factor, names = self._factors(operation.outputs[0])
         match names:
             case [only]:
                 x, operator = self._hard_sigmoid_of(only, factor), "HardSigmoid"
@@ -88,7 +89,7 @@ class _Finder:
         error = self.makers.get(self._less(name, 1) or "")
         if error is None or error.operator != "Erf":
             return None
-        factor, names = self._factors(error.inputs[0], first=True)
+        factor, names = self._factors(error.inputs[0])
         return names[0] if len(names) == 1 and _near(factor, math.sqrt(0.5)) else None
 
     def _less(self, name: str, offset: float) -> str | None:
@@ -102,10 +103,15 @@ class _Finder:
                 return x
         return None
 
-    def _factors(self, name: str, first: bool = False) -> tuple[float, list[str]]:
-        """The number and the values whose product a value is; a value that others read too is not taken apart."""
+    def _factors(self, name: str, within: int = 0) -> tuple[float, list[str]]:
+        """The number and the values whose product a value is; a value that others read too is not taken apart.
+
+        ``within`` so many products already.
+        """
         maker = self.makers.get(name)
-        if maker is None or maker.operator not in ("Mul", "Div") or (self.readers.get(name, 0) != 1 and not first):
+        if maker is None or maker.operator not in ("Mul", "Div") or within == _MOST_PRODUCTS:
+            return 1.0, [name]
+        if within and self.readers.get(name, 0) != 1:
             return 1.0, [name]
         product = 1.0
         names: list[str] = []
@@ -118,7 +124,7 @@ class _Finder:
             elif number is not None:
                 product *= number
             else:
-                factor, more = self._factors(part)
+                factor, more = self._factors(part, within + 1)
                 product, names = product * factor, names + more
         return product, names
 

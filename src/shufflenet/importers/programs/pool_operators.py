@@ -56,7 +56,8 @@ def global_average(t: Translation, operation: Operation) -> Value:
 def _mean(t: Translation, operation: Operation, value: Value, shape: tuple[int, ...]) -> Value:
     if value.layer.flat or value.layer.size == (1, 1):
         again = value.reshaped(shape)
-        assert again is not None
+        if again is None:
+            raise operation.refused(f"from {list(value.shape)} to {list(shape)}: it takes means of channels")
         return again
     return Value.of(averaged(picked(value), t.name(operation)), shape)
 

@@ -16,11 +16,16 @@ Array: TypeAlias = NDArray[Any]
 Run: TypeAlias = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.float32]]]
 
 MOST_OPERATIONS = 20_000
+MOST_AXES = 16  # of a value, or of what an operator is told for each
 _MOST_LETTERS = 100  # of a name in a message
+_LONGEST_MESSAGE = 1000
 
 
 class ProgramError(ValueError):
-    """A program can't be read, or holds what can't be expressed. The message says what and where."""
+    """A program can't be read, or holds what can't be expressed. The message says what and where, and is never long."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message[:_LONGEST_MESSAGE])
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Operation:
 
     def refused(self, reason: str = "") -> ProgramError:
         """The error that this operator can't be expressed; ``reason`` names the attribute, if it isn't the operator."""
-        place = printable(self.name or self.outputs[0])[:_MOST_LETTERS]
+        place = printable(self.name or "".join(self.outputs[:1]))[:_MOST_LETTERS]
         operator = printable(self.operator)[:_MOST_LETTERS]
         return ProgramError(f"{operator} at {place}: {reason or 'the engine has no such operator'}")
 

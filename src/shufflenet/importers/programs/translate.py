@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from shufflenet.importers.programs import channel_operators, moving_operators, pool_operators, weighted_operators
 from shufflenet.importers.programs.draft import as_graph
-from shufflenet.importers.programs.program import Program
+from shufflenet.importers.programs.program import Program, ProgramError
 from shufflenet.importers.programs.translation import Function, Translation
-from shufflenet.networks.graph import Graph, Node
+from shufflenet.networks.graph import Graph, Node, WindowPool
+
+MOST_WORK = 1 << 38  # for a picture: some ten seconds of a core
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,24 @@ def translate(program: Program, name: str) -> Translated:
     """The graph, called ``name``, that computes the logits of ``program``.
 
     Raises:
-        ProgramError: it has an operator or an attribute that no graph expresses; the message says which and where.
+        ProgramError: it has an operator or an attribute that no graph expresses, or computes more than `MOST_WORK` or
+            `translation.MOST_NUMBERS`; the message says which and where.
     """
-    graph, tensors, nodes = as_graph(name, Translation(program, _OPERATORS).run())
+    with np.errstate(all="ignore"):  # weights that make no finite numbers are told by the logits
+        graph, tensors, nodes = as_graph(name, Translation(program, _OPERATORS).run())
+    if (work := _work(graph, *program.shape[2:])) > MOST_WORK:
+        raise ProgramError(f"it takes {work:,} multiplications or comparisons a picture, more than {MOST_WORK:,}")
     return Translated(graph, tensors, {node: layer.made for layer, node in nodes.items() if layer.made})
+
+
+def _work(graph: Graph, height: int, width: int) -> int:
+    """Multiply-adds of layers with weights, and the pixels that windows of pools see."""
+    work = 0
+    for node, size in graph.sizes(height, width).items():
+        work += node.macs(*size)
+        if isinstance(node, WindowPool):
+            work += node.channels * size[0] * size[1] * node.kernel_size**2
+    return work
 
 
 _OPERATORS: Mapping[str, Function] = {

@@ -14,6 +14,10 @@ from shufflenet.importers.programs.names import name_of_module
 from shufflenet.importers.programs.program import Array, Operation, Program, ProgramError
 from shufflenet.networks.graph import Input
 
+# Numbers that a program's operators may compute, with the weights that they read or that a layer needs more of. What is
+# computed of constants counts by its bytes, since it stays in memory.
+MOST_NUMBERS = 1 << 30
+
 Function = Callable[["Translation", Operation], Value | list[Value]]
 
 
@@ -26,6 +30,7 @@ class Translation:
     constants: dict[str, Array] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     readers: dict[str, int] = field(default_factory=dict)
+    numbers: int = 0  # that the operators so far compute
 
     def run(self) -> Layer:
         """The layer that computes the logits, with all that it reads.
@@ -63,9 +68,11 @@ class Translation:
         if operator == "Shape" and inputs[0] in self.values:
             known = [np.empty(self.values[inputs[0]].shape, np.bool_)]
         if all(values is not None or not name for values, name in zip(known, inputs, strict=True)):
+            self.count(operation, sum(values.nbytes for values in known if values is not None))
             result = evaluate(operation, known)
             if result is None:
                 raise operation.refused()
+            self.count(operation, result.nbytes)
             self.constants[operation.outputs[0]] = result
             return
         missing = next((x for x in inputs if x and x not in self.constants and x not in self.values), None)
@@ -76,15 +83,26 @@ class Translation:
             raise operation.refused()
         try:
             made = function(self, operation)
-        except (IndexError, KeyError, TypeError):
+        except (IndexError, KeyError, TypeError, ArithmeticError):
             raise operation.refused("an input or an attribute is missing, or of another kind") from None
         except ValueError as error:
             raise (error if isinstance(error, ProgramError) else operation.refused(str(error))) from None
         values = made if isinstance(made, list) else [made]
         for name, value in zip(operation.outputs, values, strict=False):
+            self.count(operation, math.prod(value.shape))
             self.values[name] = value
             if value.whole and value.layer.affine is None and (value.is_planes or value.layer.flat):
                 value.layer.made = name
+
+    def count(self, operation: Operation, numbers: int) -> None:
+        """Notes what an operator takes, before it does if that is much.
+
+        Raises:
+            ProgramError: all operators together take more than `MOST_NUMBERS`.
+        """
+        self.numbers += numbers
+        if self.numbers > MOST_NUMBERS:
+            raise operation.refused(f"the operators until here compute more than {MOST_NUMBERS:,} numbers")
 
     def value(self, operation: Operation, place: int = 0) -> Value:
         """What an operator reads, which is no constant; whether it alone reads the layer."""
@@ -106,6 +124,7 @@ class Translation:
         values = self.constant(operation, place)
         if values is None or values.dtype.kind != "f" or not values.size:
             raise operation.refused("its weights are missing, or are no floating-point numbers")
+        self.count(operation, values.size)
         return values
 
     @staticmethod

@@ -27,6 +27,7 @@ def convolution(t: Translation, operation: Operation) -> Value:
     if value.layer.flat or (value.layer.size == (1, 1) and not value.is_planes):
         if weight.shape[2:] != (1, 1) or any(operation.attributes.get("pads") or ()):
             raise operation.refused("it reads a vector by a window")
+        t.count(operation, weight.size * groups)
         return dense(t, operation, value, _ungrouped(weight[:, :, 0, 0], groups), bias, name)
     source, before = value.unpadded()
     if source is None or value.layer.fill:
@@ -34,16 +35,17 @@ def convolution(t: Translation, operation: Operation) -> Value:
     window = window_of(operation, source.size, operation.attributes.get("kernel_shape") or weight.shape[2:], before)
     if window.kernel != weight.shape[2:]:
         raise operation.refused(f"kernel_shape {list(window.kernel)}, but its weights are {list(weight.shape)}")
-    square = squared(weight, window)
+    square = squared(window)
     if square is None:
         raise operation.refused(f"pads {list(window.edges)}: they differ too much from edge to edge")
     if square.before or square.after:
         source = padded(source, f"{name}.pad", square.before, square.after)
+    t.count(operation, len(weight) * weight.shape[1] * square.side**2)
     fields = {
-        "kernel_size": square.weight.shape[2], "stride": window.stride, "padding": square.padding,
+        "kernel_size": square.side, "stride": window.stride, "padding": square.padding,
         "groups": groups, "batch_norm": "", "epsilon": EPSILON, "activation": "linear",
     }  # fmt: skip
-    tensors = {".weight": square.weight, ".bias": _offsets(operation, bias, len(weight))}
+    tensors = {".weight": square.enlarged(weight), ".bias": _offsets(operation, bias, len(weight))}
     return Value.of(Layer(Convolution, name, [source], len(weight), window.outputs(), fields, tensors))
 
 
@@ -56,6 +58,9 @@ def _along_channels(
     usual = all(each == 1 for key in ("strides", "dilations") for each in operation.attributes.get(key) or (1,))
     if value.shape != (1, 1, length) or weight.shape[:2] != (1, 1) or not usual or sum(pads) != side - 1:
         raise operation.refused("a convolution along one axis, but not along a vector's channels")
+    if bias is not None and bias.size != 1:
+        raise operation.refused(f"its bias is {list(bias.shape)}, not [1]")
+    t.count(operation, length**2)
     matrix = np.zeros((length, length), np.float32)
     for tap in range(side):
         matrix += np.eye(length, length, tap - pads[0], np.float32) * weight[0, 0, tap]
@@ -68,6 +73,7 @@ def dense(t: Translation, operation: Operation, value: Value, weight: Array, bia
     source = t.vector(operation, value)
     if weight.shape[1] != source.channels:
         raise operation.refused(f"its weights {list(weight.shape)} don't suit {source.channels} channels")
+    t.count(operation, weight.size)
     wide, offset = weight.astype(np.float64), _offsets(operation, bias, len(weight)).astype(np.float64)
     if source.affine is not None:
         scale, shift = source.affine

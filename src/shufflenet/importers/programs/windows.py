@@ -95,15 +95,28 @@ def _same(
 
 @dataclass(frozen=True)
 class Square:
-    """A convolution of the graph: ``padding`` all around, behind ``before`` and ``after`` pixels of an explicit pad."""
+    """A square kernel of ``side``: ``padding`` all around, behind ``before`` and ``after`` pixels of an explicit pad.
 
-    weight: NDArray[np.float32]
+    Args:
+        rows: of the square, those that hold a row of the window's kernel; the others are zeros.
+        columns: likewise.
+    """
+
+    side: int
+    rows: slice
+    columns: slice
     padding: int
     before: int
     after: int
 
+    def enlarged(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The weights [out, in, kernel height, kernel width] with the square's zeros around and between."""
+        square = np.zeros((*weight.shape[:2], self.side, self.side), np.float32)
+        square[:, :, self.rows, self.columns] = weight
+        return square
 
-def squared(weight: NDArray[np.float32], window: Window) -> Square | None:
+
+def squared(window: Window) -> Square | None:
     """The square kernel that computes the same; None: its padding differs too much from edge to edge."""
     top, left, bottom, right = window.edges
     height, width = window.reach
@@ -119,9 +132,8 @@ def squared(weight: NDArray[np.float32], window: Window) -> Square | None:
         side, below = side + padding - below, padding
     if side > _MOST_SIDE:
         return None
-    square = np.zeros((*weight.shape[:2], side, side), np.float32)
     down, across = window.dilations
-    square[:, :, above : above + height : down, beside : beside + width : across] = weight
+    rows, columns = slice(above, above + height, down), slice(beside, beside + width, across)
     if padding < side:
-        return Square(square, padding, 0, below - padding)
-    return Square(square, 0, padding, below)
+        return Square(side, rows, columns, padding, 0, below - padding)
+    return Square(side, rows, columns, 0, padding, below)
