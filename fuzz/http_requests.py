@@ -1,4 +1,4 @@
-"""What clients send to `shufflenet serve`: each request is answered by one of the statuses that docs/serve.md tells.
+"""What clients send to `shufflenet serve`: each request is answered by what it asks for, a redirect or a refusal.
 
 An input is all bytes of one connection. They come in pieces, as networks deliver them, to two servers without sockets:
 one as it is by default, and one that wants a token and shows a page. Behind the last byte the client goes away.

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 IN_C = ("plan", "preprocess", "exported")
-IN_PYTHON = ("pictures", "model_files", "checkpoints", "archives", "http_requests")
+IN_PYTHON = ("pictures", "model_files", "checkpoints", "archives", "http_requests", "programs")
 _MOST_FINDINGS = 20  # of a target; each begins it anew
 _SANITIZERS = "fuzzer-no-link,address,undefined"
 _LIMITS = [

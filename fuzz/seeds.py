@@ -64,6 +64,7 @@ def write_inputs(folder: Path) -> None:
         "checkpoints": _checkpoints(),
         "archives": _archives(),
         "http_requests": _http_requests(),
+        "programs": _programs(),
     }
     for target, files in seeds.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
@@ -260,6 +261,17 @@ def _http_requests() -> Iterator[bytes]:
         "/v2/models/few/ready",
     ):
         yield b"GET %s HTTP/1.1\r\n%s\r\nrange: bytes=0-1,3-\r\n\r\n" % (path.encode(), told)
+
+
+def _programs() -> Iterator[bytes]:
+    """Of ONNX as this package writes it, of ONNX with the operators of others, and as torch.export saves them."""
+    from program_seeds import onnx_of_channels_last, onnx_of_many_operators, torch_export  # not above: it needs onnx
+    from shufflenet.exporters.onnx import make
+
+    yield make(random_model(few_operators()), "few", (32, 32)).SerializeToString()
+    yield onnx_of_many_operators()
+    yield onnx_of_channels_last()
+    yield torch_export()
 
 
 if __name__ == "__main__":

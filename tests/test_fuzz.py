@@ -17,12 +17,15 @@ pytest.importorskip("torch")  # of the seeds
 import damage
 import seeds
 from shufflenet import model_file
+from shufflenet.importers.checkpoint import CheckpointError
+from shufflenet.importers.network_file import import_network
+from shufflenet.importers.programs import onnx_program, program, translate, translation
 
 FUZZ = Path(__file__).parent.parent / "fuzz"
 DAMAGED = 10  # inputs made of each seed
 
 
-@pytest.fixture(params=["pictures", "model_files", "checkpoints", "archives", "http_requests"])
+@pytest.fixture(params=["pictures", "model_files", "checkpoints", "archives", "http_requests", "programs"])
 def target(request: pytest.FixtureRequest) -> ModuleType:
     return importlib.import_module(request.param)
 
@@ -68,6 +71,31 @@ def test_model_files_are_damaged_behind_their_first_checks(seed_files: Path, tmp
             reasons.add(str(error).partition(": ")[2][:20])
     assert len(reasons) > 10
     assert "" in reasons
+
+
+def test_network_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SECURITY.md tells the limits; what is over one is refused by it, before it is computed."""
+    import program_seeds
+
+    said = " ".join((FUZZ.parent / "SECURITY.md").read_text("utf-8").split())
+    for text in (
+        f"{program.MOST_OPERATIONS:,} operators",
+        f"{translation.MOST_NUMBERS:,} numbers",
+        f"{translate.MOST_WORK:,} multiplications or comparisons",
+    ):
+        assert text in said
+    file = tmp_path / "net.onnx"
+    file.write_bytes(program_seeds.onnx_of_many_operators())
+    import_network(file)
+    for module, name, message in (
+        (onnx_program, "MOST_OPERATIONS", "more than 20 operators"),
+        (translation, "MOST_NUMBERS", "compute more than 20 numbers"),
+        (translate, "MOST_WORK", "multiplications or comparisons a picture, more than 20"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, 20)
+            with pytest.raises(CheckpointError, match=rf"net\.onnx: .*{message}$"):
+                import_network(file)
 
 
 def test_a_damaged_png_has_right_checksums(seed_files: Path) -> None:
