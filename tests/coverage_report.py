@@ -33,7 +33,7 @@ def main() -> int:
     excluded = [f"--exclude=.*{name}.*" for name in NOT_HERE]
     # Threads count at once, and now and then a count of theirs comes out below zero.
     threads = "--gcov-ignore-parse-errors=negative_hits.warn_once_per_file"
-    counted = ["-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/engine/", *excluded, threads, FOLDER]
+    counted = ["-m", "gcovr", "--root", str(ROOT), "--filter", f"{ROOT}/engine/", *excluded, threads, str(FOLDER)]
     subprocess.run([sys.executable, *counted], cwd=ROOT, check=True)
     return code
 
