@@ -12,6 +12,7 @@ from random_network import random_network
 from shufflenet.engine import steps
 from shufflenet.engine.layout import ROW_TAIL
 from shufflenet.engine.plan import make_plan
+from shufflenet.networks.graph import Activation, Add, Concat, Node, Shuffle, never_negative
 from shufflenet.networks.shufflenet_v1 import ShuffleNetV1
 
 ENGINE = Path(__file__).parent.parent / "engine"
@@ -82,3 +83,13 @@ def test_half_precision_is_declared_where_it_is_exact() -> None:
 def test_a_step_has_its_fields() -> None:
     with pytest.raises(AssertionError):
         steps.Steps().add("scale", "scale", channels=3, pixels=4)
+
+
+@pytest.mark.parametrize(("activation", "expected"), [("relu", True), ("linear", False)])
+def test_never_negative_looks_once_at_each_operator_of_deep_graphs(activation: Activation, expected: bool) -> None:
+    node: Node = Add("sum", (), 6, activation)
+    for number in range(3000):
+        node = Shuffle(f"shuffle{number}", (node,), 6, 2)
+    for number in range(60):  # 2^60 ways to the sum
+        node = Concat(f"twice{number}", (node, node), 2 * node.channels)
+    assert never_negative(node) is expected

@@ -39,9 +39,9 @@ static void gather_taps(const struct stem_shape *s, const float *x, size_t pixel
         for (size_t c = 0; c < s->channels; c++)
             for (size_t dy = 0; dy < 3; dy++) {
                 const size_t row = i * s->stride + dy - 1; // wraps around above the picture
-                const float *from = x + ((n * s->channels + c) * s->height + row) * s->width;
+                const float *from = row < s->height ? x + ((n * s->channels + c) * s->height + row) * s->width : NULL;
                 for (ptrdiff_t shift = -1; shift < 2; shift++, to += CHUNK_PITCH)
-                    if (row < s->height)
+                    if (from)
                         take_taps(from, s->width, s->stride, shift, first, count, to);
                     else
                         memset(to, 0, count * sizeof *to);

@@ -25,7 +25,6 @@ from shufflenet.engine.steps import ACTIVATIONS, NO_TABLE, POOLINGS, Floats, Ind
 from shufflenet.engine.strips import SLIDING_WORDS, Strips, choose_strips, origin
 from shufflenet.networks.folded import fold
 from shufflenet.networks.graph import (
-    NEVER_NEGATIVE,
     AdaptiveAveragePool,
     Add,
     Concat,
@@ -40,6 +39,7 @@ from shufflenet.networks.graph import (
     Shuffle,
     Split,
     WindowPool,
+    never_negative,
 )
 from shufflenet.networks.model import Model
 
@@ -343,7 +343,7 @@ class _Planner:
 
     def _pool(self, node: Pool) -> Rows:
         source = node.inputs[0]
-        if node.kind == "max" and not _never_negative(source):
+        if node.kind == "max" and not never_negative(source):
             raise ValueError(f"{node.name}: the engine's max pool is of values behind a ReLU")
         self._check_width(node)
         sizes = zip(self.sizes[node], self.sizes[source], strict=True)
@@ -488,13 +488,3 @@ def _half_if_exact(weights: Floats) -> Weights:
     with np.errstate(over="ignore"):
         halves = weights.astype(np.float16)
     return halves if np.array_equal(halves.astype(np.float32), weights) else weights
-
-
-def _never_negative(node: Node) -> bool:
-    match node:
-        case Convolution() | Add() | Scale():
-            return node.activation in NEVER_NEGATIVE
-        case Pool() | WindowPool() | Pad() | Concat() | Split() | Shuffle():
-            return all(_never_negative(source) for source in node.inputs)
-        case _:
-            return False

@@ -445,6 +445,22 @@ class Graph:
         return {name: shape for node in self.nodes for name, shape in node.tensor_shapes().items()}
 
 
+def never_negative(node: Node) -> bool:
+    """Whether no value that an operator makes is below zero, be it through what it reads."""
+    seen, waiting = {node}, [node]
+    while waiting:  # without recursion, since networks can be deep
+        each = waiting.pop()
+        if isinstance(each, Convolution | FullyConnected | Add | Scale):
+            if each.activation not in NEVER_NEGATIVE:
+                return False
+        elif isinstance(each, Input):
+            return False
+        else:
+            waiting += set(each.inputs) - seen
+            seen.update(each.inputs)
+    return True
+
+
 def check_tensors(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
     """Both by name; PyTorch's ``num_batches_tracked`` may be there.
 

@@ -15,18 +15,15 @@ import torch
 from torch import Tensor
 
 from shufflenet.networks.graph import (
-    NEVER_NEGATIVE,
     Add,
     Concat,
     Convolution,
-    FullyConnected,
     Graph,
-    Input,
     Node,
     Pool,
-    Scale,
     Shuffle,
     Split,
+    never_negative,
 )
 from shufflenet.networks.quantized import MOST, Activation, activation_of, carriers
 from shufflenet.quantization.short_multipliers import SCALE_BITS, short
@@ -46,7 +43,7 @@ _LEAST = 1e-8  # below it a channel counts as always zero
 
 def kind_of(node: Node, readers: Mapping[Node, list[Node]]) -> Kind:
     """``readers``: as `Graph.readers`."""
-    return "positive" if not _signed(node) else "padded" if _padded(node, readers) else "signed"
+    return "positive" if never_negative(node) else "padded" if _padded(node, readers) else "signed"
 
 
 class Range:
@@ -183,13 +180,6 @@ def _error(sample: Tensor, low: Tensor, high: Tensor) -> Tensor:
     zero_point = torch.round(-low[:, None] / scale)
     kept = (torch.round(sample / scale) + zero_point).clamp(0, MOST) - zero_point
     return (kept * scale - sample).square().mean(dim=1)
-
-
-def _signed(node: Node) -> bool:
-    """Whether values can be negative."""
-    if isinstance(node, Convolution | FullyConnected | Add | Scale):
-        return node.activation not in NEVER_NEGATIVE
-    return isinstance(node, Input) or any(_signed(source) for source in node.inputs)
 
 
 def _padded(node: Node, readers: Mapping[Node, list[Node]]) -> bool:
