@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 from random import Random
 
 from damage import damaged_bytes, damaged_zip
 from shufflenet.pictures import dataset, images
-from target import check_message, fuzz
+from target import check_message, fuzz, scratch_folder
 
 _MOST_PICTURES = 10
 
-_folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_folder = scratch_folder()
 _zip, _shards = _folder / "data.zip", _folder / "shards"
 
 

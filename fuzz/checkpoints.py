@@ -5,41 +5,25 @@ from __future__ import annotations
 import codecs
 import io
 import pickletools
-import sys
-import tempfile
 import zipfile
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from damage import damaged_bytes, damaged_zip, zipped
 from shufflenet.importers import checkpoint
-from target import check_message, fuzz
+from target import Watch, check_message, fuzz, scratch_folder
 
-_ALLOWED = ("builtins.input", "open", "os.", "subprocess.", "socket.", "shutil.", "exec", "compile", "import")
+_FORBIDDEN = ("builtins.input", "open", "os.", "subprocess.", "socket.", "shutil.", "exec", "compile", "import")
 for _name in ("raw_unicode_escape", "unicode_escape"):  # of texts in pickles; Python loads a codec at its first use
     codecs.lookup(_name)
-_folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_folder = scratch_folder()
 _file = _folder / "net.pth"
 
 
-class _Watch:
-    """Remembers what Python's audit hooks say was run while a checkpoint was read: nothing may be."""
-
-    def __init__(self) -> None:
-        self.on = False
-        self.seen: list[str] = []
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self.on and event.startswith(_ALLOWED):
-            self.seen.append(f"{event} {arguments!r}"[:200])
-
-
-_watch = _Watch()
+_watch = Watch(lambda event, arguments: event.startswith(_FORBIDDEN))
 
 
 def run(data: bytes) -> None:
@@ -51,15 +35,11 @@ def run(data: bytes) -> None:
     _file.write_bytes(data)
     try:
         unpacked = checkpoint.read_bytes(_file)
-        _watch.on = True
-        arrays = checkpoint.state_dict(unpacked, str(_file))
+        with _watch:
+            arrays = checkpoint.state_dict(unpacked, str(_file))
     except checkpoint.CheckpointError as error:
         check_message(error, str(_file))
         return
-    finally:
-        _watch.on = False
-        seen, _watch.seen = _watch.seen, []
-        assert not seen, seen
     for name, array in arrays.items():
         assert isinstance(name, str)
         assert isinstance(array, np.ndarray)

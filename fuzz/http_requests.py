@@ -11,7 +11,6 @@ import atexit
 import base64
 import json
 import random
-import tempfile
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from shufflenet import model_file
 from shufflenet.serve import application
 from shufflenet.serve.connection import Connection
 from shufflenet.serve.settings import Settings
-from target import fuzz
+from target import fuzz, scratch_folder
 
 # Those of answers, of a page's files, and of refusals.
 _STATUSES = {200, 206, 304, 307, 400, 401, 404, 405, 413, 415, 416, 422, 429}
@@ -51,7 +50,7 @@ def _page() -> Path:
     return folder
 
 
-_folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_folder = scratch_folder()
 _loop = asyncio.new_event_loop()
 atexit.register(_loop.close)
 

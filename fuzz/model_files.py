@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,11 +11,11 @@ import numpy as np
 from damage import damaged_bytes, damaged_json
 from shufflenet import model_file
 from shufflenet.engine.engine import Engine
-from target import check_message, fuzz
+from target import check_message, fuzz, scratch_folder
 
 _MOST_MACS_SIZE = 64  # larger inputs take more time than they show
 
-_folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+_folder = scratch_folder()
 _read, _written = _folder / "read.safetensors", _folder / "written.safetensors"
 
 

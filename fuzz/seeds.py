@@ -264,7 +264,7 @@ def _http_requests() -> Iterator[bytes]:
 
 
 def _programs() -> Iterator[bytes]:
-    """Of ONNX as this package writes it, of ONNX with the operators of others, and as torch.export saves them."""
+    """ONNX as this package writes it, ONNX with other programs' operators, and what torch.export saves."""
     from program_seeds import onnx_of_channels_last, onnx_of_many_operators, torch_export  # not above: it needs onnx
     from shufflenet.exporters.onnx import make
 

@@ -8,11 +8,44 @@ from __future__ import annotations
 
 import random
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _MOST_LETTERS = 1_000_000  # of a message; a name within a .zip may have 65,535, and escapes of six letters each
 _MUTATED_BY_BYTES = 0.3  # the share of inputs that libFuzzer changes, which knows no formats
+
+
+def scratch_folder() -> Path:
+    """An empty folder, in memory where the system has one there."""
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+
+
+class Watch:
+    """In a ``with`` block, no event of Python's audit hooks may come that ``forbidden`` is true for.
+
+    Raises:
+        AssertionError: at the block's end, if one came.
+    """
+
+    def __init__(self, forbidden: Callable[[str, tuple[object, ...]], bool]) -> None:
+        self._forbidden = forbidden
+        self._on = False
+        self._seen: list[str] = []
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self._on and self._forbidden(event, arguments):
+            self._seen.append(f"{event} {arguments!r}"[:200])
+
+    def __enter__(self) -> None:
+        self._seen.clear()
+        self._on = True
+
+    def __exit__(self, *_: object) -> None:
+        self._on = False
+        assert not self._seen, self._seen
 
 
 def check_message(error: Exception, name: str) -> None:

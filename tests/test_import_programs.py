@@ -25,6 +25,7 @@ from shufflenet.engine.engine import Engine
 from shufflenet.exporters.onnx import make
 from shufflenet.importers.checkpoint import CheckpointError
 from shufflenet.importers.network_file import import_network
+from shufflenet.importers.programs.program import leading_to
 from shufflenet.networks.graph import Graph, Pad, Shuffle, WindowPool
 from shufflenet.networks.model import Model
 from shufflenet.networks.quantized import check_served
@@ -421,3 +422,11 @@ def test_a_base_install_runs_the_model_file(network: nn.Module, tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "7\n", done.stderr
+
+
+def test_what_is_left_out_leads_to_nothing() -> None:
+    """An input and an output that are left out have the same, empty name, which joins no operators."""
+    endless, clip = (["x"], ["", "y"]), (["x", "", "most"], ["logits"])
+    kept, names = leading_to(["logits"], [endless, clip], lambda each: each[1], lambda each: each[0])
+    assert kept == [clip]
+    assert names == {"logits", "x", "most"}

@@ -277,7 +277,7 @@ def test_tiny_imagenet_gets_its_folders(tmp_path: Path, photos: Path) -> None:
 
 
 def test_one_picture_of_each_class(folder: Path, tmp_path: Path) -> None:
-    """Of ten classes, which are enough to see that it does so."""
+    """With ten classes, which are enough to see that it does so."""
     pytest.importorskip("onnxruntime")
     shutil.copytree(folder / "few", tmp_path / "tiny-imagenet-200" / "val")
     said = bash(shell_block("docs/export.md", "mkdir val200"), tmp_path)

@@ -52,6 +52,11 @@ class AtenOperator:
         return given.name if self.in_place and isinstance(given, Tensor) else None
 
     @property
+    def made(self) -> list[str]:
+        """The values that it makes anew or writes in place."""
+        return [*self.outputs, *([] if self.written is None else [self.written])]
+
+    @property
     def read(self) -> list[str]:
         """The values among its arguments, also in lists."""
         given = [each for value in self.arguments.values() for each in (value if isinstance(value, list) else [value])]

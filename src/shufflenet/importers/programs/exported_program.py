@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from shufflenet.files import files_in, read_member, regular_file
 from shufflenet.importers.programs.aten import AtenOperator, Tensor, translated
-from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Program, ProgramError
+from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Program, ProgramError, leading_to
 
 _MOST_BYTES = 1 << 31
 _MOST_JSON_BYTES = 64 << 20
@@ -228,12 +228,7 @@ def _plain(kind: str, value: Any) -> int | float | bool | str:
 
 def _needed(operators: Sequence[AtenOperator], names: Sequence[str]) -> list[AtenOperator]:
     """The operators on which the values of these names depend."""
-    wanted, kept = set(names), []
-    for operator in reversed(operators):
-        if wanted.intersection(operator.outputs) or operator.written in wanted:
-            kept.append(operator)
-            wanted.update(operator.read)
-    return kept[::-1]
+    return leading_to(names, operators, lambda each: each.made, lambda each: each.read)[0]
 
 
 @dataclass(frozen=True)

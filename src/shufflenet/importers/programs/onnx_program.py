@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shufflenet.files import regular_file
 from shufflenet.importers.programs.constant_operators import DTYPES
-from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Operation, Program, ProgramError
+from shufflenet.importers.programs.program import MOST_OPERATIONS, Array, Operation, Program, ProgramError, leading_to
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -246,9 +246,9 @@ def _embed_external_data(model: ModelProto, folder: Path) -> None:
 def _external_data(tensor: TensorProto, folder: Path, most: int) -> bytes:
     said = {entry.key: entry.value for entry in tensor.external_data}
     location = said.get("location", "")
-    path = Path(os.path.realpath(folder / location.replace("\0", "")))
-    root = Path(os.path.realpath(folder))
-    if not location or "\0" in location or Path(location).is_absolute() or root not in path.parents:
+    apart = not location or "\0" in location or Path(location).is_absolute()
+    path = Path(os.path.realpath(folder / ("" if apart else location)))
+    if apart or Path(os.path.realpath(folder)) not in path.parents:
         raise ProgramError(f"the numbers of {tensor.name!r} lie outside its folder ({location!r}), and are not read")
     try:
         start, there = int(said.get("offset", 0)), regular_file(path, "file of weights").st_size
@@ -270,17 +270,13 @@ def _reduced(model: ModelProto, names: Sequence[str]) -> ModelProto:
     """The model that computes the values of these names, and nothing else that would be run."""
     import onnx
 
-    wanted, nodes = set(names), []
-    for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            nodes.append(node)
-            wanted.update(node.input)
+    nodes, read = leading_to(names, model.graph.node, lambda node: node.output, lambda node: node.input)
     result = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     graph = result.graph
     graph.name = model.graph.name
-    graph.node.extend(nodes[::-1])
+    graph.node.extend(nodes)
     graph.input.extend(model.graph.input)
-    graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in wanted)
+    graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in read)
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return result
 

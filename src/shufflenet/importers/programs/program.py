@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from shufflenet.files import printable
 Array: TypeAlias = NDArray[Any]
 # The program's own values of these names for an input float32 [1, C, H, W].
 Run: TypeAlias = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.float32]]]
+
+_Operator = TypeVar("_Operator")
 
 MOST_OPERATIONS = 20_000
 MOST_AXES = 16  # of a value, or of what an operator is told for each
@@ -100,10 +102,21 @@ def without_softmax(program: Program) -> Program:
 
 def needed(program: Program) -> Program:
     """The program without the operators on which its output doesn't depend."""
-    wanted, kept = {program.output}, []
-    for operation in reversed(program.operations):
-        if wanted.intersection(operation.outputs):
-            kept.append(operation)
-            wanted.update(operation.inputs)
-    constants = {name: values for name, values in program.constants.items() if name in wanted}
-    return program.with_operations(kept[::-1], constants)
+    kept, read = leading_to([program.output], program.operations, lambda each: each.outputs, lambda each: each.inputs)
+    constants = {name: values for name, values in program.constants.items() if name in read}
+    return program.with_operations(kept, constants)
+
+
+def leading_to(
+    names: Iterable[str],
+    operators: Sequence[_Operator],
+    written_by: Callable[[_Operator], Iterable[str]],
+    read_by: Callable[[_Operator], Iterable[str]],
+) -> tuple[list[_Operator], set[str]]:
+    """The operators on which the values of these names depend, in order, and the names of all values on the way."""
+    wanted, kept = set(names), []
+    for operator in reversed(operators):
+        if not wanted.isdisjoint(written_by(operator)):
+            kept.append(operator)
+            wanted.update(filter(None, read_by(operator)))  # what is left out has an empty name
+    return kept[::-1], wanted

@@ -99,7 +99,7 @@ class Square:
 
     Args:
         rows: of the square, those that hold a row of the window's kernel; the others are zeros.
-        columns: likewise.
+        columns: those that hold a column of it.
     """
 
     side: int
