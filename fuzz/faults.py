@@ -34,8 +34,8 @@ _SECONDS = 300  # of a run, which takes less than one
 # Without memory protobuf, PyTorch's threads, safetensors, and NumPy where it broadcasts end the process; rows of
 # predict --to say which pictures had none.
 _OTHERWISE_WITHOUT_MEMORY = ("export_onnx", "train", "import", "predict_to")
-# The last line says why the command failed, which picture can't be read, or that nothing was written.
-_REASON = re.compile(r"[Ee]rror: .|\.png: .|not written")
+# The last line says why the command failed, which picture or folder can't be read, or that nothing was written.
+_REASON = re.compile(r"[Ee]rror: .|\.png: .|: Cannot allocate memory$|not written")
 _SHEETS = ("sheet.png", "mistakes.png")  # they say where a picture could not be drawn for want of memory
 
 

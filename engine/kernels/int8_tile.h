@@ -145,7 +145,7 @@ ALWAYS_INLINE void int8_tile(const size_t mr, const size_t nv, const enum int8_r
                 sum[m][v] = broadcast_word(packed[m]);
         packed += mr;
 #pragma GCC unroll 2
-        for (size_t k = 0; k < count; k++, packed += mr)
+        for (size_t k = 0; k < count; k++, packed = moved_to(packed + mr))
             add_dots(mr, nv, x + (size_t)4 * in[k], reads, packed, sum);
         const float *factor = (const float *)packed, *added_factor = factor + mr;
         packed += writes == QUADS_ADDED ? 2 * mr : mr;

@@ -121,7 +121,7 @@ ALWAYS_INLINE void tile(const size_t mr, const size_t nv, const size_t columns, 
             add_products(0, mr, nv, x + in[k], packed, sum);
             add_columns(columns, nv, x + in[k], packed, sum_of_column);
             __builtin_prefetch(packed + WEIGHTS_AHEAD);
-            packed += mr;
+            packed = moved_to(packed + mr);
         }
 #pragma GCC unroll 8
         for (size_t first = 0; first < mr; first += most) {

@@ -55,6 +55,16 @@ typedef int32_t unaligned_mask __attribute__((vector_size(4 * VECTOR_FLOATS), al
 #error "VECTOR_FLOATS must be 4, 8 or 16"
 #endif
 
+// A pointer that a loop moves. In WebAssembly, whose compiler must not see how it moves, loads at constant distances from it have
+// these distances in their instructions; otherwise an addition goes before each.
+ALWAYS_INLINE const void *moved_to(const void *p)
+{
+#ifdef __wasm__
+    __asm__("" : "+r"(p));
+#endif
+    return p;
+}
+
 ALWAYS_INLINE vector load(const float *p)
 {
     return *(const unaligned_vector *)p;
