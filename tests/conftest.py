@@ -21,8 +21,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The C tests come first: they take longest, and end late if they begin late."""
-    items.sort(key=lambda item: item.path.stem != "test_engine_c")
+    """The longest files come first: the two processes would end far apart if one of these began late."""
+    longest = ("test_engine_c", "test_train_resume")
+    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
 LABELS = ["tabby, tabby cat", "espresso", "käse", "projectile, missile", "rock"]

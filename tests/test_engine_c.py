@@ -251,9 +251,9 @@ class OnThisProcessor(WithTraining):
             pytest.skip("this processor has AVX-512: see test_kernels")
         assert run("test_kernels_lowered").endswith(" 0 failures\n")
         assert run("test_int8_kernels_lowered").endswith(" 0 failures\n")
-        share = max(3, SHARES.get(platform, 1))
-        assert run("test_network_lowered", *some_of(networks, share)).endswith(" 0 failures\n")
         assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
+        if platform != "sanitized":  # where whole networks take more than half a minute
+            assert run("test_network_lowered", *some_of(networks, 3)).endswith(" 0 failures\n")
 
     def test_damaged_plans(self, platform: str, run: Run, seed_folder: Path, networks: list[str]) -> None:
         """Each is refused or run; what it is held to is told in fuzz/plan.c."""
