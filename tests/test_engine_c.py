@@ -209,19 +209,16 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return names
 
 
-def some_of(networks: list[str], share: int) -> list[str]:
-    """Every ``share``-th, an odd number, so that each of the four sizes is among them, and the special ones."""
-    return networks[:-5:share] + networks[-5:]
-
-
-# Where an emulator or sanitizers are slow.
-SHARES = {"aarch64": 3, "sanitized": 7, "clang_sanitized": 7}
+def some_of(networks: list[str]) -> list[str]:
+    """A seventh, with each of the four sizes, and the special ones."""
+    return networks[:-5:7] + networks[-5:]
 
 
 class EveryPlatform:
     """What is tested on each; a subclass for each, so that a process builds the programs once."""
 
     platform: str
+    slow = False  # an emulator, or sanitizers
 
     def test_kernels(self, platform: str, run: Run) -> None:
         levels = {
@@ -236,8 +233,8 @@ class EveryPlatform:
     def test_create(self, run: Run) -> None:
         assert run("test_create") == "0 failures\n"
 
-    def test_networks(self, platform: str, run: Run, networks: list[str]) -> None:
-        assert run("test_network", *some_of(networks, SHARES.get(platform, 1))).endswith(" 0 failures\n")
+    def test_networks(self, run: Run, networks: list[str]) -> None:
+        assert run("test_network", *(some_of(networks) if self.slow else networks)).endswith(" 0 failures\n")
 
 
 class WithTraining(EveryPlatform):
@@ -246,18 +243,18 @@ class WithTraining(EveryPlatform):
 
 
 class OnThisProcessor(WithTraining):
-    def test_sixteen_lanes_without_avx512(self, platform: str, run: Run, networks: list[str]) -> None:
+    def test_sixteen_lanes_without_avx512(self, run: Run, networks: list[str]) -> None:
         if "avx512" in isas():
             pytest.skip("this processor has AVX-512: see test_kernels")
         assert run("test_kernels_lowered").endswith(" 0 failures\n")
         assert run("test_int8_kernels_lowered").endswith(" 0 failures\n")
         assert re.fullmatch(r"[1-9]\d+ checks, 0 failures\n", run("test_training_lowered"))
-        if platform != "sanitized":  # where whole networks take more than half a minute
-            assert run("test_network_lowered", *some_of(networks, 3)).endswith(" 0 failures\n")
+        if not self.slow:  # where whole networks take more than half a minute
+            assert run("test_network_lowered", *some_of(networks)).endswith(" 0 failures\n")
 
-    def test_damaged_plans(self, platform: str, run: Run, seed_folder: Path, networks: list[str]) -> None:
+    def test_damaged_plans(self, run: Run, seed_folder: Path, networks: list[str]) -> None:
         """Each is refused or run; what it is held to is told in fuzz/plan.c."""
-        damaged = 60 if platform == "sanitized" else 300  # of each; sanitizers are slow
+        damaged = 60 if self.slow else 300  # of each
         plans = [*inputs_of("plan", seed_folder), *(f"{name}.plan" for name in (networks[0], *networks[-4:]))]
         said = re.fullmatch(r"(\d+) inputs\n(\d+) plans were run\n", run("fuzz/fuzz_plan", str(damaged), *plans))
         assert said
@@ -292,6 +289,7 @@ class TestRelease(OnThisProcessor):
 
 class TestSanitized(OnThisProcessor):
     platform = "sanitized"
+    slow = True
 
 
 class TestClang(EveryPlatform):
@@ -302,10 +300,12 @@ class TestClangSanitized(EveryPlatform):
     """Clang sees offsets that leave a pointer's memory, or that are added to none, which GCC doesn't."""
 
     platform = "clang_sanitized"
+    slow = True
 
 
 class TestAarch64(WithTraining):
     platform = "aarch64"
+    slow = True
 
 
 class TestWasm32(EveryPlatform):
@@ -321,7 +321,7 @@ def test_teams_wait_for_one_another(tmp_path: Path, networks: list[str]) -> None
     # For a processor of no name only the level that any has is built: the others would take a minute.
     options = ["-DSHUFFLENET_SANITIZE=thread", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=any"]
     build(tmp_path, options, "test_network")
-    some = [name for name in networks if "_230x131" in name][::6] + networks[-3:]
+    some = [next(name for name in networks if "_230x131" in name), *networks[-3:]]
     ran = subprocess.run([tmp_path / "test_network", *some], capture_output=True, text=True)
     if "unexpected memory mapping" in ran.stderr:
         pytest.skip("the sanitizer finds no room in this system's address space")
