@@ -12,8 +12,9 @@ export function watchPictures({ choose, files, chooseFolder, folder, dropOn }, t
     for (const input of [files, folder]) {
         input.addEventListener("change", () => {
             const chosen = Array.from(input.files, (file) => ({ path: file.webkitRelativePath || file.name, file }));
-            give(input === folder ? inOrder(chosen.filter(isPicture)) : chosen, "the folder");
             input.value = ""; // so that the same choice is a change again
+            // In a task of its own: of many files the browser's part of this one takes long enough.
+            setTimeout(() => give(input === folder ? inOrder(chosen.filter(isPicture)) : chosen, "the folder"));
         });
     }
     addEventListener("paste", (event) => {
