@@ -260,7 +260,8 @@ class _Network:
             for _ in range(runs):
                 passes.append([seconds(step, 1) for step in range(steps)])
                 calls.append(seconds(0, 0))
-            return [[max(0.0, taken - min(calls)) for taken in each] for each in passes]
+            call = min(calls)
+            return [[max(0.0, taken - call) for taken in each] for each in passes]
         finally:
             self._idle_arenas.append(arena)
 
