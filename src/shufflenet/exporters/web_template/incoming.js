@@ -5,16 +5,16 @@ const SUFFIXES = /\.(jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|p[pgbn]m|hei[cf]|avif
 
 // Calls take with an array of { path, file } for every choice of pictures, and say with a sentence where there are none.
 export function watchPictures({ choose, files, chooseFolder, folder, dropOn }, take, say) {
-    const give = (pictures, what) => (pictures.length ? take(pictures) : say(`${what} has no pictures`));
+    // In a task of its own: where files are many, the browser's part of the event takes long enough.
+    const give = (pictures, what) => setTimeout(() => (pictures.length ? take(pictures) : say(`${what} has no pictures`)));
     choose.addEventListener("click", () => files.click());
     chooseFolder.addEventListener("click", () => folder.click());
     chooseFolder.hidden = !("webkitdirectory" in folder); // as on most phones
     for (const input of [files, folder]) {
         input.addEventListener("change", () => {
             const chosen = Array.from(input.files, (file) => ({ path: file.webkitRelativePath || file.name, file }));
+            give(input === folder ? inOrder(chosen.filter(isPicture)) : chosen, "the folder");
             input.value = ""; // so that the same choice is a change again
-            // In a task of its own: of many files the browser's part of this one takes long enough.
-            setTimeout(() => give(input === folder ? inOrder(chosen.filter(isPicture)) : chosen, "the folder"));
         });
     }
     addEventListener("paste", (event) => {
